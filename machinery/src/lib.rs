@@ -1,0 +1,9 @@
+//! What every API object shares: metadata, names, selectors, quantities, schemas, patches, managed fields,
+//! tables and Status errors. Knows no kind, does no I/O, and every input it takes is bounded.
+
+pub mod field;
+pub mod meta;
+pub mod status;
+
+pub use meta::{GroupKind, GroupResource, GroupVersion, GroupVersionKind, GroupVersionResource, NamespacedName, ResourceVersion};
+pub use status::Status;

@@ -1,0 +1,143 @@
+//! The store below the API server: an ordered map of byte keys to byte values with one global revision,
+//! in the model of etcd. [`Store`] is the seam; `etcd` and `embedded` implement it, and one suite of tests
+//! (`storage/tests/`) holds both to the same behaviour.
+//!
+//! Nothing here knows Kubernetes. Types, guaranteed updates and resource versions live in the API server.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::stream::BoxStream;
+
+/// A point in the store's history. Every successful write advances it by one; 0 is before the first write.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Revision(pub u64);
+
+/// A time-to-live in the store. Keys attached to it vanish, as ordinary delete events, when it ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct LeaseId(pub i64);
+
+/// A key, its value, and the revisions of its creation and last change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyValue {
+    pub key: Bytes,
+    pub value: Bytes,
+    pub created: Revision,
+    pub modified: Revision,
+}
+
+/// What must hold of the key for a conditional write to happen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expect {
+    /// The key does not exist.
+    Absent,
+    /// The key exists and was last changed at this revision.
+    At(Revision),
+}
+
+/// What became of a conditional write.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The write is durable, at this revision.
+    Done(Revision),
+    /// The expectation did not hold; the key's present state, read in the same transaction.
+    Conflict(Option<KeyValue>),
+}
+
+/// One page of a range, in key order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Range {
+    pub items: Vec<KeyValue>,
+    /// Whether keys of the range remain beyond the last item.
+    pub more: bool,
+    /// The revision at which the range was read.
+    pub revision: Revision,
+}
+
+/// A change to a key, or a promise about progress.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// The key was written; `previous` is its state before, where there was one.
+    Put { item: KeyValue, previous: Option<KeyValue> },
+    /// The key was removed at `revision`; `previous` is its last state.
+    Delete { key: Bytes, revision: Revision, previous: Option<KeyValue> },
+    /// Every event at or below this revision has been delivered on this watch.
+    Progress(Revision),
+}
+
+/// Why a store refused or failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The revision asked for was compacted away. The oldest one still readable is named.
+    #[error("revision {asked} was compacted; the oldest is {oldest}", asked = .asked.0, oldest = .oldest.0)]
+    Compacted { asked: Revision, oldest: Revision },
+    /// The revision asked for has not happened yet.
+    #[error("revision {asked} is in the future; the store is at {current}", asked = .asked.0, current = .current.0)]
+    Future { asked: Revision, current: Revision },
+    /// The value is larger than the store takes.
+    #[error("value of {size} bytes exceeds the store's limit of {limit}")]
+    TooLarge { size: usize, limit: usize },
+    /// No room is left (disk full, quota). Reads go on; nothing was written.
+    #[error("the store has no room: {0}")]
+    NoSpace(String),
+    /// The store cannot be reached or did not answer in time. Whether a write happened is unknown.
+    #[error("the store is unavailable: {0}")]
+    Unavailable(String),
+    /// The lease does not exist, or has ended.
+    #[error("lease {0:?} not found")]
+    LeaseNotFound(LeaseId),
+    /// Another process holds the data directory.
+    #[error("{0} is in use by another process")]
+    Locked(String),
+    /// The data does not read as this store wrote it.
+    #[error("the store is corrupt: {0}")]
+    Corrupt(String),
+    /// The data was written in a format this program does not know.
+    #[error("the data has format version {found}, this program reads {known}")]
+    Format { found: u32, known: u32 },
+}
+
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Events in revision order. The first error ends it.
+pub type Watch = BoxStream<'static, Result<Event>>;
+
+/// A map of bytes with history. All methods may be called from many tasks at once.
+#[async_trait]
+pub trait Store: Send + Sync + 'static {
+    /// The value of a key, now. Linearizable.
+    async fn get(&self, key: &[u8]) -> Result<Option<KeyValue>>;
+
+    /// Up to `limit` (0: all) keys in `start..end`, as they stood at `revision` (None: now, linearizable).
+    async fn range(&self, start: &[u8], end: &[u8], limit: usize, revision: Option<Revision>) -> Result<Range>;
+
+    /// Writes the key if the expectation holds, attached to `lease` if one is given.
+    /// Returns once the write is durable.
+    async fn put(&self, key: Bytes, value: Bytes, expect: Expect, lease: Option<LeaseId>) -> Result<Outcome>;
+
+    /// Removes the key if it was last changed at `expect`.
+    async fn delete(&self, key: Bytes, expect: Revision) -> Result<Outcome>;
+
+    /// Events of keys that begin with `prefix`, after (not at) `after`, in order and without a gap; then the
+    /// new ones as they come. Sends [`Event::Progress`] at least every few seconds, and when `progress` is called.
+    async fn watch(&self, prefix: Bytes, after: Revision) -> Result<Watch>;
+
+    /// Asks every open watch to send [`Event::Progress`] soon.
+    async fn progress(&self) -> Result<()>;
+
+    /// The revision of the newest write. Linearizable.
+    async fn revision(&self) -> Result<Revision>;
+
+    /// Forgets history below `revision`: afterwards nothing older can be read or watched from.
+    async fn compact(&self, revision: Revision) -> Result<()>;
+
+    /// A new lease that ends after `ttl`.
+    async fn grant(&self, ttl: Duration) -> Result<LeaseId>;
+
+    /// Bytes that the store takes on disk, for metrics.
+    async fn size(&self) -> Result<u64>;
+
+    /// Finishes writes in flight and releases what the store holds. Later calls fail as unavailable.
+    async fn close(&self) -> Result<()>;
+}
