@@ -3,6 +3,7 @@
 
 pub mod field;
 pub mod meta;
+pub mod schema;
 pub mod status;
 
 pub use meta::{GroupKind, GroupResource, GroupVersion, GroupVersionKind, GroupVersionResource, NamespacedName, ResourceVersion};
