@@ -1,1 +1,17 @@
-//! placeholder
+//! The kinds: one file each under `<group>/`, and the registry that lists them. Everything that makes a kind
+//! that kind as an API object stands in its file; the machine that serves kinds knows none of them by name.
+//!
+//! To add a kind: write `<group>/<kind>.rs` with an implementation of [`Kind`], and add one line to
+//! `registry.rs`.
+
+pub mod core;
+pub mod kind;
+pub mod object;
+pub mod registry;
+pub mod resource;
+pub mod strategy;
+
+pub use kind::Kind;
+pub use object::Object;
+pub use registry::Registry;
+pub use resource::Resource;

@@ -3,8 +3,10 @@
 
 pub mod field;
 pub mod meta;
+pub mod names;
 pub mod schema;
 pub mod status;
+pub mod table;
 
 pub use meta::{GroupKind, GroupResource, GroupVersion, GroupVersionKind, GroupVersionResource, NamespacedName, ResourceVersion};
 pub use status::Status;

@@ -1,0 +1,166 @@
+//! [`Kind`]: everything that makes a type an API object, in one trait with defaults for what most kinds do alike.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use machinery::field::{Errors, Path};
+use schemars::JsonSchema;
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::Value;
+
+use crate::strategy::{Context, UpdateStrategy};
+
+/// What a resource is called.
+#[derive(Clone, Copy, Debug)]
+pub struct Names {
+    /// Empty for the core group.
+    pub group: &'static str,
+    pub version: &'static str,
+    pub kind: &'static str,
+    pub plural: &'static str,
+    pub singular: &'static str,
+    pub short: &'static [&'static str],
+    pub categories: &'static [&'static str],
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    Cluster,
+    Namespaced,
+}
+
+/// What happens to dependents when a delete does not say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Propagation {
+    Orphan,
+    Background,
+    Foreground,
+}
+
+/// A column of the kind's table form, as `printer-columns.tsv` lists them.
+#[derive(Clone, Copy, Debug)]
+pub struct Column {
+    pub name: &'static str,
+    /// `string`, `integer`, `boolean`, `date`…
+    pub kind: &'static str,
+    /// `name` for the name column, else empty.
+    pub format: &'static str,
+    /// 0: always shown; 1: shown by `-o wide`.
+    pub priority: i32,
+    pub description: &'static str,
+}
+
+/// A selectable field's name and an object's value for it.
+pub type SelectableField = (&'static str, Cow<'static, str>);
+
+/// The bounds of a kind's typed object.
+pub trait Typed:
+    k8s_openapi::Metadata<Ty = ObjectMeta> + Serialize + DeserializeOwned + JsonSchema + Clone + Send + Sync + 'static
+{
+}
+
+impl<T> Typed for T where
+    T: k8s_openapi::Metadata<Ty = ObjectMeta> + Serialize + DeserializeOwned + JsonSchema + Clone + Send + Sync + 'static
+{
+}
+
+/// A kind of object. The implementing type is a marker; all methods are associated functions over `Object`.
+pub trait Kind: Send + Sync + 'static {
+    type Object: Typed;
+
+    const NAMES: Names;
+    const SCOPE: Scope;
+    /// Where objects are kept below the registry prefix, without slashes at the ends (`etcd-keys.tsv`).
+    const STORED_UNDER: &'static str;
+    /// Verbs of the main resource, as discovery lists them.
+    const VERBS: &'static [&'static str] = &["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
+    /// Whether PUT of a missing object creates it.
+    const CREATE_ON_UPDATE: bool = false;
+    /// Whether PUT without a resourceVersion overwrites whatever is there.
+    const UNCONDITIONAL_UPDATE: bool = true;
+    /// What a delete without a policy does to dependents.
+    const DEFAULT_PROPAGATION: Propagation = Propagation::Background;
+
+    /// What is wrong with a name; `prefix` says that it is a `generateName`.
+    fn validate_name(name: &str, prefix: bool) -> Vec<String>;
+
+    /// Fills what the writer left out. Runs on every decoded object, stored ones too.
+    fn default(_object: &mut Self::Object) {}
+
+    /// Clears what a creator may not set and sets what the system derives. Metadata is filled elsewhere,
+    /// except `generation`, which kinds that have one set to 1 here.
+    fn prepare_create(_cx: &Context<'_>, _object: &mut Self::Object) {}
+
+    /// Everything wrong with a new object, metadata aside.
+    fn validate_create(cx: &Context<'_>, object: &Self::Object) -> Errors;
+
+    /// What the creator is warned of.
+    fn warnings_create(_object: &Self::Object) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// The strategy for updates of the main resource.
+    fn update() -> &'static dyn UpdateStrategy<Self::Object>;
+
+    /// The subresources, besides those that need more than this object and are served by the API server
+    /// (`eviction`, `log`, `exec`…).
+    fn subresources() -> Vec<Subresource<Self::Object>> {
+        Vec::new()
+    }
+
+    /// Fields that selectors can name, besides `metadata.name` and `metadata.namespace`.
+    fn selectable_fields(_object: &Self::Object) -> Vec<SelectableField> {
+        Vec::new()
+    }
+
+    /// The names of the above, also where an object has no value for them.
+    const SELECTABLE: &'static [&'static str] = &[];
+
+    const COLUMNS: &'static [Column] = &[
+        Column { name: "Name", kind: "string", format: "name", priority: 0, description: "The object's name." },
+        Column { name: "Age", kind: "string", format: "", priority: 0, description: "Time since the object was created." },
+    ];
+
+    /// The cells of the object's table row, one for each of `COLUMNS`.
+    fn row(object: &Self::Object, now: Timestamp) -> Vec<Value>;
+
+    /// For kinds that are deleted gracefully: how long, in seconds, given what the request asks for.
+    /// None: at once.
+    fn deletion_grace_seconds(_object: &Self::Object, _requested: Option<i64>) -> Option<i64> {
+        None
+    }
+
+    /// Objects vanish by themselves after this long.
+    fn time_to_live(_object: &Self::Object) -> Option<Duration> {
+        None
+    }
+}
+
+/// A view of a stored object at `<resource>/<name>`.
+pub struct Subresource<O: 'static> {
+    pub name: &'static str,
+    pub view: View<O>,
+}
+
+/// How a subresource reads and writes the object it belongs to.
+pub enum View<O: 'static> {
+    /// The whole object, updated under another strategy.
+    Object(&'static dyn UpdateStrategy<O>),
+    /// The object as an `autoscaling/v1` Scale.
+    Scale(ScaleView<O>),
+}
+
+/// Where a scalable object keeps what a Scale shows.
+pub struct ScaleView<O> {
+    /// `spec.replicas`.
+    pub replicas: fn(&O) -> i32,
+    pub set_replicas: fn(&mut O, i32),
+    /// `status.replicas`.
+    pub observed: fn(&O) -> i32,
+    /// `status.selector`, in the selector grammar's string form.
+    pub selector: fn(&O) -> String,
+    /// The path of the replica count, for error causes and field ownership.
+    pub path: fn() -> Path,
+}

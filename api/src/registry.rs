@@ -1,0 +1,42 @@
+//! The list of built-in kinds, a line each, and look-ups over it.
+
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+use crate::core;
+use crate::kind::Kind;
+use crate::resource::{Resource, Served};
+
+/// Every built-in resource. A kind served in two versions stands here twice.
+static BUILT_IN: LazyLock<Vec<Box<dyn Resource>>> = LazyLock::new(|| vec![served::<core::config_map::ConfigMaps>()]);
+
+fn served<K: Kind>() -> Box<dyn Resource> {
+    Box::new(Served::<K>::new())
+}
+
+/// Resources by group, version and plural name.
+pub struct Registry {
+    resources: Vec<&'static dyn Resource>,
+    by_path: HashMap<(&'static str, &'static str, &'static str), usize>,
+}
+
+impl Registry {
+    pub fn built_in() -> Self {
+        let resources: Vec<&'static dyn Resource> = BUILT_IN.iter().map(|r| &**r).collect();
+        let by_path = resources.iter().enumerate().map(|(i, r)| ((r.names().group, r.names().version, r.names().plural), i)).collect();
+        Self { resources, by_path }
+    }
+
+    pub fn all(&self) -> &[&'static dyn Resource] {
+        &self.resources
+    }
+
+    pub fn find(&self, group: &str, version: &str, plural: &str) -> Option<&'static dyn Resource> {
+        self.by_path.get(&(group, version, plural) as &(&str, &str, &str)).map(|i| self.resources[*i])
+    }
+
+    /// The resource of a kind named in a body.
+    pub fn find_kind(&self, group: &str, version: &str, kind: &str) -> Option<&'static dyn Resource> {
+        self.resources.iter().copied().find(|r| r.names().group == group && r.names().version == version && r.names().kind == kind)
+    }
+}

@@ -1,0 +1,257 @@
+//! [`Resource`]: a kind with its type erased, as the serving code sees it, so that the pipeline is compiled once
+//! and not per kind. [`Served`] makes one of any [`Kind`]; custom resources implement it over unstructured objects.
+
+use std::marker::PhantomData;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use machinery::field::Errors;
+use machinery::schema::Schema;
+use machinery::{GroupKind, GroupResource, GroupVersionKind, Status};
+use serde_json::Value;
+
+use crate::kind::{Column, Kind, Names, Propagation, Scope, SelectableField, Subresource, View};
+use crate::object::{Object, downcast_mut, downcast_ref};
+use crate::strategy::{Context, UpdateStrategy};
+
+/// A served resource. Methods that take an object panic if it is not of the kind's own type: objects come from
+/// this resource's `decode`, and a mix-up is a bug in the server.
+pub trait Resource: Send + Sync + 'static {
+    fn names(&self) -> &Names;
+    fn scope(&self) -> Scope;
+    fn stored_under(&self) -> &str;
+    fn verbs(&self) -> &[&'static str];
+    fn create_on_update(&self) -> bool;
+    fn unconditional_update(&self) -> bool;
+    fn default_propagation(&self) -> Propagation;
+    fn schema(&self) -> &Schema;
+
+    /// The typed object of a value that was checked against the schema. The error says what does not fit.
+    fn decode(&self, value: Value) -> Result<Box<dyn Object>, String>;
+    /// The typed object of bytes that this server wrote.
+    fn decode_stored(&self, json: &[u8]) -> Result<Box<dyn Object>, String>;
+
+    fn validate_name(&self, name: &str, prefix: bool) -> Vec<String>;
+    fn default(&self, object: &mut dyn Object);
+    fn prepare_create(&self, cx: &Context<'_>, object: &mut dyn Object);
+    fn validate_create(&self, cx: &Context<'_>, object: &dyn Object) -> Errors;
+    fn warnings_create(&self, object: &dyn Object) -> Vec<String>;
+    /// The strategy of the main resource.
+    fn update(&self) -> &dyn ErasedUpdate;
+    fn subresources(&self) -> &[ErasedSubresource];
+
+    fn selectable(&self) -> &[&'static str];
+    fn selectable_fields(&self, object: &dyn Object) -> Vec<SelectableField>;
+    fn columns(&self) -> &[Column];
+    fn row(&self, object: &dyn Object, now: Timestamp) -> Vec<Value>;
+
+    fn deletion_grace_seconds(&self, object: &dyn Object, requested: Option<i64>) -> Option<i64>;
+    fn time_to_live(&self, object: &dyn Object) -> Option<Duration>;
+
+    fn group_resource(&self) -> GroupResource {
+        GroupResource::new(self.names().group, self.names().plural)
+    }
+
+    fn group_kind(&self) -> GroupKind {
+        GroupKind::new(self.names().group, self.names().kind)
+    }
+
+    fn kind(&self) -> GroupVersionKind {
+        GroupVersionKind::new(self.names().group, self.names().version, self.names().kind)
+    }
+
+    fn subresource(&self, name: &str) -> Option<&ErasedSubresource> {
+        self.subresources().iter().find(|s| s.name == name)
+    }
+}
+
+/// [`UpdateStrategy`], erased.
+pub trait ErasedUpdate: Send + Sync {
+    fn prepare(&self, cx: &Context<'_>, new: &mut dyn Object, old: &dyn Object);
+    fn validate(&self, cx: &Context<'_>, new: &dyn Object, old: &dyn Object) -> Errors;
+    fn warnings(&self, new: &dyn Object, old: &dyn Object) -> Vec<String>;
+    fn reset_fields(&self) -> &'static [&'static str];
+}
+
+/// [`Subresource`], erased.
+pub struct ErasedSubresource {
+    pub name: &'static str,
+    pub view: ErasedView,
+}
+
+/// [`View`], erased.
+pub enum ErasedView {
+    Object(Box<dyn ErasedUpdate>),
+    Scale(Box<dyn ErasedScale>),
+}
+
+/// A scalable object's replica counts, erased.
+pub trait ErasedScale: Send + Sync {
+    fn replicas(&self, object: &dyn Object) -> i32;
+    fn set_replicas(&self, object: &mut dyn Object, replicas: i32);
+    fn observed(&self, object: &dyn Object) -> i32;
+    fn selector(&self, object: &dyn Object) -> String;
+    fn path(&self) -> machinery::field::Path;
+}
+
+/// The adapter from a [`Kind`] to a [`Resource`].
+pub struct Served<K: Kind> {
+    parts: OnceLock<Parts>,
+    kind: PhantomData<K>,
+}
+
+struct Parts {
+    schema: Schema,
+    update: Box<dyn ErasedUpdate>,
+    subresources: Vec<ErasedSubresource>,
+}
+
+impl<K: Kind> Served<K> {
+    #[allow(clippy::new_without_default, reason = "a const is what the registry needs")]
+    pub const fn new() -> Self {
+        Self { parts: OnceLock::new(), kind: PhantomData }
+    }
+
+    fn parts(&self) -> &Parts {
+        self.parts.get_or_init(|| Parts {
+            schema: Schema::of::<K::Object>(),
+            update: Box::new(Erased(K::update())),
+            subresources: K::subresources().into_iter().map(erase).collect(),
+        })
+    }
+}
+
+fn erase<O: crate::kind::Typed>(subresource: Subresource<O>) -> ErasedSubresource {
+    let view = match subresource.view {
+        View::Object(strategy) => ErasedView::Object(Box::new(Erased(strategy))),
+        View::Scale(view) => ErasedView::Scale(Box::new(view)),
+    };
+    ErasedSubresource { name: subresource.name, view }
+}
+
+fn typed<O: 'static>(object: &dyn Object) -> &O {
+    downcast_ref(object).unwrap_or_else(|| unreachable!("an object of another kind reached this resource"))
+}
+
+fn typed_mut<O: 'static>(object: &mut dyn Object) -> &mut O {
+    downcast_mut(object).unwrap_or_else(|| unreachable!("an object of another kind reached this resource"))
+}
+
+impl<K: Kind> Resource for Served<K> {
+    fn names(&self) -> &Names {
+        &K::NAMES
+    }
+    fn scope(&self) -> Scope {
+        K::SCOPE
+    }
+    fn stored_under(&self) -> &str {
+        K::STORED_UNDER
+    }
+    fn verbs(&self) -> &[&'static str] {
+        K::VERBS
+    }
+    fn create_on_update(&self) -> bool {
+        K::CREATE_ON_UPDATE
+    }
+    fn unconditional_update(&self) -> bool {
+        K::UNCONDITIONAL_UPDATE
+    }
+    fn default_propagation(&self) -> Propagation {
+        K::DEFAULT_PROPAGATION
+    }
+    fn schema(&self) -> &Schema {
+        &self.parts().schema
+    }
+    fn decode(&self, value: Value) -> Result<Box<dyn Object>, String> {
+        serde_json::from_value::<K::Object>(value).map(|o| Box::new(o) as Box<dyn Object>).map_err(|e| e.to_string())
+    }
+    fn decode_stored(&self, json: &[u8]) -> Result<Box<dyn Object>, String> {
+        serde_json::from_slice::<K::Object>(json).map(|o| Box::new(o) as Box<dyn Object>).map_err(|e| e.to_string())
+    }
+    fn validate_name(&self, name: &str, prefix: bool) -> Vec<String> {
+        K::validate_name(name, prefix)
+    }
+    fn default(&self, object: &mut dyn Object) {
+        K::default(typed_mut(object));
+    }
+    fn prepare_create(&self, cx: &Context<'_>, object: &mut dyn Object) {
+        K::prepare_create(cx, typed_mut(object));
+    }
+    fn validate_create(&self, cx: &Context<'_>, object: &dyn Object) -> Errors {
+        K::validate_create(cx, typed(object))
+    }
+    fn warnings_create(&self, object: &dyn Object) -> Vec<String> {
+        K::warnings_create(typed(object))
+    }
+    fn update(&self) -> &dyn ErasedUpdate {
+        &*self.parts().update
+    }
+    fn subresources(&self) -> &[ErasedSubresource] {
+        &self.parts().subresources
+    }
+    fn selectable(&self) -> &[&'static str] {
+        K::SELECTABLE
+    }
+    fn selectable_fields(&self, object: &dyn Object) -> Vec<SelectableField> {
+        K::selectable_fields(typed(object))
+    }
+    fn columns(&self) -> &[Column] {
+        K::COLUMNS
+    }
+    fn row(&self, object: &dyn Object, now: Timestamp) -> Vec<Value> {
+        K::row(typed(object), now)
+    }
+    fn deletion_grace_seconds(&self, object: &dyn Object, requested: Option<i64>) -> Option<i64> {
+        K::deletion_grace_seconds(typed(object), requested)
+    }
+    fn time_to_live(&self, object: &dyn Object) -> Option<Duration> {
+        K::time_to_live(typed(object))
+    }
+}
+
+struct Erased<O: 'static>(&'static dyn UpdateStrategy<O>);
+
+impl<O: 'static> ErasedUpdate for Erased<O> {
+    fn prepare(&self, cx: &Context<'_>, new: &mut dyn Object, old: &dyn Object) {
+        self.0.prepare(cx, typed_mut(new), typed(old));
+    }
+    fn validate(&self, cx: &Context<'_>, new: &dyn Object, old: &dyn Object) -> Errors {
+        self.0.validate(cx, typed(new), typed(old))
+    }
+    fn warnings(&self, new: &dyn Object, old: &dyn Object) -> Vec<String> {
+        self.0.warnings(typed(new), typed(old))
+    }
+    fn reset_fields(&self) -> &'static [&'static str] {
+        self.0.reset_fields()
+    }
+}
+
+impl<O: 'static> ErasedScale for crate::kind::ScaleView<O> {
+    fn replicas(&self, object: &dyn Object) -> i32 {
+        (self.replicas)(typed(object))
+    }
+    fn set_replicas(&self, object: &mut dyn Object, replicas: i32) {
+        (self.set_replicas)(typed_mut(object), replicas);
+    }
+    fn observed(&self, object: &dyn Object) -> i32 {
+        (self.observed)(typed(object))
+    }
+    fn selector(&self, object: &dyn Object) -> String {
+        (self.selector)(typed(object))
+    }
+    fn path(&self) -> machinery::field::Path {
+        (self.path)()
+    }
+}
+
+/// The Status for a body that names another kind than the resource's own.
+pub fn kind_mismatch(resource: &dyn Resource, api_version: &str, kind: &str) -> Status {
+    let want = resource.kind();
+    Status::bad_request(format!(
+        "the body is a {api_version} {kind}; {} takes {} {}",
+        resource.group_resource(),
+        want.api_version(),
+        want.kind
+    ))
+}
