@@ -1,8 +1,10 @@
 //! The store below the API server: an ordered map of byte keys to byte values with one global revision,
 //! in the model of etcd. [`Store`] is the seam; `etcd` and `embedded` implement it, and one suite of tests
-//! (`storage/tests/`) holds both to the same behaviour.
+//! (`storage/tests/`) holds both to the same behaviour. `memory` is the model that they are compared with.
 //!
 //! Nothing here knows Kubernetes. Types, guaranteed updates and resource versions live in the API server.
+
+pub mod memory;
 
 use std::time::Duration;
 
@@ -10,7 +12,31 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::BoxStream;
 
-/// A point in the store's history. Every successful write advances it by one; 0 is before the first write.
+/// The longest value that a store takes. etcd limits a request to 1.5 MiB; 4 KiB of that are left for the key.
+pub const VALUE_LIMIT: usize = 1536 * 1024 - 4096;
+
+/// The revision of an empty store, as in etcd. It is not 0, so that 0 can mean "no revision" above.
+pub const FIRST_REVISION: Revision = Revision(1);
+
+/// How often an idle watch says how far it is.
+pub const PROGRESS_EVERY: Duration = Duration::from_secs(5);
+
+/// The end of the range that holds exactly the keys beginning with `prefix`. Empty, which is "no end", where
+/// no key can be above them.
+pub fn prefix_end(prefix: &[u8]) -> Bytes {
+    match prefix.iter().rposition(|byte| *byte != 0xff) {
+        Some(last) => {
+            let mut end = prefix[..=last].to_vec();
+            end[last] += 1;
+            end.into()
+        }
+        None => Bytes::new(),
+    }
+}
+
+/// A point in the store's history. Every successful write advances it by one; an empty store is at [`FIRST_REVISION`].
+///
+/// One exception: in etcd all keys of a lease that ends vanish at one revision.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Revision(pub u64);
 
@@ -66,6 +92,25 @@ pub enum Event {
     Progress(Revision),
 }
 
+impl Event {
+    /// The key that changed; none for progress.
+    pub fn key(&self) -> Option<&Bytes> {
+        match self {
+            Self::Put { item, .. } => Some(&item.key),
+            Self::Delete { key, .. } => Some(key),
+            Self::Progress(_) => None,
+        }
+    }
+
+    /// The revision of the change, or of the promise.
+    pub fn revision(&self) -> Revision {
+        match self {
+            Self::Put { item, .. } => item.modified,
+            Self::Delete { revision, .. } | Self::Progress(revision) => *revision,
+        }
+    }
+}
+
 /// Why a store refused or failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -110,9 +155,10 @@ pub trait Store: Send + Sync + 'static {
     async fn get(&self, key: &[u8]) -> Result<Option<KeyValue>>;
 
     /// Up to `limit` (0: all) keys in `start..end`, as they stood at `revision` (None: now, linearizable).
+    /// An empty `end` is no end. A revision that was compacted or has not happened is an error.
     async fn range(&self, start: &[u8], end: &[u8], limit: usize, revision: Option<Revision>) -> Result<Range>;
 
-    /// Writes the key if the expectation holds, attached to `lease` if one is given.
+    /// Writes the key if the expectation holds, attached to `lease` if one is given (and no longer to an earlier one).
     /// Returns once the write is durable.
     async fn put(&self, key: Bytes, value: Bytes, expect: Expect, lease: Option<LeaseId>) -> Result<Outcome>;
 
@@ -120,7 +166,8 @@ pub trait Store: Send + Sync + 'static {
     async fn delete(&self, key: Bytes, expect: Revision) -> Result<Outcome>;
 
     /// Events of keys that begin with `prefix`, after (not at) `after`, in order and without a gap; then the
-    /// new ones as they come. Sends [`Event::Progress`] at least every few seconds, and when `progress` is called.
+    /// new ones as they come. Sends [`Event::Progress`] at least every few seconds when idle, and when `progress` is
+    /// called. Where `after` was compacted or has not happened, or the watch falls behind a compaction, it fails.
     async fn watch(&self, prefix: Bytes, after: Revision) -> Result<Watch>;
 
     /// Asks every open watch to send [`Event::Progress`] soon.
@@ -129,7 +176,8 @@ pub trait Store: Send + Sync + 'static {
     /// The revision of the newest write. Linearizable.
     async fn revision(&self) -> Result<Revision>;
 
-    /// Forgets history below `revision`: afterwards nothing older can be read or watched from.
+    /// Forgets history below `revision`: afterwards nothing older can be read or watched from. Fails where that
+    /// was done already for a newer one, or `revision` has not happened.
     async fn compact(&self, revision: Revision) -> Result<()>;
 
     /// A new lease that ends after `ttl`.
