@@ -4,6 +4,7 @@
 pub mod field;
 pub mod meta;
 pub mod names;
+pub mod patch;
 pub mod schema;
 pub mod status;
 pub mod table;

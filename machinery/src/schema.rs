@@ -68,6 +68,8 @@ pub enum ListMerge {
 pub struct PatchStrategy {
     /// Lists: merge rather than replace.
     pub merge: bool,
+    /// Objects: replace rather than merge (a PodDisruptionBudget's selector).
+    pub replace: bool,
     /// Objects: drop keys that the patch does not name in `$retainKeys`.
     pub retain_keys: bool,
     /// Lists of objects: the field that tells elements apart.
@@ -93,6 +95,10 @@ pub enum Scalar {
 }
 
 impl Schema {
+    pub fn root_id(&self) -> NodeId {
+        self.root
+    }
+
     pub fn root(&self) -> &Node {
         self.node(self.root)
     }

@@ -1,0 +1,554 @@
+//! Strategic merge patch: a merge patch that consults the schema. Lists that carry the `merge` strategy merge
+//! element by element (objects by their merge key, scalars as sets), and directives in the patch (`$patch`,
+//! `$retainKeys`, `$setElementOrder/<list>`, `$deleteFromPrimitiveList/<list>`) say what plain JSON cannot.
+//!
+//! Field tags decide, not the list types of server-side apply: a Service's ports merge by `port` here.
+
+use std::collections::{HashMap, HashSet};
+use std::mem;
+
+use serde_json::{Map, Value};
+
+use super::Error;
+use crate::schema::{Node, NodeId, PatchStrategy, Schema};
+
+const PATCH: &str = "$patch";
+const RETAIN_KEYS: &str = "$retainKeys";
+const SET_ELEMENT_ORDER: &str = "$setElementOrder";
+const DELETE_FROM_PRIMITIVE_LIST: &str = "$deleteFromPrimitiveList";
+
+/// The object, of the schema's type, after the patch.
+pub fn apply(schema: &Schema, object: Value, patch: &Value) -> Result<Value, Error> {
+    let Value::Object(patch) = patch else {
+        return Err(Error::Malformed("a strategic merge patch is a JSON object".into()));
+    };
+    let mut fields = match object {
+        Value::Object(fields) => fields,
+        _ => Map::new(),
+    };
+    Merger { schema }.merge_object(&mut fields, patch, Some(schema.root_id()))?;
+    Ok(Value::Object(fields))
+}
+
+struct Merger<'s> {
+    schema: &'s Schema,
+}
+
+/// What the schema knows of a field; nothing where it does not know the field at all.
+#[derive(Clone, Copy, Default)]
+struct Place<'s> {
+    node: Option<NodeId>,
+    strategy: Option<&'s PatchStrategy>,
+}
+
+impl<'s> Place<'s> {
+    fn merges(self) -> bool {
+        self.strategy.is_some_and(|strategy| strategy.merge)
+    }
+
+    fn replaces(self) -> bool {
+        self.strategy.is_some_and(|strategy| strategy.replace)
+    }
+
+    fn merge_key(self) -> Option<&'s str> {
+        self.strategy.and_then(|strategy| strategy.merge_key.as_deref())
+    }
+}
+
+impl<'s> Merger<'s> {
+    fn merge_object(&self, target: &mut Map<String, Value>, patch: &Map<String, Value>, node: Option<NodeId>) -> Result<(), Error> {
+        match patch.get(PATCH) {
+            None => self.merge_fields(target, patch, node),
+            Some(Value::String(directive)) if directive == "replace" => {
+                target.clear();
+                self.merge_fields(target, patch, node)
+            }
+            Some(Value::String(directive)) if directive == "delete" => {
+                target.clear();
+                Ok(())
+            }
+            // `merge` too: it is the default, and upstream refuses to have it spelled out.
+            Some(directive) => Err(Error::Nonsense(format!("unknown {PATCH} directive {directive}"))),
+        }
+    }
+
+    fn merge_fields(&self, target: &mut Map<String, Value>, patch: &Map<String, Value>, node: Option<NodeId>) -> Result<(), Error> {
+        if let Some(kept) = patch.get(RETAIN_KEYS) {
+            retain_keys(target, patch, kept)?;
+        }
+        let mut ordered = Vec::new();
+        for (name, order) in patch.iter().filter(|(name, _)| name.starts_with(SET_ELEMENT_ORDER)) {
+            let list = directed_list(name, SET_ELEMENT_ORDER)?;
+            self.merge_ordered(target, list, patch.get(list), order, node)?;
+            ordered.push(list);
+        }
+        for (name, change) in patch {
+            if name.starts_with(DELETE_FROM_PRIMITIVE_LIST) {
+                delete_scalars(target, directed_list(name, DELETE_FROM_PRIMITIVE_LIST)?, change)?;
+            } else if !is_directive(name) && !ordered.contains(&name.as_str()) {
+                self.merge_field(target, name, change, node)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn merge_field(&self, target: &mut Map<String, Value>, name: &str, change: &Value, node: Option<NodeId>) -> Result<(), Error> {
+        let place = self.place(node, name).unwrap_or_default();
+        match (target.get_mut(name), change) {
+            (_, Value::Null) => {
+                target.remove(name);
+            }
+            (Some(Value::Object(fields)), Value::Object(change)) if !place.replaces() => self.merge_object(fields, change, place.node)?,
+            (Some(Value::Array(items)), Value::Array(change)) if place.merges() => self.merge_list(items, change, change, place)?,
+            (Some(present), _) => *present = self.fresh(change, place)?,
+            (None, _) => {
+                target.insert(name.to_owned(), self.fresh(change, place)?);
+            }
+        }
+        Ok(())
+    }
+
+    /// What a patch makes of nothing: itself, without the directives in it.
+    fn fresh(&self, change: &Value, place: Place<'s>) -> Result<Value, Error> {
+        match change {
+            Value::Object(change) => {
+                let mut fields = Map::new();
+                self.merge_object(&mut fields, change, place.node)?;
+                Ok(Value::Object(fields))
+            }
+            Value::Array(change) if place.merges() => {
+                let mut items = Vec::new();
+                self.merge_list(&mut items, change, change, place)?;
+                Ok(Value::Array(items))
+            }
+            other => Ok(other.clone()),
+        }
+    }
+
+    /// Merges a list whose final order the patch prescribes.
+    fn merge_ordered(
+        &self,
+        target: &mut Map<String, Value>,
+        list: &str,
+        change: Option<&Value>,
+        order: &Value,
+        node: Option<NodeId>,
+    ) -> Result<(), Error> {
+        let not_a_list = || Error::Nonsense(format!("{SET_ELEMENT_ORDER}/{list}: not a list"));
+        let order = order.as_array().ok_or_else(not_a_list)?;
+        let place = self.place(node, list).ok_or_else(|| Error::Nonsense(format!("there is no field {list:?}")))?;
+        let change = match change {
+            Some(change) => Some(change.as_array().ok_or_else(not_a_list)?),
+            None => None,
+        };
+        check_order(change.map_or(&[], Vec::as_slice), order, place.merge_key())?;
+        match (target.get_mut(list), change) {
+            (Some(Value::Array(items)), Some(change)) if !place.merges() => {
+                items.clone_from(change);
+                self.merge_list(items, &[], order, place)
+            }
+            (Some(Value::Array(items)), change) => self.merge_list(items, change.map_or(&[], Vec::as_slice), order, place),
+            (Some(_), _) => Err(not_a_list()),
+            (None, Some(change)) => {
+                let mut items = Vec::new();
+                self.merge_list(&mut items, change, order, place)?;
+                target.insert(list.to_owned(), Value::Array(items));
+                Ok(())
+            }
+            (None, None) => Ok(()),
+        }
+    }
+
+    /// Merges `change` into `items`. Elements named in `order` come in that order, the others keep theirs and are
+    /// interleaved as they stood.
+    fn merge_list(&self, items: &mut Vec<Value>, change: &[Value], order: &[Value], place: Place<'s>) -> Result<(), Error> {
+        match common_kind(items.iter().chain(change))? {
+            None => Ok(()),
+            Some(Kind::Object) => {
+                let key = place.merge_key().ok_or_else(|| Error::Nonsense("a list of objects cannot merge without a merge key".into()))?;
+                self.merge_objects(items, change, order, key, self.items(place.node))
+            }
+            Some(_) => {
+                let stood = positions(items, None)?;
+                let mut seen = HashSet::new();
+                items.retain(|item| seen.insert(item.clone()));
+                items.extend(change.iter().filter(|scalar| seen.insert((*scalar).clone())).cloned());
+                reorder(items, order, None, &stood)
+            }
+        }
+    }
+
+    fn merge_objects(
+        &self,
+        items: &mut Vec<Value>,
+        change: &[Value],
+        order: &[Value],
+        key: &str,
+        element: Option<NodeId>,
+    ) -> Result<(), Error> {
+        let element = Place { node: element, strategy: None };
+        let plain = match obey_directives(items, change, key)? {
+            Directed::Merge(plain) => plain,
+            Directed::Replace(plain) => {
+                *items = plain.into_iter().map(|change| self.fresh(change, element)).collect::<Result<_, _>>()?;
+                return Ok(());
+            }
+        };
+        let stood = positions(items, Some(key))?;
+        let mut added = HashMap::new();
+        for change in plain {
+            let identity = identity(change, Some(key))?;
+            let at = stood.get(identity).or_else(|| added.get(identity)).copied();
+            match (at.and_then(|at| items.get_mut(at)), change) {
+                (Some(Value::Object(fields)), Value::Object(change)) => self.merge_object(fields, change, element.node)?,
+                _ => {
+                    added.insert(identity, items.len());
+                    items.push(self.fresh(change, element)?);
+                }
+            }
+        }
+        reorder(items, order, Some(key), &stood)
+    }
+
+    fn place(&self, node: Option<NodeId>, name: &str) -> Option<Place<'s>> {
+        match self.schema.node(node?) {
+            Node::Struct { fields, .. } => fields.get(name).map(|field| Place { node: Some(field.node), strategy: Some(&field.strategy) }),
+            Node::Map { values, .. } => Some(Place { node: Some(*values), strategy: None }),
+            Node::List { .. } | Node::Scalar(_) | Node::Any => None,
+        }
+    }
+
+    fn items(&self, list: Option<NodeId>) -> Option<NodeId> {
+        match self.schema.node(list?) {
+            Node::List { items, .. } => Some(*items),
+            _ => None,
+        }
+    }
+}
+
+/// The elements of a patch list that are no directives, and what to do with them.
+enum Directed<'c> {
+    Merge(Vec<&'c Value>),
+    Replace(Vec<&'c Value>),
+}
+
+/// Carries out the elements of `change` that are directives and returns the others.
+fn obey_directives<'c>(items: &mut Vec<Value>, change: &'c [Value], key: &str) -> Result<Directed<'c>, Error> {
+    let mut plain = Vec::with_capacity(change.len());
+    let mut replace = false;
+    for element in change {
+        match element.get(PATCH).map(Value::as_str) {
+            None => plain.push(element),
+            Some(Some("delete")) => {
+                let doomed = identity(element, Some(key))?;
+                items.retain(|item| item.get(key) != Some(doomed));
+            }
+            Some(Some("replace")) => replace = true,
+            Some(_) => return Err(Error::Nonsense(format!("unknown {PATCH} directive in a list: {}", element[PATCH]))),
+        }
+    }
+    Ok(if replace { Directed::Replace(plain) } else { Directed::Merge(plain) })
+}
+
+fn is_directive(name: &str) -> bool {
+    name == PATCH || name == RETAIN_KEYS || name.starts_with(SET_ELEMENT_ORDER)
+}
+
+/// The list that a directive such as `$setElementOrder/finalizers` is about.
+fn directed_list<'n>(name: &'n str, directive: &str) -> Result<&'n str, Error> {
+    name.strip_prefix(directive)
+        .and_then(|rest| rest.strip_prefix('/'))
+        .ok_or_else(|| Error::Malformed(format!("{name:?} is not of the form {directive}/<field>")))
+}
+
+/// Drops the keys that the patch does not list. Whatever the patch itself sets must be listed.
+fn retain_keys(target: &mut Map<String, Value>, patch: &Map<String, Value>, kept: &Value) -> Result<(), Error> {
+    let kept = kept.as_array().ok_or_else(|| Error::Malformed(format!("{RETAIN_KEYS} is not a list")))?;
+    let is_kept = |name: &str| kept.iter().any(|key| key.as_str() == Some(name));
+    for (name, change) in patch {
+        let directive = is_directive(name) || name.starts_with(DELETE_FROM_PRIMITIVE_LIST);
+        if !change.is_null() && !directive && !is_kept(name) {
+            return Err(Error::Malformed(format!("the patch sets {name:?}, which its {RETAIN_KEYS} does not list")));
+        }
+    }
+    target.retain(|name, _| is_kept(name));
+    Ok(())
+}
+
+fn delete_scalars(target: &mut Map<String, Value>, list: &str, doomed: &Value) -> Result<(), Error> {
+    let doomed = doomed.as_array().ok_or_else(|| Error::Malformed(format!("{DELETE_FROM_PRIMITIVE_LIST}/{list} is not a list")))?;
+    if let Some(Value::Array(items)) = target.get_mut(list) {
+        let doomed: HashSet<&Value> = doomed.iter().collect();
+        items.retain(|item| !doomed.contains(item));
+    }
+    Ok(())
+}
+
+/// What tells an element from its neighbours: the value of its merge key, or itself.
+fn identity<'v>(element: &'v Value, key: Option<&str>) -> Result<&'v Value, Error> {
+    match key {
+        None => Ok(element),
+        Some(key) => element.get(key).ok_or_else(|| Error::Nonsense(format!("a list element lacks its merge key {key:?}"))),
+    }
+}
+
+/// Checks that the elements a patch sets come in the order that it prescribes.
+fn check_order(change: &[Value], order: &[Value], key: Option<&str>) -> Result<(), Error> {
+    if order.is_empty() {
+        return Ok(());
+    }
+    let mut order = order.iter();
+    for element in change.iter().filter(|element| element.get(PATCH).is_none()) {
+        let wanted = identity(element, key)?;
+        loop {
+            match order.next() {
+                Some(named) if identity(named, key)? == wanted => break,
+                Some(_) => {}
+                None => return Err(Error::Nonsense(format!("the elements of a list disagree with its {SET_ELEMENT_ORDER}"))),
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Where each identity stands first.
+fn positions(items: &[Value], key: Option<&str>) -> Result<HashMap<Value, usize>, Error> {
+    let mut positions = HashMap::with_capacity(items.len());
+    for (at, item) in items.iter().enumerate() {
+        positions.entry(identity(item, key)?.clone()).or_insert(at);
+    }
+    Ok(positions)
+}
+
+/// Puts merged elements in order: those that `order` names as it says, the others before the first of them that
+/// they `stood` before.
+fn reorder(items: &mut Vec<Value>, order: &[Value], key: Option<&str>, stood: &HashMap<Value, usize>) -> Result<(), Error> {
+    let mut ranks = HashMap::with_capacity(order.len());
+    for (rank, element) in order.iter().enumerate() {
+        // A directive without the merge key orders nothing.
+        if let Ok(identity) = identity(element, key) {
+            ranks.entry(identity).or_insert(rank);
+        }
+    }
+    let (mut named, mut others) = (Vec::new(), Vec::new());
+    for item in mem::take(items) {
+        let identity = identity(&item, key)?;
+        let before = stood.get(identity).copied();
+        match ranks.get(identity).copied() {
+            Some(rank) => named.push((rank, before, item)),
+            None => others.push((before, item)),
+        }
+    }
+    named.sort_by_key(|(rank, _, _)| *rank);
+    let mut others = others.into_iter().peekable();
+    for (_, before, item) in named {
+        while let Some((_, other)) = others.next_if(|(other, _)| other.zip(before).is_some_and(|(other, named)| other < named)) {
+            items.push(other);
+        }
+        items.push(item);
+    }
+    items.extend(others.map(|(_, other)| other));
+    Ok(())
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Object,
+    String,
+    Number,
+    Boolean,
+}
+
+/// The kind that all elements share; `None` where there are none.
+fn common_kind<'v>(elements: impl Iterator<Item = &'v Value>) -> Result<Option<Kind>, Error> {
+    let mut common = None;
+    for element in elements {
+        let kind = match element {
+            Value::Object(_) => Kind::Object,
+            Value::String(_) => Kind::String,
+            Value::Number(_) => Kind::Number,
+            Value::Bool(_) => Kind::Boolean,
+            Value::Array(_) => return Err(Error::DoesNotApply("lists of lists do not merge".into())),
+            Value::Null => return Err(Error::Nonsense("null is no element of a list that merges".into())),
+        };
+        if *common.get_or_insert(kind) != kind {
+            return Err(Error::Nonsense("the elements of a list that merges are of one type".into()));
+        }
+    }
+    Ok(common)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::schema::{Field, ListMerge, Scalar};
+
+    /// A builder for the few types that these tests need.
+    #[derive(Default)]
+    struct Types(Vec<Node>);
+
+    impl Types {
+        fn add(&mut self, node: Node) -> NodeId {
+            self.0.push(node);
+            NodeId(self.0.len() as u32 - 1)
+        }
+
+        fn list(&mut self, items: NodeId) -> NodeId {
+            self.add(Node::List { items, merge: ListMerge::Atomic })
+        }
+
+        fn object(&mut self, fields: &[(&str, NodeId, PatchStrategy)]) -> NodeId {
+            let fields = fields
+                .iter()
+                .map(|(name, node, strategy)| {
+                    ((*name).into(), Field { node: *node, required: false, strategy: strategy.clone(), default: None })
+                })
+                .collect();
+            self.add(Node::Struct { fields, atomic: false })
+        }
+    }
+
+    fn plain() -> PatchStrategy {
+        PatchStrategy::default()
+    }
+
+    fn by(key: &str) -> PatchStrategy {
+        PatchStrategy { merge: true, merge_key: Some(key.into()), ..plain() }
+    }
+
+    fn set() -> PatchStrategy {
+        PatchStrategy { merge: true, ..plain() }
+    }
+
+    /// Something like a pod with a deployment's strategy.
+    fn schema() -> Schema {
+        let mut types = Types::default();
+        let text = types.add(Node::Scalar(Scalar::String));
+        let texts = types.list(text);
+        let labels = types.add(Node::Map { values: text, atomic: false });
+        let variable = types.object(&[("name", text, plain()), ("value", text, plain())]);
+        let variables = types.list(variable);
+        let container =
+            types.object(&[("name", text, plain()), ("image", text, plain()), ("args", texts, plain()), ("env", variables, by("name"))]);
+        let containers = types.list(container);
+        let strategy = types.add(Node::Map { values: text, atomic: false });
+        let root = types.object(&[
+            ("finalizers", texts, set()),
+            ("labels", labels, plain()),
+            ("containers", containers, by("name")),
+            ("strategy", strategy, PatchStrategy { retain_keys: true, ..plain() }),
+            ("selector", labels, PatchStrategy { replace: true, ..plain() }),
+        ]);
+        Schema { nodes: types.0, root }
+    }
+
+    #[track_caller]
+    fn check(object: Value, patch: Value, expected: Value) {
+        assert_eq!(apply(&schema(), object, &patch).unwrap(), expected);
+    }
+
+    fn names(list: &Value) -> Vec<&str> {
+        list.as_array().unwrap().iter().map(|item| item["name"].as_str().unwrap()).collect()
+    }
+
+    #[test]
+    fn lists_of_objects_merge_by_key_and_new_ones_come_where_the_patch_has_them() {
+        let object = json!({"containers": [
+            {"name": "cart", "image": "1", "args": ["a"], "env": [{"name": "MODE", "value": "slow"}, {"name": "ZONE", "value": "a"}]},
+            {"name": "till", "image": "1"},
+        ]});
+        let patch = json!({"containers": [
+            {"name": "cart", "args": ["b"], "env": [{"name": "MODE", "value": "fast"}, {"name": "DEBUG", "value": "1"}]},
+            {"name": "log", "image": "3"},
+        ]});
+        let patched = apply(&schema(), object, &patch).unwrap();
+        assert_eq!(names(&patched["containers"]), ["cart", "log", "till"]);
+        assert_eq!(names(&patched["containers"][0]["env"]), ["MODE", "DEBUG", "ZONE"]);
+        assert_eq!(patched["containers"][0]["env"][0]["value"], "fast");
+        assert_eq!(patched["containers"][0]["args"], json!(["b"]));
+        let again = apply(&schema(), patched.clone(), &json!({"containers": [{"name": "till", "image": "2"}]})).unwrap();
+        assert_eq!(names(&again["containers"]), ["cart", "log", "till"]);
+        assert_eq!(again["containers"][2]["image"], "2");
+    }
+
+    #[test]
+    fn lists_of_scalars_are_sets() {
+        check(
+            json!({"finalizers": ["one", "two"]}),
+            json!({"finalizers": ["three", "one"]}),
+            json!({"finalizers": ["three", "one", "two"]}),
+        );
+        check(
+            json!({"finalizers": ["three", "one", "two"]}),
+            json!({"$deleteFromPrimitiveList/finalizers": ["one"]}),
+            json!({"finalizers": ["three", "two"]}),
+        );
+        check(
+            json!({"finalizers": ["three", "two"]}),
+            json!({
+                "$setElementOrder/finalizers": ["four", "three"],
+                "$deleteFromPrimitiveList/finalizers": ["two"],
+                "finalizers": ["four"],
+            }),
+            json!({"finalizers": ["four", "three"]}),
+        );
+        check(json!({"finalizers": ["one"]}), json!({"finalizers": null}), json!({}));
+    }
+
+    #[test]
+    fn element_order_can_be_set_alone() {
+        check(
+            json!({"containers": [{"name": "a"}, {"name": "b"}, {"name": "c"}]}),
+            json!({"$setElementOrder/containers": [{"name": "c"}, {"name": "a"}]}),
+            json!({"containers": [{"name": "b"}, {"name": "c"}, {"name": "a"}]}),
+        );
+    }
+
+    #[test]
+    fn directives_in_lists_and_objects() {
+        check(
+            json!({"containers": [{"name": "a"}, {"name": "b"}]}),
+            json!({"containers": [{"$patch": "delete", "name": "a"}, {"name": "c", "env": [{"$patch": "delete", "name": "X"}]}]}),
+            json!({"containers": [{"name": "c", "env": []}, {"name": "b"}]}),
+        );
+        check(
+            json!({"containers": [{"name": "a"}]}),
+            json!({"containers": [{"$patch": "replace"}, {"name": "b"}]}),
+            json!({"containers": [{"name": "b"}]}),
+        );
+        check(json!({"labels": {"a": "1"}}), json!({"labels": {"$patch": "replace", "c": "3"}}), json!({"labels": {"c": "3"}}));
+        check(json!({"labels": {"a": "1"}}), json!({"labels": {"$patch": "delete"}}), json!({"labels": {}}));
+        check(
+            json!({"strategy": {"type": "RollingUpdate", "rollingUpdate": "x"}}),
+            json!({"strategy": {"$retainKeys": ["type"], "type": "Recreate"}}),
+            json!({"strategy": {"type": "Recreate"}}),
+        );
+        check(json!({"selector": {"a": "1"}}), json!({"selector": {"b": "2"}}), json!({"selector": {"b": "2"}}));
+    }
+
+    #[test]
+    fn nonsense_is_answered_as_upstream_answers_it() {
+        let object = json!({"labels": {}, "containers": [{"name": "a"}, {"name": "b"}], "strategy": {"type": "x"}, "finalizers": ["x"]});
+        for (patch, code) in [
+            (json!({"labels": {"$patch": "merge"}}), 500),
+            (json!({"containers": [{"image": "x"}]}), 500),
+            (json!({"containers": [{"$patch": "keep", "name": "a"}]}), 500),
+            (json!({"containers": [{"$patch": "delete"}]}), 500),
+            (json!({"containers": ["a"]}), 500),
+            (json!({"containers": [["a"]]}), 422),
+            (json!({"$setElementOrder/containers": [{"name": "b"}, {"name": "a"}], "containers": [{"name": "a"}, {"name": "b"}]}), 500),
+            (json!({"$setElementOrder/nothing": ["x"]}), 500),
+            (json!({"$setElementOrder": ["x"]}), 400),
+            (json!({"$deleteFromPrimitiveList/finalizers": "x"}), 400),
+            (json!({"strategy": {"$retainKeys": ["type"], "other": 1}}), 400),
+            (json!({"strategy": {"$retainKeys": "type"}}), 400),
+            (json!([]), 400),
+        ] {
+            let error = apply(&schema(), object.clone(), &patch).unwrap_err();
+            assert_eq!(crate::Status::from(error).code, code, "{patch}");
+        }
+    }
+}
