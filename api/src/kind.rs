@@ -6,9 +6,10 @@ use std::time::Duration;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use machinery::field::{Errors, Path};
+use machinery::schema::Schema;
 use schemars::JsonSchema;
 use serde::{Serialize, de::DeserializeOwned};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::strategy::{Context, UpdateStrategy};
 
@@ -83,6 +84,9 @@ pub trait Kind: Send + Sync + 'static {
     /// What a delete without a policy does to dependents.
     const DEFAULT_PROPAGATION: Propagation = Propagation::Background;
 
+    /// For a version that is not the stored one: how they differ. `Object` is then the stored version's type.
+    const CONVERSION: Option<Conversion> = None;
+
     /// What is wrong with a name; `prefix` says that it is a `generateName`.
     fn validate_name(name: &str, prefix: bool) -> Vec<String>;
 
@@ -136,6 +140,20 @@ pub trait Kind: Send + Sync + 'static {
     fn time_to_live(_object: &Self::Object) -> Option<Duration> {
         None
     }
+}
+
+/// How a served version differs from the version that is stored, JSON to JSON. Strategies see stored objects
+/// only; clients of this version, its patches and its field managers see this version only.
+#[derive(Clone, Copy, Debug)]
+pub struct Conversion {
+    /// `apiVersion` of the stored version.
+    pub stored_api_version: &'static str,
+    /// The shape of this version.
+    pub schema: fn() -> Schema,
+    /// Rewrites this version's fields as the stored version's; `apiVersion` is rewritten elsewhere.
+    pub to_stored: fn(&mut Map<String, Value>),
+    /// The way back.
+    pub from_stored: fn(&mut Map<String, Value>),
 }
 
 /// A view of a stored object at `<resource>/<name>`.

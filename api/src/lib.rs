@@ -6,6 +6,7 @@
 
 pub mod core;
 pub mod kind;
+mod nulls;
 pub mod object;
 pub mod registry;
 pub mod resource;

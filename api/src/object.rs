@@ -6,6 +6,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::nulls;
+
 /// An object of any kind. Inside, it is the kind's own type; see [`downcast_ref`] and [`downcast_mut`].
 pub trait Object: Any + Send + Sync {
     fn meta(&self) -> &ObjectMeta;
@@ -31,17 +33,39 @@ where
 
     fn to_value(&self) -> Value {
         // The API types have string keys and finite numbers only, so that serialization cannot fail.
-        serde_json::to_value(self).unwrap_or_default()
+        let mut value = serde_json::to_value(self).unwrap_or_default();
+        nulls::fill(nulls::of(T::GROUP, T::KIND), &mut value);
+        value
     }
 
     fn write_json(&self, out: &mut Vec<u8>) {
-        // As above; writing to a Vec cannot fail either.
-        let _ = serde_json::to_writer(out, self);
+        if nulls::of(T::GROUP, T::KIND).is_empty() {
+            // As above; writing to a Vec cannot fail either.
+            let _ = serde_json::to_writer(out, self);
+        } else {
+            write_object(&self.to_value(), out);
+        }
     }
 
     fn clone_boxed(&self) -> Box<dyn Object> {
         Box::new(self.clone())
     }
+}
+
+/// Appends an object's JSON, with `apiVersion` and `kind` first.
+pub fn write_object(object: &Value, out: &mut Vec<u8>) {
+    let Value::Object(fields) = object else { return };
+    let first = ["apiVersion", "kind"];
+    let rest = fields.iter().filter(|(name, _)| !first.contains(&name.as_str()));
+    let ordered = first.iter().filter_map(|name| fields.get_key_value(*name)).chain(rest);
+    for (i, (name, value)) in ordered.enumerate() {
+        out.push(if i == 0 { b'{' } else { b',' });
+        // Values are JSON already, and writing to a Vec cannot fail.
+        let _ = serde_json::to_writer(&mut *out, name);
+        out.push(b':');
+        let _ = serde_json::to_writer(&mut *out, value);
+    }
+    out.extend_from_slice(if fields.is_empty() { b"{}" } else { b"}" });
 }
 
 /// The typed object inside, if it is of type `T`.

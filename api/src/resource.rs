@@ -1,6 +1,7 @@
 //! [`Resource`]: a kind with its type erased, as the serving code sees it, so that the pipeline is compiled once
 //! and not per kind. [`Served`] makes one of any [`Kind`]; custom resources implement it over unstructured objects.
 
+use std::borrow::Cow;
 use std::marker::PhantomData;
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -8,11 +9,11 @@ use std::time::Duration;
 use jiff::Timestamp;
 use machinery::field::Errors;
 use machinery::schema::Schema;
-use machinery::{GroupKind, GroupResource, GroupVersionKind, Status};
+use machinery::{GroupKind, GroupResource, GroupVersion, GroupVersionKind, Status};
 use serde_json::Value;
 
-use crate::kind::{Column, Kind, Names, Propagation, Scope, SelectableField, Subresource, View};
-use crate::object::{Object, downcast_mut, downcast_ref};
+use crate::kind::{Column, Conversion, Kind, Names, Propagation, Scope, SelectableField, Subresource, View};
+use crate::object::{Object, downcast_mut, downcast_ref, write_object};
 use crate::strategy::{Context, UpdateStrategy};
 
 /// A served resource. Methods that take an object panic if it is not of the kind's own type: objects come from
@@ -27,10 +28,18 @@ pub trait Resource: Send + Sync + 'static {
     fn default_propagation(&self) -> Propagation;
     fn schema(&self) -> &Schema;
 
-    /// The typed object of a value that was checked against the schema. The error says what does not fit.
+    /// The kind as it is stored and as validation errors name it; differs from [`Resource::kind`] where this
+    /// version is converted.
+    fn stored_kind(&self) -> GroupVersionKind;
+    /// The typed object of a value of this version that was checked against the schema. The error says what does
+    /// not fit.
     fn decode(&self, value: Value) -> Result<Box<dyn Object>, String>;
-    /// The typed object of bytes that this server wrote.
+    /// The typed object of bytes that this server stored. (What is stored is [`Object::write_json`]'s.)
     fn decode_stored(&self, json: &[u8]) -> Result<Box<dyn Object>, String>;
+    /// The object as JSON of this version.
+    fn encode(&self, object: &dyn Object) -> Value;
+    /// Stored bytes as JSON of this version; they are the same bytes unless this version is converted.
+    fn present<'a>(&self, stored: &'a [u8]) -> Cow<'a, [u8]>;
 
     fn validate_name(&self, name: &str, prefix: bool) -> Vec<String>;
     fn default(&self, object: &mut dyn Object);
@@ -115,7 +124,7 @@ impl<K: Kind> Served<K> {
 
     fn parts(&self) -> &Parts {
         self.parts.get_or_init(|| Parts {
-            schema: Schema::of::<K::Object>(),
+            schema: K::CONVERSION.map_or_else(Schema::of::<K::Object>, |c| (c.schema)()),
             update: Box::new(Erased(K::update())),
             subresources: K::subresources().into_iter().map(erase).collect(),
         })
@@ -163,11 +172,39 @@ impl<K: Kind> Resource for Served<K> {
     fn schema(&self) -> &Schema {
         &self.parts().schema
     }
-    fn decode(&self, value: Value) -> Result<Box<dyn Object>, String> {
+    fn stored_kind(&self) -> GroupVersionKind {
+        match K::CONVERSION {
+            None => self.kind(),
+            Some(c) => {
+                let stored = GroupVersion::parse(c.stored_api_version);
+                GroupVersionKind::new(stored.group, stored.version, K::NAMES.kind)
+            }
+        }
+    }
+    fn decode(&self, mut value: Value) -> Result<Box<dyn Object>, String> {
+        if let Some(conversion) = K::CONVERSION {
+            to_stored(&conversion, &mut value);
+        }
         serde_json::from_value::<K::Object>(value).map(|o| Box::new(o) as Box<dyn Object>).map_err(|e| e.to_string())
     }
     fn decode_stored(&self, json: &[u8]) -> Result<Box<dyn Object>, String> {
         serde_json::from_slice::<K::Object>(json).map(|o| Box::new(o) as Box<dyn Object>).map_err(|e| e.to_string())
+    }
+    fn encode(&self, object: &dyn Object) -> Value {
+        let mut value = object.to_value();
+        if let Some(conversion) = K::CONVERSION {
+            from_stored(&conversion, &self.kind().api_version(), &mut value);
+        }
+        value
+    }
+    fn present<'a>(&self, stored: &'a [u8]) -> Cow<'a, [u8]> {
+        let Some(conversion) = K::CONVERSION else { return Cow::Borrowed(stored) };
+        // Stored bytes are this server's own JSON; were they not, showing them as they are is the best there is.
+        let Ok(mut value) = serde_json::from_slice(stored) else { return Cow::Borrowed(stored) };
+        from_stored(&conversion, &self.kind().api_version(), &mut value);
+        let mut out = Vec::with_capacity(stored.len());
+        write_object(&value, &mut out);
+        Cow::Owned(out)
     }
     fn validate_name(&self, name: &str, prefix: bool) -> Vec<String> {
         K::validate_name(name, prefix)
@@ -207,6 +244,20 @@ impl<K: Kind> Resource for Served<K> {
     }
     fn time_to_live(&self, object: &dyn Object) -> Option<Duration> {
         K::time_to_live(typed(object))
+    }
+}
+
+fn to_stored(conversion: &Conversion, value: &mut Value) {
+    if let Value::Object(fields) = value {
+        (conversion.to_stored)(fields);
+        fields.insert("apiVersion".to_owned(), conversion.stored_api_version.into());
+    }
+}
+
+fn from_stored(conversion: &Conversion, api_version: &str, value: &mut Value) {
+    if let Value::Object(fields) = value {
+        (conversion.from_stored)(fields);
+        fields.insert("apiVersion".to_owned(), api_version.into());
     }
 }
 

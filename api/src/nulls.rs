@@ -1,0 +1,95 @@
+//! Fields that Kubernetes writes as `null` where they have no value. Its types keep some optional fields without
+//! `omitempty`, and clients see (and field managers come to own) the nulls; k8s-openapi leaves them out.
+
+use serde_json::Value;
+
+/// The paths of a kind's null fields; `[]` stands for each element of a list.
+pub(crate) fn of(group: &str, kind: &str) -> &'static [&'static str] {
+    match (group, kind) {
+        ("", "Pod") => POD,
+        ("", "Event") => &["eventTime", "firstTimestamp", "lastTimestamp"],
+        ("", "Node") => &["status.conditions[].lastHeartbeatTime", "status.conditions[].lastTransitionTime"],
+        ("", "Namespace" | "ReplicationController")
+        | ("apps", "ReplicaSet" | "DaemonSet" | "StatefulSet")
+        | ("policy", "PodDisruptionBudget") => &["status.conditions[].lastTransitionTime"],
+        ("", "PersistentVolumeClaim") => &[
+            "spec.dataSource.apiGroup",
+            "spec.dataSourceRef.apiGroup",
+            "status.conditions[].lastProbeTime",
+            "status.conditions[].lastTransitionTime",
+        ],
+        ("apps", "Deployment") => &["status.conditions[].lastTransitionTime", "status.conditions[].lastUpdateTime"],
+        ("batch", "Job") => &["status.conditions[].lastProbeTime", "status.conditions[].lastTransitionTime"],
+        _ => &[],
+    }
+}
+
+const POD: &[&str] = &[
+    "spec.volumes[].ephemeral.volumeClaimTemplate.spec.dataSource.apiGroup",
+    "spec.volumes[].ephemeral.volumeClaimTemplate.spec.dataSourceRef.apiGroup",
+    "status.conditions[].lastProbeTime",
+    "status.conditions[].lastTransitionTime",
+    "status.containerStatuses[].lastState.running.startedAt",
+    "status.containerStatuses[].lastState.terminated.finishedAt",
+    "status.containerStatuses[].lastState.terminated.startedAt",
+    "status.containerStatuses[].state.running.startedAt",
+    "status.containerStatuses[].state.terminated.finishedAt",
+    "status.containerStatuses[].state.terminated.startedAt",
+    "status.ephemeralContainerStatuses[].lastState.terminated.finishedAt",
+    "status.ephemeralContainerStatuses[].lastState.terminated.startedAt",
+    "status.ephemeralContainerStatuses[].state.running.startedAt",
+    "status.ephemeralContainerStatuses[].state.terminated.finishedAt",
+    "status.ephemeralContainerStatuses[].state.terminated.startedAt",
+    "status.initContainerStatuses[].lastState.terminated.finishedAt",
+    "status.initContainerStatuses[].lastState.terminated.startedAt",
+    "status.initContainerStatuses[].state.running.startedAt",
+    "status.initContainerStatuses[].state.terminated.finishedAt",
+    "status.initContainerStatuses[].state.terminated.startedAt",
+];
+
+/// Adds the nulls that `value` lacks.
+pub(crate) fn fill(paths: &[&str], value: &mut Value) {
+    for path in paths {
+        descend(path, value);
+    }
+}
+
+fn descend(path: &str, value: &mut Value) {
+    let Value::Object(fields) = value else { return };
+    let Some((step, rest)) = path.split_once('.') else {
+        fields.entry(path).or_insert(Value::Null);
+        return;
+    };
+    match step.strip_suffix("[]") {
+        Some(list) => {
+            if let Some(Value::Array(items)) = fields.get_mut(list) {
+                items.iter_mut().for_each(|item| descend(rest, item));
+            }
+        }
+        None => {
+            if let Some(inner) = fields.get_mut(step) {
+                descend(rest, inner);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn nulls_appear_only_in_what_is_there() {
+        let mut pod = json!({"status": {"conditions": [{"type": "Ready", "lastProbeTime": "t"}, {}]}});
+        fill(POD, &mut pod);
+        assert_eq!(
+            pod,
+            json!({"status": {"conditions": [
+                {"type": "Ready", "lastProbeTime": "t", "lastTransitionTime": null},
+                {"lastProbeTime": null, "lastTransitionTime": null},
+            ]}})
+        );
+    }
+}
