@@ -50,3 +50,130 @@ pub fn config_map_key(key: &str) -> Vec<String> {
     }
     wrong
 }
+
+fn alphanumeric(b: u8) -> bool {
+    b.is_ascii_alphanumeric()
+}
+
+/// A name within a namespace of names: `name` or `dns.subdomain/name`. The grammar of label and annotation keys,
+/// finalizers, condition types and resources.
+pub fn qualified_name(name: &str) -> Vec<String> {
+    const PART: &str = "must consist of letters, digits, '-', '_' or '.', and begin and end with a letter or digit";
+    let mut wrong = Vec::new();
+    let part = match name.split_once('/') {
+        None => name,
+        Some((_, rest)) if rest.contains('/') => {
+            return vec![format!("a qualified name {PART}, with an optional DNS subdomain and one '/' before it")];
+        }
+        Some(("", rest)) => {
+            wrong.push("the part before '/' must not be empty".to_owned());
+            rest
+        }
+        Some((prefix, rest)) => {
+            wrong.extend(dns1123_subdomain(prefix, false).into_iter().map(|why| format!("the part before '/' {why}")));
+            rest
+        }
+    };
+    if part.is_empty() {
+        wrong.push("the name must not be empty".to_owned());
+    }
+    wrong.extend(grammar(part, false, 63, |b| alphanumeric(b) || matches!(b, b'-' | b'_' | b'.'), alphanumeric, PART));
+    wrong
+}
+
+/// The value of a label: empty, or like the last part of a qualified name.
+pub fn label_value(value: &str) -> Vec<String> {
+    const WHAT: &str = "must be empty or consist of letters, digits, '-', '_' or '.', and begin and end with a letter or digit";
+    if value.is_empty() {
+        return Vec::new();
+    }
+    grammar(value, false, 63, |b| alphanumeric(b) || matches!(b, b'-' | b'_' | b'.'), alphanumeric, WHAT)
+}
+
+/// A DNS label as RFC 1035 had it: it begins with a letter.
+pub fn dns1035_label(name: &str, prefix: bool) -> Vec<String> {
+    const WHAT: &str = "must consist of lower case letters, digits or '-', begin with a letter and end with a letter or digit";
+    let mut wrong = grammar(name, prefix, 63, |b| lower_alphanumeric(b) || b == b'-', lower_alphanumeric, WHAT);
+    if wrong.is_empty() && !name.starts_with(|c: char| c.is_ascii_lowercase()) {
+        wrong.push(WHAT.to_owned());
+    }
+    wrong
+}
+
+/// A name that only has to be one segment of a URL path.
+pub fn path_segment(name: &str, prefix: bool) -> Vec<String> {
+    let mut wrong = Vec::new();
+    if !prefix && matches!(name, "." | "..") {
+        wrong.push("may not be '.' or '..'".to_owned());
+    }
+    wrong.extend(["/", "%"].iter().filter(|c| name.contains(**c)).map(|c| format!("may not contain '{c}'")));
+    wrong
+}
+
+/// The name of a port (an IANA service name).
+pub fn port_name(name: &str) -> Vec<String> {
+    let mut wrong = Vec::new();
+    if name.len() > 15 {
+        wrong.push("must be no more than 15 bytes".to_owned());
+    }
+    if !name.bytes().all(|b| lower_alphanumeric(b) || b == b'-') {
+        wrong.push("must consist of lower case letters, digits or '-'".to_owned());
+    }
+    if !name.bytes().any(|b| b.is_ascii_lowercase()) {
+        wrong.push("must contain a letter".to_owned());
+    }
+    if name.contains("--") {
+        wrong.push("must not contain '--'".to_owned());
+    }
+    if name.starts_with('-') || name.ends_with('-') {
+        wrong.push("must not begin or end with '-'".to_owned());
+    }
+    wrong
+}
+
+/// The number of a port.
+pub fn port_number(number: i32) -> Vec<String> {
+    if (1..=65535).contains(&number) { Vec::new() } else { vec!["must be between 1 and 65535".to_owned()] }
+}
+
+/// The name of an HTTP header.
+pub fn http_header_name(name: &str) -> Vec<String> {
+    if !name.is_empty() && name.bytes().all(|b| alphanumeric(b) || b == b'-') {
+        Vec::new()
+    } else {
+        vec!["must consist of letters, digits or '-'".to_owned()]
+    }
+}
+
+/// The name of an environment variable: printable ASCII but '='.
+pub fn environment_variable(name: &str) -> Vec<String> {
+    if !name.is_empty() && name.bytes().all(|b| (b' '..=b'~').contains(&b) && b != b'=') {
+        Vec::new()
+    } else {
+        vec!["must consist of printable ASCII characters other than '='".to_owned()]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn grammars() {
+        for good in ["a", "A.b-c_9", "example.com/Name", "a.b/c"] {
+            assert!(qualified_name(good).is_empty(), "{good}");
+        }
+        for bad in ["", "/a", "a/", "a/b/c", "A_/b", "-a", "a b"] {
+            assert!(!qualified_name(bad).is_empty(), "{bad}");
+        }
+        assert_eq!(qualified_name("").len(), 2);
+        assert!(label_value("").is_empty() && label_value("A_b").is_empty());
+        assert!(!label_value("a!").is_empty() && !label_value(&"a".repeat(64)).is_empty());
+        assert!(port_name("http").is_empty());
+        for bad in ["", "80", "a--b", "-a", "Http", "sixteen-letters-"] {
+            assert!(!port_name(bad).is_empty(), "{bad}");
+        }
+        assert!(!dns1035_label("1a", false).is_empty());
+        assert!(path_segment("system:X", false).is_empty() && !path_segment("a/b", false).is_empty());
+    }
+}
