@@ -1,8 +1,8 @@
 //! [`Store`]: what an informer keeps, for readers. Its contents are persistent maps, so that a [`Snapshot`] costs
 //! a few pointer copies and stays as it is while the store moves on. Values should be cheap to clone: an `Arc`.
 
-use std::sync::Arc;
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use imbl::{OrdMap, OrdSet};
 use machinery::{NamespacedName, ResourceVersion};
