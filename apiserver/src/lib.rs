@@ -5,4 +5,7 @@
 //! - `http`, `grpc`: the two doors. Both cross the same chain and call the same verbs.
 
 pub mod log;
+pub mod server;
 pub mod verbs;
+
+pub use server::{ApiServer, Options};

@@ -1,11 +1,15 @@
 //! One log per resource: an ordered, immutable snapshot of entries, swapped atomically, and a ring of recent events.
 //! An entry is encoded once; lists join slices of bytes and watchers are cursors over the ring.
 
+mod watch;
+
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use machinery::{NamespacedName, ResourceVersion};
+
+pub use watch::Watch;
 
 /// An object as it stands at one version, encoded.
 #[derive(Debug)]

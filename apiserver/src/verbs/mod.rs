@@ -1,6 +1,15 @@
 //! The verbs of the API, one file each, for every resource. A door (HTTP, gRPC, or a component in the same
 //! process) has authenticated and authorized the caller and parsed the request into the types below.
 
+mod create;
+mod delete;
+mod delete_collection;
+mod get;
+mod list;
+mod patch;
+mod update;
+mod watch;
+
 use std::sync::Arc;
 
 use api::strategy::UserInfo;
