@@ -2,9 +2,11 @@
 //! tables and Status errors. Knows no kind, does no I/O, and every input it takes is bounded.
 
 pub mod field;
+pub mod json;
 pub mod meta;
 pub mod names;
 pub mod patch;
+pub mod quantity;
 pub mod schema;
 pub mod status;
 pub mod table;

@@ -1,0 +1,187 @@
+//! Reading JSON bodies, bounded, and with an eye for duplicate keys: of two equal keys the last one holds, and
+//! the caller is told, because strict field validation refuses them.
+
+use std::cell::RefCell;
+use std::fmt;
+
+use serde::Deserializer as _;
+use serde::de::{DeserializeSeed, Error as _, MapAccess, SeqAccess, Visitor};
+use serde_json::{Map, Number, Value};
+
+/// How deep arrays and objects may nest. Upstream stops at 10,000, which no recursive walk of ours would survive
+/// on a small stack; and clients that read our answers with serde_json stop at 128, with lists, watch events
+/// and managed fields around the object. No published type nests deeper than 30.
+pub const MOST_DEPTH: usize = 100;
+
+/// Of duplicate keys (as of all strict findings) no more than this are reported.
+pub const MOST_FINDINGS: usize = 100;
+
+/// A body that is not JSON, or nests too deep.
+#[derive(Debug, thiserror::Error)]
+#[error("the body is not valid JSON: {0}")]
+pub struct Error(#[from] serde_json::Error);
+
+/// What a body holds.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Parsed {
+    pub value: Value,
+    /// The paths of keys that occur twice in their object, such as `spec.replicas` or `spec.ports[0].name`.
+    pub duplicates: Vec<String>,
+}
+
+/// Reads one JSON value. Bytes that are not UTF-8 are read as U+FFFD, as upstream reads them.
+pub fn parse(body: &[u8]) -> Result<Parsed, Error> {
+    let text = String::from_utf8_lossy(body);
+    let duplicates = RefCell::default();
+    let mut deserializer = serde_json::Deserializer::from_str(&text);
+    let value = Seed { path: &Path::Root, depth: 0, duplicates: &duplicates }.deserialize(&mut deserializer)?;
+    deserializer.end()?;
+    Ok(Parsed { value, duplicates: duplicates.into_inner() })
+}
+
+/// Where a walk stands: a list of steps, each on the stack of the call that took it, so that a path costs
+/// nothing until it is shown.
+#[derive(Clone, Copy)]
+pub(crate) enum Path<'p> {
+    Root,
+    Key(&'p Path<'p>, &'p str),
+    Index(&'p Path<'p>, usize),
+}
+
+impl fmt::Display for Path<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Path::Root => Ok(()),
+            Path::Key(Path::Root, key) => f.write_str(key),
+            Path::Key(parent, key) => write!(f, "{parent}.{key}"),
+            Path::Index(parent, index) => write!(f, "{parent}[{index}]"),
+        }
+    }
+}
+
+/// Reads a value at a path.
+#[derive(Clone, Copy)]
+struct Seed<'s> {
+    path: &'s Path<'s>,
+    depth: usize,
+    duplicates: &'s RefCell<Vec<String>>,
+}
+
+impl<'s> Seed<'s> {
+    fn below<'b>(&'b self, path: &'b Path<'b>) -> Seed<'b> {
+        Seed { path, depth: self.depth + 1, duplicates: self.duplicates }
+    }
+
+    fn check_depth<E: serde::de::Error>(&self) -> Result<(), E> {
+        if self.depth < MOST_DEPTH { Ok(()) } else { Err(E::custom(format_args!("it nests deeper than {MOST_DEPTH} levels"))) }
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Seed<'_> {
+    type Value = Value;
+
+    fn deserialize<D: serde::Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Seed<'_> {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(Value::Bool(value))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Value, E> {
+        Number::from_f64(value).map(Value::Number).ok_or_else(|| E::custom("a number is out of range"))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+        Ok(Value::String(value.to_owned()))
+    }
+
+    fn visit_string<E>(self, value: String) -> Result<Value, E> {
+        Ok(Value::String(value))
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Value, A::Error> {
+        self.check_depth()?;
+        let mut list = Vec::new();
+        while let Some(element) = elements.next_element_seed(self.below(&Path::Index(self.path, list.len())))? {
+            list.push(element);
+        }
+        Ok(Value::Array(list))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
+        self.check_depth()?;
+        let mut map = Map::new();
+        while let Some(key) = entries.next_key::<String>()? {
+            let path = Path::Key(self.path, &key);
+            let value = entries.next_value_seed(self.below(&path))?;
+            if map.contains_key(&key) {
+                let mut duplicates = self.duplicates.borrow_mut();
+                let shown = path.to_string();
+                if duplicates.len() < MOST_FINDINGS && !duplicates.contains(&shown) {
+                    duplicates.push(shown);
+                }
+            }
+            map.insert(key, value);
+        }
+        Ok(Value::Object(map))
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn duplicates_are_reported_and_the_last_holds() {
+        let parsed = parse(br#"{"a":1,"b":[{"c":1,"c":2,"c":3}],"a":{"x":1}}"#).unwrap();
+        assert_eq!(parsed.value, serde_json::json!({"a": {"x": 1}, "b": [{"c": 3}]}));
+        assert_eq!(parsed.duplicates, ["b[0].c", "a"]);
+    }
+
+    #[test]
+    fn depth_is_bounded() {
+        let nested = |depth: usize| "[".repeat(depth) + &"]".repeat(depth);
+        assert!(parse(nested(MOST_DEPTH).as_bytes()).is_ok());
+        assert!(parse(nested(MOST_DEPTH + 1).as_bytes()).unwrap_err().to_string().contains("nests deeper"));
+        assert!(parse("{\"a\":".repeat(1_000_000).as_bytes()).is_err());
+    }
+
+    #[test]
+    fn what_is_not_json() {
+        for body in ["", "{", "{}x", "{a:1}", "[1,]", "nul", "01", "\"\\x\""] {
+            assert!(parse(body.as_bytes()).is_err(), "{body}");
+        }
+        assert_eq!(parse(b"\"\xff\"").unwrap().value, "\u{fffd}");
+    }
+
+    proptest! {
+        #[test]
+        fn reads_what_serde_json_reads(text in "[\\[\\]{}\",:0-9a-c eE.-]{0,40}") {
+            let ours = parse(text.as_bytes()).ok().map(|parsed| parsed.value);
+            prop_assert_eq!(ours, serde_json::from_str::<Value>(&text).ok());
+        }
+    }
+}
