@@ -134,7 +134,7 @@ impl<'t> Parts<'t> {
                 whole_digits + self.fraction.len() <= 18 && scale >= -9 && scale % 3 == 0 && !self.whole.is_empty() && !ends_in_thousand
             }
             Unit::Binary { exponent } => {
-                let room = 14 - exponent as usize * 3 / 10;
+                let room = 14usize.saturating_sub(exponent as usize * 3 / 10);
                 let value: u64 = self.whole.parse().unwrap_or(0);
                 self.fraction.is_empty() && whole_digits <= room && value & 7 != 0
             }
