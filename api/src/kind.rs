@@ -53,6 +53,36 @@ pub struct Column {
     pub description: &'static str,
 }
 
+impl Column {
+    const fn new(name: &'static str, kind: &'static str, description: &'static str) -> Self {
+        Self { name, kind, format: "", priority: 0, description }
+    }
+
+    pub const NAME: Self = Self { format: "name", ..Self::new("Name", "string", "The object's name.") };
+    pub const AGE: Self = Self::new("Age", "string", "Time since the object was created.");
+
+    pub const fn text(name: &'static str, description: &'static str) -> Self {
+        Self::new(name, "string", description)
+    }
+
+    pub const fn integer(name: &'static str, description: &'static str) -> Self {
+        Self::new(name, "integer", description)
+    }
+
+    pub const fn boolean(name: &'static str, description: &'static str) -> Self {
+        Self::new(name, "boolean", description)
+    }
+
+    pub const fn date(name: &'static str, description: &'static str) -> Self {
+        Self::new(name, "date", description)
+    }
+
+    /// The same column, shown by `-o wide` only.
+    pub const fn wide(self) -> Self {
+        Self { priority: 1, ..self }
+    }
+}
+
 /// A selectable field's name and an object's value for it.
 pub type SelectableField = (&'static str, Cow<'static, str>);
 
@@ -122,10 +152,7 @@ pub trait Kind: Send + Sync + 'static {
     /// The names of the above, also where an object has no value for them.
     const SELECTABLE: &'static [&'static str] = &[];
 
-    const COLUMNS: &'static [Column] = &[
-        Column { name: "Name", kind: "string", format: "name", priority: 0, description: "The object's name." },
-        Column { name: "Age", kind: "string", format: "", priority: 0, description: "Time since the object was created." },
-    ];
+    const COLUMNS: &'static [Column] = &[Column::NAME, Column::AGE];
 
     /// The cells of the object's table row, one for each of `COLUMNS`.
     fn row(object: &Self::Object, now: Timestamp) -> Vec<Value>;
@@ -134,6 +161,14 @@ pub trait Kind: Send + Sync + 'static {
     /// None: at once.
     fn deletion_grace_seconds(_object: &Self::Object, _requested: Option<i64>) -> Option<i64> {
         None
+    }
+
+    /// What else changes in an object when its deletion begins and cannot end at once.
+    fn begin_deletion(_object: &mut Self::Object) {}
+
+    /// Whether something besides `metadata.finalizers` keeps an object that is being deleted.
+    fn is_kept(_object: &Self::Object) -> bool {
+        false
     }
 
     /// Objects vanish by themselves after this long.

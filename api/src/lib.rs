@@ -4,13 +4,16 @@
 //! To add a kind: write `<group>/<kind>.rs` with an implementation of [`Kind`], and add one line to
 //! `registry.rs`.
 
+pub mod coordination;
 pub mod core;
+pub mod events;
 pub mod kind;
 mod nulls;
 pub mod object;
 pub mod registry;
 pub mod resource;
 pub mod strategy;
+pub mod validate;
 
 pub use kind::Kind;
 pub use object::Object;

@@ -9,9 +9,9 @@ pub(crate) fn of(group: &str, kind: &str) -> &'static [&'static str] {
         ("", "Pod") => POD,
         ("", "Event") => &["eventTime", "firstTimestamp", "lastTimestamp"],
         ("", "Node") => &["status.conditions[].lastHeartbeatTime", "status.conditions[].lastTransitionTime"],
-        ("", "Namespace" | "ReplicationController")
-        | ("apps", "ReplicaSet" | "DaemonSet" | "StatefulSet")
-        | ("policy", "PodDisruptionBudget") => &["status.conditions[].lastTransitionTime"],
+        ("", "Namespace" | "ReplicationController") | ("apps", "ReplicaSet" | "DaemonSet" | "StatefulSet") => {
+            &["status.conditions[].lastTransitionTime"]
+        }
         ("", "PersistentVolumeClaim") => &[
             "spec.dataSource.apiGroup",
             "spec.dataSourceRef.apiGroup",

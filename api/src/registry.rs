@@ -3,12 +3,23 @@
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
-use crate::core;
 use crate::kind::Kind;
 use crate::resource::{Resource, Served};
+use crate::{coordination, core, events};
 
 /// Every built-in resource. A kind served in two versions stands here twice.
-static BUILT_IN: LazyLock<Vec<Box<dyn Resource>>> = LazyLock::new(|| vec![served::<core::config_map::ConfigMaps>()]);
+static BUILT_IN: LazyLock<Vec<Box<dyn Resource>>> = LazyLock::new(|| {
+    vec![
+        served::<core::config_map::ConfigMaps>(),
+        served::<core::event::Events>(),
+        served::<core::namespace::Namespaces>(),
+        served::<core::node::Nodes>(),
+        served::<core::secret::Secrets>(),
+        served::<core::service_account::ServiceAccounts>(),
+        served::<coordination::lease::Leases>(),
+        served::<events::event::Events>(),
+    ]
+});
 
 fn served<K: Kind>() -> Box<dyn Resource> {
     Box::new(Served::<K>::new())

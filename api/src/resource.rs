@@ -56,6 +56,8 @@ pub trait Resource: Send + Sync + 'static {
     fn row(&self, object: &dyn Object, now: Timestamp) -> Vec<Value>;
 
     fn deletion_grace_seconds(&self, object: &dyn Object, requested: Option<i64>) -> Option<i64>;
+    fn begin_deletion(&self, object: &mut dyn Object);
+    fn is_kept(&self, object: &dyn Object) -> bool;
     fn time_to_live(&self, object: &dyn Object) -> Option<Duration>;
 
     fn group_resource(&self) -> GroupResource {
@@ -241,6 +243,12 @@ impl<K: Kind> Resource for Served<K> {
     }
     fn deletion_grace_seconds(&self, object: &dyn Object, requested: Option<i64>) -> Option<i64> {
         K::deletion_grace_seconds(typed(object), requested)
+    }
+    fn begin_deletion(&self, object: &mut dyn Object) {
+        K::begin_deletion(typed_mut(object));
+    }
+    fn is_kept(&self, object: &dyn Object) -> bool {
+        K::is_kept(typed(object))
     }
     fn time_to_live(&self, object: &dyn Object) -> Option<Duration> {
         K::time_to_live(typed(object))

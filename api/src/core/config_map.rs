@@ -33,11 +33,7 @@ impl Kind for ConfigMaps {
         &Update
     }
 
-    const COLUMNS: &'static [Column] = &[
-        Column { name: "Name", kind: "string", format: "name", priority: 0, description: "The config map's name." },
-        Column { name: "Data", kind: "string", format: "", priority: 0, description: "How many keys it holds." },
-        Column { name: "Age", kind: "string", format: "", priority: 0, description: "Time since it was created." },
-    ];
+    const COLUMNS: &'static [Column] = &[Column::NAME, Column::text("Data", "How many keys it holds."), Column::AGE];
 
     fn row(map: &ConfigMap, now: Timestamp) -> Vec<Value> {
         let keys = map.data.as_ref().map_or(0, |d| d.len()) + map.binary_data.as_ref().map_or(0, |d| d.len());

@@ -1,3 +1,8 @@
 //! Kinds of the core group, `v1`.
 
 pub mod config_map;
+pub mod event;
+pub mod namespace;
+pub mod node;
+pub mod secret;
+pub mod service_account;
