@@ -1,9 +1,11 @@
 //! The store below the API server: an ordered map of byte keys to byte values with one global revision,
 //! in the model of etcd. [`Store`] is the seam; `etcd` and `embedded` implement it, and one suite of tests
-//! (`storage/tests/`) holds both to the same behaviour. `memory` is the model that they are compared with.
+//! (`storage/tests/suite`) holds both to the same behaviour. `memory` is the model that they are compared with.
 //!
 //! Nothing here knows Kubernetes. Types, guaranteed updates and resource versions live in the API server.
 
+pub mod embedded;
+mod feed;
 pub mod memory;
 
 use std::time::Duration;
@@ -41,7 +43,7 @@ pub fn prefix_end(prefix: &[u8]) -> Bytes {
 pub struct Revision(pub u64);
 
 /// A time-to-live in the store. Keys attached to it vanish, as ordinary delete events, when it ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LeaseId(pub i64);
 
 /// A key, its value, and the revisions of its creation and last change.
