@@ -1,0 +1,189 @@
+//! The small server of a service that is no API server: its health, and its metrics for those who may see them.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{Path, RawQuery, State};
+use axum::response::IntoResponse;
+use axum::routing::get;
+use http::{StatusCode, header};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+
+use crate::args::ServingArgs;
+use crate::health::{Health, Probe};
+use crate::metrics::{self, Metrics};
+use crate::pki;
+use crate::tls::{self, Identity};
+
+/// More connections than this at once wait.
+const MOST_CONNECTIONS: usize = 128;
+/// The time that a client has for its handshake, and for its request's head.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("cannot listen on {address}")]
+    Listen { address: SocketAddr, source: std::io::Error },
+    #[error(transparent)]
+    Tls(#[from] tls::Error),
+    #[error(transparent)]
+    Pki(#[from] pki::Error),
+    #[error("cannot read {path}")]
+    Read { path: PathBuf, source: std::io::Error },
+}
+
+/// A bound port, not yet served.
+pub struct Server {
+    listener: TcpListener,
+    tls: Option<TlsAcceptor>,
+    /// Metrics are for clients with a verified certificate only.
+    guarded: bool,
+}
+
+/// What is served.
+#[derive(Clone)]
+struct Content {
+    health: Health,
+    metrics: Option<Metrics>,
+}
+
+impl Server {
+    /// Binds the port that the arguments name; None where they name none.
+    ///
+    /// # Errors
+    /// A port that is taken; certificates that cannot be used.
+    pub async fn bind(args: &ServingArgs, default_port: u16) -> Result<Option<Self>, Error> {
+        let Some(address) = args.address(default_port) else { return Ok(None) };
+        let identity = match (&args.tls_cert_file, &args.tls_private_key_file) {
+            (Some(certificate), Some(key)) => Identity::read(certificate, key)?,
+            _ => pki::self_signed(&["localhost".to_owned(), args.bind_address.to_string()])?,
+        };
+        let client_ca = match &args.client_ca_file {
+            Some(path) => Some(std::fs::read(path).map_err(|source| Error::Read { path: path.clone(), source })?),
+            None => None,
+        };
+        let tls = tls::server(&identity, client_ca.as_deref())?;
+        let listener = listen(address).await?;
+        Ok(Some(Self { listener, tls: Some(TlsAcceptor::from(tls)), guarded: client_ca.is_some() }))
+    }
+
+    /// Binds a port without TLS, for health alone or on a loopback address.
+    ///
+    /// # Errors
+    /// A port that is taken.
+    pub async fn bind_plain(address: SocketAddr) -> Result<Self, Error> {
+        Ok(Self { listener: listen(address).await?, tls: None, guarded: false })
+    }
+
+    /// The address, with the port that the system chose if it was asked to.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn address(&self) -> std::io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// Serves until `shutdown`.
+    pub async fn serve(self, health: Health, metrics: Metrics, shutdown: CancellationToken) {
+        let open = Arc::new(Semaphore::new(MOST_CONNECTIONS));
+        let content = Content { health, metrics: Some(metrics) };
+        loop {
+            let accepted = tokio::select! {
+                accepted = accept(&self.listener, &open) => accepted,
+                () = shutdown.cancelled() => return,
+            };
+            let Some((stream, permit)) = accepted else { continue };
+            let (tls, guarded, content, shutdown) = (self.tls.clone(), self.guarded, content.clone(), shutdown.clone());
+            tokio::spawn(async move {
+                shutdown.run_until_cancelled(connection(stream, tls, guarded, content)).await;
+                drop(permit);
+            });
+        }
+    }
+}
+
+async fn listen(address: SocketAddr) -> Result<TcpListener, Error> {
+    TcpListener::bind(address).await.map_err(|source| Error::Listen { address, source })
+}
+
+async fn accept(listener: &TcpListener, open: &Arc<Semaphore>) -> Option<(TcpStream, tokio::sync::OwnedSemaphorePermit)> {
+    let permit = open.clone().acquire_owned().await.ok()?;
+    match listener.accept().await {
+        Ok((stream, _)) => Some((stream, permit)),
+        Err(error) => {
+            tracing::debug!(%error, "cannot accept a connection");
+            // Out of file descriptors, most likely: trying again at once would only spin.
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            None
+        }
+    }
+}
+
+async fn connection(stream: TcpStream, tls: Option<TlsAcceptor>, guarded: bool, mut content: Content) {
+    let Some(tls) = tls else { return respond(stream, content).await };
+    match tokio::time::timeout(PATIENCE, tls.accept(stream)).await {
+        Ok(Ok(stream)) => {
+            if guarded && stream.get_ref().1.peer_certificates().is_none() {
+                content.metrics = None;
+            }
+            respond(stream, content).await;
+        }
+        Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
+        Err(_) => {}
+    }
+}
+
+async fn respond(stream: impl tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static, content: Content) {
+    let mut builder = Builder::new(TokioExecutor::new());
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(PATIENCE);
+    let service = TowerToHyperService::new(router(content));
+    if let Err(error) = builder.serve_connection(TokioIo::new(stream), service).await {
+        tracing::debug!(error, "a connection broke");
+    }
+}
+
+fn router(content: Content) -> Router {
+    Router::new()
+        .route("/metrics", get(show_metrics))
+        .route("/{probe}", get(probe_all))
+        .route("/{probe}/{check}", get(probe_one))
+        .with_state(content)
+}
+
+async fn show_metrics(State(content): State<Content>) -> axum::response::Response {
+    match content.metrics {
+        Some(metrics) => ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], metrics.encode()).into_response(),
+        None => (StatusCode::UNAUTHORIZED, "Unauthorized\n").into_response(),
+    }
+}
+
+async fn probe_all(State(content): State<Content>, Path(probe): Path<String>, RawQuery(query): RawQuery) -> impl IntoResponse {
+    answer(&content.health, &probe, None, query)
+}
+
+async fn probe_one(
+    State(content): State<Content>,
+    Path((probe, check)): Path<(String, String)>,
+    RawQuery(query): RawQuery,
+) -> impl IntoResponse {
+    answer(&content.health, &probe, Some(&check), query)
+}
+
+fn answer(health: &Health, probe: &str, check: Option<&str>, query: Option<String>) -> (StatusCode, String) {
+    match Probe::of(probe) {
+        Some(probe) => {
+            let answer = health.answer(probe, check, &query.unwrap_or_default());
+            (answer.code, answer.text)
+        }
+        None => (StatusCode::NOT_FOUND, "404 page not found\n".to_owned()),
+    }
+}

@@ -1,0 +1,124 @@
+//! TLS by rustls with ring: the configurations of servers and clients, from certificates in PEM form.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustls::crypto::CryptoProvider;
+use rustls::server::WebPkiClientVerifier;
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+
+/// Where Linux distributions keep the authorities that they trust.
+const SYSTEM_AUTHORITIES: [&str; 2] = ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt"];
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("cannot read {path}")]
+    Read { path: PathBuf, source: std::io::Error },
+    #[error("{what} is not in PEM form, or holds none: {why}")]
+    Pem { what: &'static str, why: String },
+    #[error("the certificate and its key cannot be used")]
+    Identity(#[source] rustls::Error),
+    #[error("the certificate authority cannot be used: {0}")]
+    Authority(String),
+}
+
+/// A certificate with its chain, and its key, in PEM form.
+#[derive(Clone)]
+pub struct Identity {
+    pub certificate: Vec<u8>,
+    pub key: Vec<u8>,
+}
+
+impl Identity {
+    /// # Errors
+    /// A file that cannot be read.
+    pub fn read(certificate: &Path, key: &Path) -> Result<Self, Error> {
+        Ok(Self { certificate: read(certificate)?, key: read(key)? })
+    }
+
+    fn parse(&self) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), Error> {
+        let key = PrivateKeyDer::from_pem_slice(&self.key).map_err(|error| Error::Pem { what: "the key", why: error.to_string() })?;
+        Ok((certificates(&self.certificate, "the certificate")?, key))
+    }
+}
+
+/// A server's configuration. With `client_ca`, clients may present certificates of that authority; those who
+/// present none are let in too, and have to show who they are in another way.
+///
+/// # Errors
+/// Certificates or keys that cannot be used.
+pub fn server(identity: &Identity, client_ca: Option<&[u8]>) -> Result<Arc<ServerConfig>, Error> {
+    let builder = ServerConfig::builder_with_provider(provider()).with_safe_default_protocol_versions().map_err(Error::Identity)?;
+    let builder = match client_ca {
+        Some(ca) => {
+            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(authorities(ca)?), provider())
+                .allow_unauthenticated()
+                .build()
+                .map_err(|error| Error::Authority(error.to_string()))?;
+            builder.with_client_cert_verifier(verifier)
+        }
+        None => builder.with_no_client_auth(),
+    };
+    let (chain, key) = identity.parse()?;
+    let mut config = builder.with_single_cert(chain, key).map_err(Error::Identity)?;
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(Arc::new(config))
+}
+
+/// A client's configuration. Without `ca`, the system's authorities are trusted.
+///
+/// # Errors
+/// Certificates or keys that cannot be used.
+pub fn client(ca: Option<&[u8]>, identity: Option<&Identity>) -> Result<Arc<ClientConfig>, Error> {
+    let roots = match ca {
+        Some(ca) => authorities(ca)?,
+        None => system_authorities()?,
+    };
+    let builder = ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions().map_err(Error::Identity)?;
+    let builder = builder.with_root_certificates(roots);
+    let mut config = match identity {
+        Some(identity) => {
+            let (chain, key) = identity.parse()?;
+            builder.with_client_auth_cert(chain, key).map_err(Error::Identity)?
+        }
+        None => builder.with_no_client_auth(),
+    };
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(Arc::new(config))
+}
+
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(rustls::crypto::ring::default_provider())
+}
+
+fn authorities(pem: &[u8]) -> Result<RootCertStore, Error> {
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates(pem, "the certificate authority")? {
+        roots.add(certificate).map_err(|error| Error::Authority(error.to_string()))?;
+    }
+    Ok(roots)
+}
+
+fn system_authorities() -> Result<RootCertStore, Error> {
+    let mut roots = RootCertStore::empty();
+    for path in SYSTEM_AUTHORITIES.iter().map(Path::new).filter(|path| path.exists()) {
+        // A bundle may hold a certificate that rustls does not take: that is no reason to refuse the others.
+        roots.add_parsable_certificates(certificates(&read(path)?, "the system's bundle of authorities")?);
+    }
+    Ok(roots)
+}
+
+fn certificates(pem: &[u8], what: &'static str) -> Result<Vec<CertificateDer<'static>>, Error> {
+    let all: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
+    match all {
+        Ok(all) if all.is_empty() => Err(Error::Pem { what, why: "no certificate found".to_owned() }),
+        Ok(all) => Ok(all),
+        Err(error) => Err(Error::Pem { what, why: error.to_string() }),
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, Error> {
+    std::fs::read(path).map_err(|source| Error::Read { path: path.to_owned(), source })
+}
