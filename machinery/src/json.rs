@@ -5,6 +5,7 @@ use std::cell::RefCell;
 use std::fmt;
 
 use serde::de::{DeserializeSeed, MapAccess, SeqAccess, Visitor};
+use serde_json::map::Entry;
 use serde_json::{Map, Number, Value};
 
 /// How deep arrays and objects may nest. Upstream stops at 10,000, which no recursive walk of ours would survive
@@ -74,6 +75,14 @@ impl<'s> Seed<'s> {
     fn check_depth<E: serde::de::Error>(&self) -> Result<(), E> {
         if self.depth < MOST_DEPTH { Ok(()) } else { Err(E::custom(format_args!("it nests deeper than {MOST_DEPTH} levels"))) }
     }
+
+    fn report_duplicate(&self, key: &str) {
+        let mut duplicates = self.duplicates.borrow_mut();
+        let shown = Path::Key(self.path, key).to_string();
+        if duplicates.len() < MOST_FINDINGS && !duplicates.contains(&shown) {
+            duplicates.push(shown);
+        }
+    }
 }
 
 impl<'de> DeserializeSeed<'de> for Seed<'_> {
@@ -132,16 +141,14 @@ impl<'de> Visitor<'de> for Seed<'_> {
         self.check_depth()?;
         let mut map = Map::new();
         while let Some(key) = entries.next_key::<String>()? {
-            let path = Path::Key(self.path, &key);
-            let value = entries.next_value_seed(self.below(&path))?;
-            if map.contains_key(&key) {
-                let mut duplicates = self.duplicates.borrow_mut();
-                let shown = path.to_string();
-                if duplicates.len() < MOST_FINDINGS && !duplicates.contains(&shown) {
-                    duplicates.push(shown);
+            let value = entries.next_value_seed(self.below(&Path::Key(self.path, &key)))?;
+            match map.entry(key) {
+                Entry::Vacant(entry) => _ = entry.insert(value),
+                Entry::Occupied(mut entry) => {
+                    self.report_duplicate(entry.key());
+                    entry.insert(value);
                 }
             }
-            map.insert(key, value);
         }
         Ok(Value::Object(map))
     }
