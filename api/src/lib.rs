@@ -12,6 +12,7 @@ mod nulls;
 pub mod object;
 pub mod registry;
 pub mod resource;
+pub mod scheduling;
 pub mod strategy;
 pub mod validate;
 

@@ -63,9 +63,9 @@ fn views_of_the_object_are_all_there() {
 
 #[test]
 fn columns() {
-    let mut tables: BTreeMap<(&str, &str), Vec<(&str, &str, &str, i32)>> = BTreeMap::new();
+    let mut tables: BTreeMap<(&str, &str), Vec<_>> = BTreeMap::new();
     for row in rows(COLUMNS) {
-        let cell = (row[2], row[3], row[4], row[5].parse().unwrap());
+        let cell = (row[2], row[3], row[4], row[5].parse::<i32>().unwrap());
         tables.entry((row[0], row[1])).or_default().push(cell);
     }
     for resource in built_in().all() {

@@ -1,0 +1,12 @@
+//! Which pods may run on which nodes: pure predicates over the API types, shared by the scheduler, the DaemonSet
+//! controller and the kubelet, so that all three agree.
+
+pub mod affinity;
+pub mod ports;
+pub mod resources;
+pub mod taints;
+
+pub use affinity::{matches_node, preference};
+pub use ports::{HostPort, host_ports};
+pub use resources::Resources;
+pub use taints::{first_untolerated, tolerated, tolerates_unschedulable};
