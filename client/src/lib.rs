@@ -3,6 +3,7 @@
 
 pub mod access;
 pub mod event;
+pub mod grpc;
 pub mod informer;
 pub mod leader;
 pub mod queue;
