@@ -6,6 +6,7 @@ pub mod field;
 pub mod json;
 pub mod meta;
 pub mod names;
+pub mod objectmeta;
 pub mod patch;
 pub mod quantity;
 pub mod schema;

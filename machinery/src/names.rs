@@ -81,6 +81,15 @@ pub fn qualified_name(name: &str) -> Vec<String> {
     wrong
 }
 
+/// What a finalizer needs besides being a qualified name: a domain, unless it is one of Kubernetes' own.
+pub fn finalizer_domain(name: &str) -> Vec<String> {
+    const OWN: [&str; 3] = ["kubernetes", "orphan", "foregroundDeletion"];
+    if name.contains('/') || OWN.contains(&name) {
+        return Vec::new();
+    }
+    vec!["must be one of Kubernetes' own finalizers or have a domain and '/' before it".to_owned()]
+}
+
 /// The value of a label: empty, or like the last part of a qualified name.
 pub fn label_value(value: &str) -> Vec<String> {
     const WHAT: &str = "must be empty or consist of letters, digits, '-', '_' or '.', and begin and end with a letter or digit";
