@@ -3,7 +3,9 @@
 
 pub mod decode;
 pub mod field;
+pub mod fields;
 pub mod json;
+pub mod labels;
 pub mod meta;
 pub mod names;
 pub mod objectmeta;
