@@ -41,6 +41,8 @@ struct State {
     floor: Revision,
     /// up to this one.
     position: Revision,
+    /// Where progress is to be told.
+    progress_at: Option<Revision>,
     slots: BTreeMap<u64, Slot>,
     last_slot: u64,
     closed: bool,
@@ -60,8 +62,16 @@ struct Slot {
 
 impl Feed {
     pub(crate) fn new(position: Revision) -> Arc<Self> {
-        let state =
-            State { ring: VecDeque::new(), bytes: 0, floor: position, position, slots: BTreeMap::new(), last_slot: 0, closed: false };
+        let state = State {
+            ring: VecDeque::new(),
+            bytes: 0,
+            floor: position,
+            position,
+            progress_at: None,
+            slots: BTreeMap::new(),
+            last_slot: 0,
+            closed: false,
+        };
         Arc::new(Self { state: Mutex::new(state) })
     }
 
@@ -77,6 +87,7 @@ impl Feed {
             state.push(event);
         }
         state.position = position;
+        state.tell_progress();
         state.trim();
     }
 
@@ -93,14 +104,23 @@ impl Feed {
             slot.unread = Some(Revision(slot.after.0 + 1));
             slot.wake.notify_one();
         }
+        state.tell_progress();
     }
 
-    /// Has every watcher say how far it is.
-    pub(crate) fn ask_progress(&self) {
-        for slot in self.state.lock().slots.values_mut() {
-            slot.progress_asked = true;
-            slot.wake.notify_one();
-        }
+    /// Begins anew at `position`, which may lie before the present one. Open watches must have been failed.
+    pub(crate) fn reset(&self, position: Revision) {
+        let mut state = self.state.lock();
+        state.ring.clear();
+        state.bytes = 0;
+        state.floor = position;
+        state.position = position;
+    }
+
+    /// Has every watcher say how far it is, as soon as the feed is at `position`.
+    pub(crate) fn ask_progress(&self, position: Revision) {
+        let mut state = self.state.lock();
+        state.progress_at = Some(state.progress_at.map_or(position, |asked| asked.max(position)));
+        state.tell_progress();
     }
 
     /// Ends every open watch with an error.
@@ -149,6 +169,16 @@ impl State {
         }
         self.bytes += weight(&event);
         self.ring.push_back(event);
+    }
+
+    /// Wakes the watchers if progress was asked for and the feed has come so far.
+    fn tell_progress(&mut self) {
+        if self.progress_at.take_if(|asked| *asked <= self.position).is_some() {
+            for slot in self.slots.values_mut() {
+                slot.progress_asked = true;
+                slot.wake.notify_one();
+            }
+        }
     }
 
     fn trim(&mut self) {

@@ -5,6 +5,7 @@
 //! Nothing here knows Kubernetes. Types, guaranteed updates and resource versions live in the API server.
 
 pub mod embedded;
+pub mod etcd;
 mod feed;
 pub mod memory;
 

@@ -144,8 +144,8 @@ impl Store for Embedded {
     }
 
     async fn progress(&self) -> Result<()> {
-        self.index().map(drop)?;
-        self.shared.feed.ask_progress();
+        let revision = self.index()?.revision;
+        self.shared.feed.ask_progress(revision);
         Ok(())
     }
 

@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod cases;
+mod etcd_server;
+mod outage;
 
 /// Makes a test of every case, on the store that `$open` makes. `$open` answers the store and whatever has to
 /// outlive it.
@@ -50,4 +52,9 @@ suite!(memory, (storage::memory::Memory::new(), ()));
 suite!(embedded, {
     let directory = tempfile::tempdir().unwrap();
     (storage::embedded::Embedded::open(directory.path(), Default::default()).unwrap(), directory)
+});
+
+suite!(etcd, {
+    let server = crate::etcd_server::Server::start().await;
+    (server.connect().await, server)
 });
