@@ -117,6 +117,9 @@ pub trait Kind: Send + Sync + 'static {
     /// For a version that is not the stored one: how they differ. `Object` is then the stored version's type.
     const CONVERSION: Option<Conversion> = None;
 
+    /// Whether the answer to a finished delete is the object rather than a Status.
+    const DELETE_RETURNS_OBJECT: bool = false;
+
     /// What is wrong with a name; `prefix` says that it is a `generateName`.
     fn validate_name(name: &str, prefix: bool) -> Vec<String>;
 

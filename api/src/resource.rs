@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use machinery::field::Errors;
-use machinery::schema::Schema;
+use machinery::schema::{Definitions, Schema};
 use machinery::{GroupKind, GroupResource, GroupVersion, GroupVersionKind, Status};
 use serde_json::Value;
 
@@ -27,6 +27,9 @@ pub trait Resource: Send + Sync + 'static {
     fn unconditional_update(&self) -> bool;
     fn default_propagation(&self) -> Propagation;
     fn schema(&self) -> &Schema;
+    /// Adds the kind's published schema; returns its name.
+    fn define(&self, definitions: &mut Definitions) -> String;
+    fn delete_returns_object(&self) -> bool;
 
     /// The kind as it is stored and as validation errors name it; differs from [`Resource::kind`] where this
     /// version is converted.
@@ -173,6 +176,12 @@ impl<K: Kind> Resource for Served<K> {
     }
     fn schema(&self) -> &Schema {
         &self.parts().schema
+    }
+    fn define(&self, definitions: &mut Definitions) -> String {
+        definitions.add::<K::Object>()
+    }
+    fn delete_returns_object(&self) -> bool {
+        K::DELETE_RETURNS_OBJECT
     }
     fn stored_kind(&self) -> GroupVersionKind {
         match K::CONVERSION {

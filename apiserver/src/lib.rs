@@ -2,10 +2,23 @@
 //!
 //! - [`log`]: per resource, an immutable snapshot and a bounded ring of recent events. Reads are served from it.
 //! - [`verbs`]: one file per verb, for every resource. Knows neither HTTP nor gRPC.
-//! - `http`, `grpc`: the two doors. Both cross the same chain and call the same verbs.
+//! - [`http`], [`grpc`]: the two doors. Both cross the same [`chain`] and call the same verbs.
+//! - [`auth`]: who calls, and whether they may.
+//! - [`discovery`], [`openapi`]: what is served, made from the registry and the [`catalogue`].
 
+pub mod args;
+pub mod auth;
+pub mod catalogue;
+pub mod chain;
+pub mod discovery;
+pub mod grpc;
+pub mod http;
 pub mod log;
+pub mod openapi;
+pub mod serve;
 pub mod server;
+pub mod start;
 pub mod verbs;
 
+pub use chain::Chain;
 pub use server::{ApiServer, Options};

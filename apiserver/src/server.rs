@@ -54,6 +54,12 @@ impl ApiServer {
         Ok(Arc::new(Self { registry, store, options }))
     }
 
+    /// Where clients reach this server: `address:port`.
+    pub fn advertised_address(&self) -> String {
+        let address = self.options.advertise_address.unwrap_or(std::net::Ipv4Addr::LOCALHOST.into());
+        std::net::SocketAddr::new(address, self.options.secure_port).to_string()
+    }
+
     /// The resources that are served.
     pub fn registry(&self) -> &Registry {
         &self.registry

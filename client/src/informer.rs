@@ -33,7 +33,6 @@ pub struct Informer<K, P> {
 }
 
 /// Where the informer stands between two watches.
-#[derive(Clone, Copy, PartialEq, Eq)]
 enum Position {
     /// The initial state is wanted.
     Start,
@@ -86,14 +85,9 @@ impl<K: Typed, P: Clone + Send + Sync + 'static> Informer<K, P> {
         let mut position = Position::Start;
         let mut delay = FIRST_DELAY;
         loop {
-            let before = position;
-            let ended = self.watch(&mut position).await;
-            if position != before {
-                delay = FIRST_DELAY;
-            }
-            match ended {
+            match self.watch(&mut position).await {
                 // The server ends watches now and then: that is no failure.
-                Ok(()) => {}
+                Ok(()) => delay = FIRST_DELAY,
                 Err(status) if status.is_expired() => {
                     tracing::debug!(kind = K::KIND, "the position of the watch is gone: starting again");
                     position = Position::Start;

@@ -6,7 +6,7 @@
 //! through it with a [`Cursor`].
 
 mod build;
-mod definitions;
+pub mod definitions;
 
 pub use definitions::{Definitions, referenced};
 

@@ -224,6 +224,12 @@ impl Status {
         Self { status: "Success".into(), code: 0, details: details.map(Box::new), ..Self::default() }
     }
 
+    /// The same Status, saying that there are details and naming none, as upstream does where it knows no resource.
+    pub fn without_details(mut self) -> Self {
+        self.details = Some(Box::default());
+        self
+    }
+
     /// The same Status with one more cause.
     pub fn with_cause(mut self, reason: &str, message: impl Into<String>, field: &str) -> Self {
         let cause = Cause { reason: reason.into(), message: message.into(), field: field.into() };

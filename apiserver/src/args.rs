@@ -1,0 +1,89 @@
+//! The API server's flags, by the names that Kubernetes operators know.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use runtime::args::{LogArgs, duration};
+
+/// Flags of the API server, for `kybern-apiserver` and (without where it listens) for `kybern up`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct ApiArgs {
+    /// URLs of etcd, separated by commas. Without it the embedded store under --data-dir is used.
+    #[arg(long, value_delimiter = ',')]
+    pub etcd_servers: Vec<String>,
+    /// The certificate authority of etcd's servers, PEM.
+    #[arg(long)]
+    pub etcd_cafile: Option<PathBuf>,
+    /// The client certificate for etcd, PEM.
+    #[arg(long, requires = "etcd_keyfile")]
+    pub etcd_certfile: Option<PathBuf>,
+    /// The key of --etcd-certfile, PEM.
+    #[arg(long, requires = "etcd_certfile")]
+    pub etcd_keyfile: Option<PathBuf>,
+    /// The prefix of all keys in the store.
+    #[arg(long, default_value = "/registry")]
+    pub etcd_prefix: String,
+    /// How often old revisions are compacted away; 0s: never.
+    #[arg(long, default_value = "5m", value_parser = duration)]
+    pub etcd_compaction_interval: Duration,
+    /// How long events are kept.
+    #[arg(long, default_value = "1h", value_parser = duration)]
+    pub event_ttl: Duration,
+    /// Cluster IPs of Services come from this range.
+    #[arg(long, default_value = "10.96.0.0/12")]
+    pub service_cluster_ip_range: String,
+    /// Node ports of Services come from this range.
+    #[arg(long, default_value = "30000-32767", value_parser = port_range)]
+    pub service_node_port_range: (u16, u16),
+    /// A file of static bearer tokens: lines of token,user,uid,"group1,group2".
+    #[arg(long)]
+    pub token_auth_file: Option<PathBuf>,
+    /// Whether requests without credentials are let in as system:anonymous.
+    #[arg(long, default_value_t = true, action = clap::ArgAction::Set)]
+    pub anonymous_auth: bool,
+    /// Reads that may run at once; more wait.
+    #[arg(long, default_value_t = 400)]
+    pub max_requests_inflight: usize,
+    /// Writes that may run at once; more wait.
+    #[arg(long, default_value_t = 200)]
+    pub max_mutating_requests_inflight: usize,
+    /// The address that other members of the cluster reach this server at.
+    #[arg(long)]
+    pub advertise_address: Option<IpAddr>,
+}
+
+/// Flags of `kybern-apiserver`.
+#[derive(Debug, clap::Parser)]
+#[command(name = "kybern-apiserver", version, about = "Serves the Kubernetes API from etcd or an embedded store.")]
+pub struct Args {
+    #[command(flatten)]
+    pub api: ApiArgs,
+    /// Where the embedded store is kept, if there is no --etcd-servers.
+    #[arg(long, required_unless_present = "etcd_servers")]
+    pub data_dir: Option<PathBuf>,
+    /// The address to listen on.
+    #[arg(long, default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
+    pub bind_address: IpAddr,
+    /// The port to listen on, for HTTPS and gRPC alike.
+    #[arg(long, default_value_t = 6443)]
+    pub secure_port: u16,
+    /// The server's certificate, PEM.
+    #[arg(long)]
+    pub tls_cert_file: PathBuf,
+    /// The key of --tls-cert-file, PEM.
+    #[arg(long)]
+    pub tls_private_key_file: PathBuf,
+    /// The authority of client certificates, PEM. Common name is the user, organizations are groups.
+    #[arg(long)]
+    pub client_ca_file: Option<PathBuf>,
+    #[command(flatten)]
+    pub logs: LogArgs,
+}
+
+fn port_range(text: &str) -> Result<(u16, u16), String> {
+    let wrong = || format!("{text:?} is no range of ports such as 30000-32767");
+    let (first, last) = text.split_once('-').ok_or_else(wrong)?;
+    let (first, last): (u16, u16) = (first.parse().map_err(|_| wrong())?, last.parse().map_err(|_| wrong())?);
+    if first == 0 || last < first { Err(wrong()) } else { Ok((first, last)) }
+}

@@ -1,0 +1,334 @@
+//! The methods of `kybern.v1.Api`. Each crosses the chain and calls one verb.
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::Stream;
+use machinery::{Status, status};
+use proto::v1;
+use proto::v1::api_server::Api;
+use tokio::sync::OwnedSemaphorePermit;
+use tonic::{Request, Response};
+
+use super::convert::{self, failed};
+use crate::auth::{Attributes, PeerCertificate, authorize};
+use crate::chain::Chain;
+use crate::verbs::{Body, Caller, Deleted, Patch, Shown, Target};
+
+/// Writes of one batch that run at once.
+const BATCH_CONCURRENCY: usize = 128;
+/// The longest batch.
+const MOST_OF_A_BATCH: usize = 5_000;
+
+pub struct Service {
+    chain: Arc<Chain>,
+}
+
+type Answer<T> = Result<Response<T>, tonic::Status>;
+
+/// A caller who may do what they ask, with a place among the running requests.
+struct Admitted {
+    caller: Caller,
+    target: Target,
+    _running: Option<OwnedSemaphorePermit>,
+}
+
+impl Service {
+    pub fn new(chain: Arc<Chain>) -> Self {
+        Self { chain }
+    }
+
+    fn caller<T>(&self, request: &Request<T>) -> status::Result<Caller> {
+        let headers = request.metadata().as_ref();
+        let peer = request.extensions().get::<PeerCertificate>();
+        let user = self.chain.authenticator.authenticate(peer, headers)?;
+        let user = self.chain.impersonate(user, headers)?;
+        let agent = headers.get(http::header::USER_AGENT).and_then(|v| v.to_str().ok()).unwrap_or_default();
+        let agent: String = agent.split('/').next().unwrap_or_default().chars().filter(|c| !c.is_control()).take(128).collect();
+        Ok(Caller { user: (*user).clone(), agent })
+    }
+
+    async fn admit<T>(
+        &self,
+        request: &Request<T>,
+        verb: &str,
+        resource: Option<&v1::Resource>,
+        namespace: &str,
+        name: &str,
+    ) -> status::Result<Admitted> {
+        let caller = self.caller(request)?;
+        let named = resource.ok_or_else(|| Status::bad_request("the request names no resource"))?;
+        let attributes = Attributes::Resource {
+            verb,
+            group: &named.group,
+            resource: &named.resource,
+            subresource: Some(named.subresource.as_str()).filter(|s| !s.is_empty()),
+            namespace,
+            name,
+        };
+        authorize::check(&*self.chain.authorizer, &caller.user, &attributes)?;
+        let target = convert::target(&self.chain.api, resource, namespace, name)?;
+        let running = self.chain.running(verb).await?;
+        Ok(Admitted { caller, target, _running: running })
+    }
+
+    async fn get(&self, request: Request<v1::GetRequest>) -> status::Result<v1::Object> {
+        let r = request.get_ref();
+        let admitted = self.admit(&request, "get", r.resource.as_ref(), &r.namespace, &r.name).await?;
+        let version = Some(r.resource_version.as_str()).filter(|v| !v.is_empty());
+        let shown = self.chain.api.get(&admitted.caller, &admitted.target, version).await?;
+        Ok(convert::shown(admitted.target.resource, &shown))
+    }
+
+    async fn list(&self, request: Request<v1::ListRequest>) -> status::Result<v1::ListResponse> {
+        let r = request.get_ref();
+        let admitted = self.admit(&request, "list", r.resource.as_ref(), &r.namespace, "").await?;
+        let options = convert::list_options(request.into_inner());
+        let list = self.chain.api.list(&admitted.caller, &admitted.target, &options).await?;
+        Ok(list_response(&admitted.target, list))
+    }
+
+    async fn create(&self, request: Request<v1::CreateRequest>) -> status::Result<v1::Object> {
+        let r = request.get_ref();
+        let admitted = self.admit(&request, "create", r.resource.as_ref(), &r.namespace, &r.name).await?;
+        let r = request.into_inner();
+        let options = convert::write_options(r.options)?;
+        let written = self.chain.api.create(&admitted.caller, &admitted.target, Body::Json(r.data), &options).await?;
+        Ok(convert::written(admitted.target.resource, written))
+    }
+
+    async fn update(&self, request: Request<v1::UpdateRequest>) -> status::Result<v1::Object> {
+        let r = request.get_ref();
+        let admitted = self.admit(&request, "update", r.resource.as_ref(), &r.namespace, &r.name).await?;
+        let r = request.into_inner();
+        let options = convert::write_options(r.options)?;
+        let written = self.chain.api.update(&admitted.caller, &admitted.target, Body::Json(r.data), &options).await?;
+        Ok(convert::written(admitted.target.resource, written))
+    }
+
+    async fn patch(&self, request: Request<v1::PatchRequest>) -> status::Result<v1::Object> {
+        use v1::patch_request::Type;
+        let r = request.get_ref();
+        let admitted = self.admit(&request, "patch", r.resource.as_ref(), &r.namespace, &r.name).await?;
+        let r = request.into_inner();
+        let patch = match r.r#type() {
+            Type::JsonPatch => Patch::Json(r.patch),
+            Type::MergePatch => Patch::Merge(r.patch),
+            Type::StrategicMergePatch => Patch::Strategic(r.patch),
+            Type::Unspecified => return Err(Status::bad_request("the request does not say what kind of patch it has")),
+        };
+        let options = convert::write_options(r.options)?;
+        let written = self.chain.api.patch(&admitted.caller, &admitted.target, patch, &options).await?;
+        Ok(convert::written(admitted.target.resource, written))
+    }
+
+    async fn apply(&self, request: Request<v1::ApplyRequest>) -> status::Result<v1::Object> {
+        let r = request.get_ref();
+        let admitted = self.admit(&request, "patch", r.resource.as_ref(), &r.namespace, &r.name).await?;
+        let r = request.into_inner();
+        let options = convert::write_options(r.options)?;
+        let patch = Patch::Apply { config: r.data, force: r.force };
+        let written = self.chain.api.patch(&admitted.caller, &admitted.target, patch, &options).await?;
+        Ok(convert::written(admitted.target.resource, written))
+    }
+
+    async fn delete(&self, request: Request<v1::DeleteRequest>) -> status::Result<v1::DeleteResponse> {
+        let r = request.get_ref();
+        let admitted = self.admit(&request, "delete", r.resource.as_ref(), &r.namespace, &r.name).await?;
+        let options = convert::delete_options(request.into_inner().options)?;
+        let deleted = self.chain.api.delete(&admitted.caller, &admitted.target, &options).await?;
+        let (shown, gone) = match deleted {
+            Deleted::Gone(entry) => (Shown::Entry(entry), true),
+            Deleted::Pending(shown) => (shown, false),
+        };
+        Ok(v1::DeleteResponse { object: Some(convert::shown(admitted.target.resource, &shown)), gone })
+    }
+
+    async fn delete_collection(&self, request: Request<v1::DeleteCollectionRequest>) -> status::Result<v1::ListResponse> {
+        let r = request.get_ref();
+        let admitted = self.admit(&request, "deletecollection", r.resource.as_ref(), &r.namespace, "").await?;
+        let r = request.into_inner();
+        let selection =
+            crate::verbs::ListOptions { label_selector: r.label_selector, field_selector: r.field_selector, ..Default::default() };
+        let options = convert::delete_options(r.options)?;
+        let list = self.chain.api.delete_collection(&admitted.caller, &admitted.target, &selection, &options).await?;
+        Ok(list_response(&admitted.target, list))
+    }
+
+    async fn bind_pods(&self, request: Request<v1::BindPodsRequest>) -> status::Result<v1::BindPodsResponse> {
+        let caller = self.caller(&request)?;
+        let bindings = request.into_inner().bindings;
+        bounded(bindings.len())?;
+        let pods = v1::Resource { group: String::new(), version: "v1".into(), resource: "pods".into(), subresource: "binding".into() };
+        let results = in_order(bindings, |binding| {
+            let (caller, pods) = (&caller, &pods);
+            async move {
+                let attributes = Attributes::Resource {
+                    verb: "create",
+                    group: "",
+                    resource: "pods",
+                    subresource: Some("binding"),
+                    namespace: &binding.namespace,
+                    name: &binding.name,
+                };
+                authorize::check(&*self.chain.authorizer, &caller.user, &attributes)?;
+                let target = convert::target(&self.chain.api, Some(pods), &binding.namespace, &binding.name)?;
+                let body = binding_body(&binding);
+                self.chain.api.create(caller, &target, body, &Default::default()).await?;
+                Ok(0)
+            }
+        });
+        Ok(v1::BindPodsResponse { results: results.await })
+    }
+
+    async fn update_statuses(&self, request: Request<v1::UpdateStatusesRequest>) -> status::Result<v1::UpdateStatusesResponse> {
+        let caller = self.caller(&request)?;
+        let request = request.into_inner();
+        bounded(request.objects.len())?;
+        let mut resource = request.resource.ok_or_else(|| Status::bad_request("the request names no resource"))?;
+        resource.subresource = "status".into();
+        let options = convert::write_options(request.options)?;
+        let results = in_order(request.objects, |object| {
+            let (caller, resource, options) = (&caller, &resource, &options);
+            async move {
+                let (namespace, name) = key_of(&object.data)?;
+                let attributes = Attributes::Resource {
+                    verb: "update",
+                    group: &resource.group,
+                    resource: &resource.resource,
+                    subresource: Some("status"),
+                    namespace: &namespace,
+                    name: &name,
+                };
+                authorize::check(&*self.chain.authorizer, &caller.user, &attributes)?;
+                let target = convert::target(&self.chain.api, Some(resource), &namespace, &name)?;
+                let written = self.chain.api.update(caller, &target, Body::Json(object.data), options).await?;
+                Ok(convert::written(target.resource, written).revision)
+            }
+        });
+        Ok(v1::UpdateStatusesResponse { results: results.await })
+    }
+}
+
+fn bounded(length: usize) -> status::Result<()> {
+    if length > MOST_OF_A_BATCH {
+        return Err(Status::bad_request(format!("a batch has {MOST_OF_A_BATCH} entries at most, not {length}")));
+    }
+    Ok(())
+}
+
+/// Runs the writes of a batch, many at a time; the results stand in the batch's order.
+async fn in_order<T, F: Future<Output = status::Result<u64>>>(batch: Vec<T>, write: impl FnMut(T) -> F) -> Vec<v1::Result> {
+    use futures::StreamExt as _;
+    let results = futures::stream::iter(batch.into_iter().map(write)).buffered(BATCH_CONCURRENCY);
+    results
+        .map(|result| match result {
+            Ok(revision) => v1::Result { revision, status: Bytes::new() },
+            Err(status) => v1::Result { revision: 0, status: serde_json::to_vec(&status).unwrap_or_default().into() },
+        })
+        .collect()
+        .await
+}
+
+fn binding_body(binding: &v1::Binding) -> Body {
+    use k8s_openapi::api::core::v1::{Binding, ObjectReference};
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+    let metadata = ObjectMeta {
+        name: Some(binding.name.clone()),
+        namespace: Some(binding.namespace.clone()),
+        uid: Some(binding.uid.clone()).filter(|u| !u.is_empty()),
+        ..ObjectMeta::default()
+    };
+    let target = ObjectReference { kind: Some("Node".to_owned()), name: Some(binding.node.clone()), ..ObjectReference::default() };
+    Body::Typed(Box::new(Binding { metadata, target }))
+}
+
+fn key_of(json: &[u8]) -> status::Result<(String, String)> {
+    #[derive(serde::Deserialize)]
+    struct Head {
+        metadata: Meta,
+    }
+    #[derive(serde::Deserialize)]
+    struct Meta {
+        #[serde(default)]
+        namespace: String,
+        name: String,
+    }
+    let head: Head = serde_json::from_slice(json).map_err(|e| Status::bad_request(format!("an object of the batch does not read: {e}")))?;
+    Ok((head.metadata.namespace, head.metadata.name))
+}
+
+fn list_response(target: &Target, list: crate::verbs::List) -> v1::ListResponse {
+    v1::ListResponse {
+        revision: list.version.0,
+        items: list.items.iter().map(|e| convert::entry(target.resource, e)).collect(),
+        r#continue: list.continue_token,
+        remaining: list.remaining.unwrap_or(0),
+    }
+}
+
+fn answered<T>(result: status::Result<T>) -> Answer<T> {
+    result.map(Response::new).map_err(|status| failed(&status))
+}
+
+#[tonic::async_trait]
+impl Api for Service {
+    type WatchStream = Pin<Box<dyn Stream<Item = Result<v1::WatchEvent, tonic::Status>> + Send>>;
+
+    async fn get(&self, request: Request<v1::GetRequest>) -> Answer<v1::Object> {
+        answered(self.get(request).await)
+    }
+
+    async fn list(&self, request: Request<v1::ListRequest>) -> Answer<v1::ListResponse> {
+        answered(self.list(request).await)
+    }
+
+    async fn watch(&self, request: Request<v1::WatchRequest>) -> Answer<Self::WatchStream> {
+        let opened = async {
+            let r = request.get_ref();
+            let admitted = self.admit(&request, "watch", r.resource.as_ref(), &r.namespace, "").await?;
+            let options = convert::watch_options(request.into_inner());
+            let watch = self.chain.api.watch(&admitted.caller, &admitted.target, &options).await?;
+            let resource = admitted.target.resource;
+            let events = futures::stream::unfold(watch, move |mut watch| async move {
+                let event = watch.next().await?;
+                Some((event.map(|e| convert::event(resource, &e)).map_err(|status| failed(&status)), watch))
+            });
+            Ok(Box::pin(events) as Self::WatchStream)
+        };
+        answered(opened.await)
+    }
+
+    async fn create(&self, request: Request<v1::CreateRequest>) -> Answer<v1::Object> {
+        answered(self.create(request).await)
+    }
+
+    async fn update(&self, request: Request<v1::UpdateRequest>) -> Answer<v1::Object> {
+        answered(self.update(request).await)
+    }
+
+    async fn patch(&self, request: Request<v1::PatchRequest>) -> Answer<v1::Object> {
+        answered(self.patch(request).await)
+    }
+
+    async fn apply(&self, request: Request<v1::ApplyRequest>) -> Answer<v1::Object> {
+        answered(self.apply(request).await)
+    }
+
+    async fn delete(&self, request: Request<v1::DeleteRequest>) -> Answer<v1::DeleteResponse> {
+        answered(self.delete(request).await)
+    }
+
+    async fn delete_collection(&self, request: Request<v1::DeleteCollectionRequest>) -> Answer<v1::ListResponse> {
+        answered(self.delete_collection(request).await)
+    }
+
+    async fn bind_pods(&self, request: Request<v1::BindPodsRequest>) -> Answer<v1::BindPodsResponse> {
+        answered(self.bind_pods(request).await)
+    }
+
+    async fn update_statuses(&self, request: Request<v1::UpdateStatusesRequest>) -> Answer<v1::UpdateStatusesResponse> {
+        answered(self.update_statuses(request).await)
+    }
+}

@@ -1,0 +1,96 @@
+//! Content negotiation: which form of an object, a list or a document the client asked for.
+
+use http::HeaderMap;
+use http::header::{ACCEPT, CONTENT_TYPE};
+use machinery::{Status, status};
+
+/// How bytes are encoded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    Json,
+    Yaml,
+}
+
+/// What objects are turned into.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    Object,
+    Table,
+    PartialObjectMetadata,
+    PartialObjectMetadataList,
+}
+
+/// The form of an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Form {
+    pub format: Format,
+    pub shape: Shape,
+}
+
+const SERVED: [&str; 2] = ["application/json", "application/yaml"];
+
+/// One clause of an Accept header.
+pub struct Clause<'a> {
+    pub media: &'a str,
+    parameters: Vec<(&'a str, &'a str)>,
+}
+
+impl<'a> Clause<'a> {
+    pub fn parameter(&self, name: &str) -> Option<&'a str> {
+        self.parameters.iter().find(|(n, _)| *n == name).map(|(_, v)| *v)
+    }
+}
+
+/// The clauses of the request's Accept headers, in order of preference as written.
+pub fn clauses(headers: &HeaderMap) -> impl Iterator<Item = Clause<'_>> {
+    headers.get_all(ACCEPT).iter().filter_map(|v| v.to_str().ok()).flat_map(|v| v.split(',')).map(|clause| {
+        let mut parts = clause.split(';').map(str::trim);
+        let media = parts.next().unwrap_or_default();
+        Clause { media, parameters: parts.filter_map(|p| p.split_once('=')).collect() }
+    })
+}
+
+/// The form to answer a resource request in. Only `application/json`, `application/yaml` and `*/*` are known:
+/// `application/*` is refused, as upstream does.
+pub fn negotiate(headers: &HeaderMap) -> status::Result<Form> {
+    let mut any = false;
+    for clause in clauses(headers).filter(|c| !c.media.is_empty()) {
+        any = true;
+        let format = match clause.media {
+            "application/json" | "*/*" => Format::Json,
+            "application/yaml" => Format::Yaml,
+            _ => continue,
+        };
+        let Some(shape) = shape(&clause) else { continue };
+        return Ok(Form { format, shape });
+    }
+    if any { Err(Status::not_acceptable(&SERVED)) } else { Ok(Form { format: Format::Json, shape: Shape::Object }) }
+}
+
+fn shape(clause: &Clause<'_>) -> Option<Shape> {
+    let Some(kind) = clause.parameter("as") else { return Some(Shape::Object) };
+    if clause.parameter("g") != Some("meta.k8s.io") || !matches!(clause.parameter("v"), Some("v1" | "v1beta1")) {
+        return None;
+    }
+    match kind {
+        "Table" => Some(Shape::Table),
+        "PartialObjectMetadata" => Some(Shape::PartialObjectMetadata),
+        "PartialObjectMetadataList" => Some(Shape::PartialObjectMetadataList),
+        _ => None,
+    }
+}
+
+/// The media type of the request's body, without parameters; empty if there is none.
+pub fn content_type(headers: &HeaderMap) -> &str {
+    let value = headers.get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    value.split(';').next().unwrap_or_default().trim()
+}
+
+/// How the body of a POST, PUT or DELETE is encoded. One without a content type is JSON.
+pub fn body_format(headers: &HeaderMap) -> status::Result<Format> {
+    match content_type(headers) {
+        "" | "application/json" | "*/*" => Ok(Format::Json),
+        "application/yaml" | "application/x-yaml" => Ok(Format::Yaml),
+        _ => Err(Status::unsupported_media_type(&SERVED)),
+    }
+}

@@ -1,0 +1,35 @@
+//! Reading request bodies, within bounds.
+
+use axum::body::Body;
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt;
+use machinery::{Status, status};
+
+/// The largest body that is read, as in Kubernetes.
+pub const MOST_BYTES: usize = 3 << 20;
+
+/// The whole body. One that is too large is refused before it is held.
+pub async fn read(mut body: Body) -> status::Result<Bytes> {
+    if http_body::Body::size_hint(&body).lower() > MOST_BYTES as u64 {
+        return Err(Status::too_large(MOST_BYTES));
+    }
+    let mut first: Option<Bytes> = None;
+    let mut joined = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|e| Status::bad_request(format!("the body could not be read: {e}")))?;
+        let Ok(data) = frame.into_data() else { continue };
+        if joined.len() + first.as_ref().map_or(0, Bytes::len) + data.len() > MOST_BYTES {
+            return Err(Status::too_large(MOST_BYTES));
+        }
+        // Most bodies come in one piece and need no copy.
+        match first.take() {
+            None if joined.is_empty() => first = Some(data),
+            None => joined.extend_from_slice(&data),
+            Some(earlier) => {
+                joined.extend_from_slice(&earlier);
+                joined.extend_from_slice(&data);
+            }
+        }
+    }
+    Ok(first.unwrap_or_else(|| joined.freeze()))
+}

@@ -1,0 +1,98 @@
+//! The HTTP door: the REST API as every Kubernetes client speaks it. Thin: it reads requests, crosses the chain
+//! (limits, authentication, authorization), calls a verb, and writes the answer in the form that was asked for.
+
+mod accept;
+mod body;
+mod documents;
+mod path;
+mod query;
+mod resource;
+mod respond;
+mod review;
+mod table;
+mod watch;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::{Request, State};
+use http::{HeaderValue, Method, StatusCode};
+use machinery::{Status, status};
+
+use crate::auth::authorize;
+use crate::auth::{Attributes, PeerCertificate};
+use crate::chain::Chain;
+use crate::verbs::Caller;
+use accept::Format;
+use path::Path;
+use query::Query;
+use respond::{AUDIT_ID, Answer};
+
+pub use body::MOST_BYTES as MOST_BODY_BYTES;
+
+/// A request that is no watch is answered within this time, or with 504.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// The routes of the HTTP door.
+pub fn router(chain: Arc<Chain>) -> axum::Router {
+    axum::Router::new().fallback(serve).with_state(chain)
+}
+
+async fn serve(State(chain): State<Arc<Chain>>, request: Request) -> Answer {
+    let id = Chain::request_id();
+    let mut answer = match tokio::time::timeout(REQUEST_TIMEOUT, route(&chain, request)).await {
+        Ok(Ok(answer)) => answer,
+        Ok(Err(status)) => respond::status(&status, Format::Json),
+        Err(_) => respond::status(&Status::timeout("the request took longer than a minute", 0), Format::Json),
+    };
+    if let Ok(id) = HeaderValue::from_str(&id) {
+        answer.headers_mut().insert(AUDIT_ID, id);
+    }
+    answer
+}
+
+async fn route(chain: &Arc<Chain>, request: Request) -> status::Result<Answer> {
+    let (parts, body) = request.into_parts();
+    let peer = parts.extensions.get::<PeerCertificate>();
+    let user = chain.authenticator.authenticate(peer, &parts.headers)?;
+    let user = chain.impersonate(user, &parts.headers)?;
+    let Some(path) = path::parse(parts.uri.path()) else {
+        return Ok(respond::text(StatusCode::NOT_FOUND, "404 page not found\n"));
+    };
+    let caller = Caller { user: (*user).clone(), agent: agent(&parts.headers) };
+    match path {
+        Path::Resource(found) => {
+            let query = Query::parse(parts.uri.query());
+            let verb = path::verb(&parts.method, &found, query.watch());
+            let attributes = Attributes::Resource {
+                verb,
+                group: &found.group,
+                resource: &found.resource,
+                subresource: found.subresource.as_deref(),
+                namespace: &found.namespace,
+                name: &found.name,
+            };
+            authorize::check(&*chain.authorizer, &caller.user, &attributes)?;
+            let call = resource::Call { chain, caller, path: found, verb, query, method: &parts.method, headers: &parts.headers };
+            let _running = chain.running(verb).await?;
+            call.serve(body).await
+        }
+        Path::Other => {
+            let method = parts.method.as_str().to_ascii_lowercase();
+            let attributes = Attributes::Path { verb: &method, path: parts.uri.path() };
+            authorize::check(&*chain.authorizer, &caller.user, &attributes)?;
+            if !matches!(parts.method, Method::GET | Method::HEAD) {
+                return Err(Status::method_not_supported(&machinery::GroupResource::new("", ""), parts.method.as_str()));
+            }
+            documents::serve(chain, parts.uri.path(), parts.uri.query(), &parts.headers).await
+        }
+    }
+}
+
+/// The field manager of callers that name none: the user agent up to its first `/`.
+fn agent(headers: &http::HeaderMap) -> String {
+    let agent = headers.get(http::header::USER_AGENT).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    let name = agent.split('/').next().unwrap_or_default();
+    // A manager's name is 128 printable characters at most.
+    name.chars().filter(|c| !c.is_control()).take(128).collect()
+}

@@ -1,0 +1,205 @@
+//! Query parameters as the verbs' options. Where a parameter is given twice the first counts; what does not parse is
+//! refused with 400, but booleans, of which everything besides `false` and `0` is true.
+
+use std::borrow::Cow;
+
+use api::kind::Propagation;
+use machinery::Status;
+use machinery::field::{Error, Path};
+use machinery::{GroupKind, status};
+
+use crate::verbs::{DeleteOptions, FieldValidation, ListOptions, WatchOptions, WriteOptions};
+
+/// The parameters of one request.
+pub struct Query<'a> {
+    pairs: Vec<(Cow<'a, str>, Cow<'a, str>)>,
+}
+
+impl<'a> Query<'a> {
+    pub fn parse(query: Option<&'a str>) -> Self {
+        Self { pairs: form_urlencoded::parse(query.unwrap_or_default().as_bytes()).collect() }
+    }
+
+    /// The first value of a parameter.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.pairs.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_ref())
+    }
+
+    fn text(&self, name: &str) -> String {
+        self.get(name).unwrap_or_default().to_owned()
+    }
+
+    fn given(&self, name: &str) -> Option<String> {
+        self.get(name).filter(|v| !v.is_empty()).map(str::to_owned)
+    }
+
+    fn boolean(&self, name: &str) -> Option<bool> {
+        self.get(name).map(|v| !matches!(v.to_ascii_lowercase().as_str(), "false" | "0"))
+    }
+
+    fn number<T: std::str::FromStr>(&self, name: &str) -> status::Result<Option<T>> {
+        match self.given(name) {
+            None => Ok(None),
+            Some(text) => {
+                text.parse().map(Some).map_err(|_| Status::bad_request(format!("{name}: {text:?} is not a whole number in range")))
+            }
+        }
+    }
+
+    pub fn watch(&self) -> bool {
+        self.boolean("watch").unwrap_or(false)
+    }
+
+    pub fn list(&self) -> status::Result<ListOptions> {
+        Ok(ListOptions {
+            label_selector: self.text("labelSelector"),
+            field_selector: self.text("fieldSelector"),
+            resource_version: self.given("resourceVersion"),
+            resource_version_match: self.given("resourceVersionMatch"),
+            limit: self.number("limit")?.unwrap_or(0),
+            continue_token: self.text("continue"),
+        })
+    }
+
+    pub fn watch_options(&self) -> status::Result<WatchOptions> {
+        Ok(WatchOptions {
+            label_selector: self.text("labelSelector"),
+            field_selector: self.text("fieldSelector"),
+            resource_version: self.given("resourceVersion"),
+            resource_version_match: self.given("resourceVersionMatch"),
+            send_initial_events: self.boolean("sendInitialEvents"),
+            allow_bookmarks: self.boolean("allowWatchBookmarks").unwrap_or(false),
+            timeout_seconds: self.number("timeoutSeconds")?,
+        })
+    }
+
+    /// What upstream validates of list and watch options before it looks at the resource.
+    pub fn validate_list(&self, watch: bool) -> status::Result<()> {
+        let path = Path::new("resourceVersionMatch");
+        let (version, matching) = (self.given("resourceVersion"), self.given("resourceVersionMatch"));
+        let initial = self.boolean("sendInitialEvents");
+        let mut errors = Vec::new();
+        if watch {
+            validate_watch(&path, matching.as_deref(), initial, &mut errors);
+        } else {
+            if let Some(matching) = matching.as_deref() {
+                if version.is_none() {
+                    errors.push(Error::forbidden(&path, "needs a resourceVersion"));
+                }
+                if self.given("continue").is_some() {
+                    errors.push(Error::forbidden(&path, "cannot be combined with a continue token"));
+                }
+                match matching {
+                    "NotOlderThan" => {}
+                    "Exact" if version.as_deref() == Some("0") => {
+                        errors.push(Error::forbidden(&path, "an exact match of version 0 is impossible"))
+                    }
+                    "Exact" => {}
+                    other => errors.push(Error::not_supported(&path, other, &["Exact", "NotOlderThan"])),
+                }
+            }
+            if initial.is_some() {
+                errors.push(Error::forbidden(&Path::new("sendInitialEvents"), "is for watches only"));
+            }
+        }
+        if errors.is_empty() { Ok(()) } else { Err(Status::invalid(&GroupKind::new("meta.k8s.io", "ListOptions"), "", &errors)) }
+    }
+
+    pub fn write(&self, options_kind: &'static str) -> status::Result<WriteOptions> {
+        let mut errors = Vec::new();
+        let dry_run = self.dry_run(&mut errors);
+        let field_manager = self.get("fieldManager").filter(|m| !m.is_empty()).map(str::to_owned);
+        if let Some(manager) = &field_manager {
+            validate_manager(manager, &mut errors);
+        }
+        let field_validation = match self.get("fieldValidation") {
+            None | Some("" | "Warn") => FieldValidation::Warn,
+            Some("Ignore") => FieldValidation::Ignore,
+            Some("Strict") => FieldValidation::Strict,
+            Some(other) => {
+                errors.push(Error::not_supported(&Path::new("fieldValidation"), other, &["", "Ignore", "Strict", "Warn"]));
+                FieldValidation::Warn
+            }
+        };
+        if errors.is_empty() {
+            Ok(WriteOptions { dry_run, field_manager, field_validation })
+        } else {
+            Err(Status::invalid(&GroupKind::new("meta.k8s.io", options_kind), "", &errors))
+        }
+    }
+
+    /// `force` of an apply.
+    pub fn force(&self) -> Option<bool> {
+        self.boolean("force")
+    }
+
+    pub fn delete(&self) -> status::Result<DeleteOptions> {
+        let mut errors = Vec::new();
+        let options = DeleteOptions {
+            propagation: propagation(self.given("propagationPolicy").as_deref(), &mut errors),
+            orphan_dependents: self.boolean("orphanDependents"),
+            grace_period_seconds: self.number("gracePeriodSeconds")?,
+            uid: None,
+            resource_version: None,
+            dry_run: self.dry_run(&mut errors),
+        };
+        check_delete(options, errors)
+    }
+
+    fn dry_run(&self, errors: &mut Vec<Error>) -> bool {
+        let values: Vec<&str> = self.pairs.iter().filter(|(n, _)| n == "dryRun").map(|(_, v)| v.as_ref()).collect();
+        validate_dry_run(&values, errors)
+    }
+}
+
+fn validate_watch(path: &Path, matching: Option<&str>, initial: Option<bool>, errors: &mut Vec<Error>) {
+    match (initial, matching) {
+        (None, Some(_)) => errors.push(Error::forbidden(path, "is for watches with sendInitialEvents only")),
+        (Some(_), None) => errors.push(Error::forbidden(path, "sendInitialEvents needs resourceVersionMatch NotOlderThan")),
+        (Some(_), Some(matching)) if matching != "NotOlderThan" => {
+            errors.push(Error::forbidden(path, "sendInitialEvents needs NotOlderThan"));
+            errors.push(Error::not_supported(path, matching, &["NotOlderThan"]));
+        }
+        _ => {}
+    }
+}
+
+fn validate_manager(manager: &str, errors: &mut Vec<Error>) {
+    const MOST_BYTES: usize = 128;
+    let path = Path::new("fieldManager");
+    if manager.len() > MOST_BYTES {
+        errors.push(Error::too_long(&path, MOST_BYTES));
+    }
+    if manager.chars().any(char::is_control) {
+        errors.push(Error::invalid(&path, manager, "must consist of printable characters"));
+    }
+}
+
+/// Reads `dryRun`; every value must be `All`.
+pub fn validate_dry_run(values: &[&str], errors: &mut Vec<Error>) -> bool {
+    if let Some(other) = values.iter().find(|v| **v != "All") {
+        errors.push(Error::not_supported(&Path::new("dryRun"), *other, &["All"]));
+    }
+    !values.is_empty()
+}
+
+/// Reads a propagation policy.
+pub fn propagation(text: Option<&str>, errors: &mut Vec<Error>) -> Option<Propagation> {
+    match text? {
+        "Orphan" => Some(Propagation::Orphan),
+        "Background" => Some(Propagation::Background),
+        "Foreground" => Some(Propagation::Foreground),
+        other => {
+            errors.push(Error::not_supported(&Path::new("propagationPolicy"), other, &["Background", "Foreground", "Orphan"]));
+            None
+        }
+    }
+}
+
+/// The options, unless something is wrong with them.
+pub fn check_delete(options: DeleteOptions, mut errors: Vec<Error>) -> status::Result<DeleteOptions> {
+    if options.propagation.is_some() && options.orphan_dependents.is_some() {
+        errors.push(Error::invalid(&Path::new("propagationPolicy"), "", "cannot be combined with orphanDependents"));
+    }
+    if errors.is_empty() { Ok(options) } else { Err(Status::invalid(&GroupKind::new("meta.k8s.io", "DeleteOptions"), "", &errors)) }
+}

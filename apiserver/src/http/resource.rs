@@ -1,0 +1,268 @@
+//! Requests for resources: from method, path and query to a verb, and from its result to an answer.
+
+use std::sync::Arc;
+
+use api::kind::Scope;
+use axum::body::Body as HttpBody;
+use http::{HeaderMap, Method, StatusCode};
+use machinery::field::Error;
+use machinery::{Status, status};
+use serde::Deserialize;
+
+use super::accept::{self, Format};
+use super::path::ResourcePath;
+use super::query::{self, Query};
+use super::respond::{self, Answer};
+use super::table::Include;
+use super::{body, review, watch};
+use crate::catalogue;
+use crate::chain::Chain;
+use crate::verbs::{Body, Caller, DeleteOptions, Deleted, Patch, Target, Written};
+
+const PATCHES: [&str; 4] = [
+    "application/json-patch+json",
+    "application/merge-patch+json",
+    "application/strategic-merge-patch+json",
+    "application/apply-patch+yaml",
+];
+
+/// A request that may run.
+pub struct Call<'a> {
+    pub chain: &'a Arc<Chain>,
+    pub caller: Caller,
+    pub path: ResourcePath,
+    pub verb: &'static str,
+    pub query: Query<'a>,
+    pub method: &'a Method,
+    pub headers: &'a HeaderMap,
+}
+
+impl Call<'_> {
+    pub async fn serve(self, body: HttpBody) -> status::Result<Answer> {
+        let form = accept::negotiate(self.headers)?;
+        let format = form.format;
+        match self.dispatch(form, body).await {
+            Ok(answer) => Ok(answer),
+            Err(status) => Ok(respond::status(&status, format)),
+        }
+    }
+
+    async fn dispatch(self, form: accept::Form, body: HttpBody) -> status::Result<Answer> {
+        if let Some(review) = review::find(&self.path) {
+            return review.serve(&self, form, body).await;
+        }
+        let target = self.target()?;
+        self.check_method(&target)?;
+        let include = Include::parse(self.query.get("includeObject"))?;
+        let api = &self.chain.api;
+        match self.verb {
+            "get" => {
+                let shown = api.get(&self.caller, &target, self.query.get("resourceVersion").filter(|v| !v.is_empty())).await?;
+                Ok(respond::object(StatusCode::OK, form, target.resource, &shown, include))
+            }
+            "list" => {
+                self.query.validate_list(false)?;
+                let list = api.list(&self.caller, &target, &self.query.list()?).await?;
+                Ok(respond::list(form, target.resource, list, include))
+            }
+            "watch" => {
+                self.query.validate_list(true)?;
+                let mut options = self.query.watch_options()?;
+                let mut target = target;
+                if !target.name.is_empty() {
+                    // The deprecated form of watching one object.
+                    options.field_selector = format!("metadata.name={}", target.name);
+                    target.name = String::new();
+                }
+                let events = api.watch(&self.caller, &target, &options).await?;
+                Ok(watch::stream(form, target.resource, events, include))
+            }
+            "create" => {
+                let options = self.query.write("CreateOptions")?;
+                let body = self.object(body).await?;
+                let written = api.create(&self.caller, &target, body, &options).await?;
+                Ok(self.written(form, &target, &written, include))
+            }
+            "update" => {
+                let options = self.query.write("UpdateOptions")?;
+                let body = self.object(body).await?;
+                let written = api.update(&self.caller, &target, body, &options).await?;
+                Ok(self.written(form, &target, &written, include))
+            }
+            "patch" => {
+                let patch = self.patch(body).await?;
+                let options = self.query.write("PatchOptions")?;
+                let written = api.patch(&self.caller, &target, patch, &options).await?;
+                Ok(self.written(form, &target, &written, include))
+            }
+            "delete" => {
+                let options = self.delete_options(body).await?;
+                let deleted = api.delete(&self.caller, &target, &options).await?;
+                Ok(self.deleted(form, &target, deleted, include))
+            }
+            _ => {
+                self.query.validate_list(false)?;
+                let options = self.delete_options(body).await?;
+                let list = api.delete_collection(&self.caller, &target, &self.query.list()?, &options).await?;
+                Ok(respond::list(form, target.resource, list, include))
+            }
+        }
+    }
+
+    fn target(&self) -> status::Result<Target> {
+        let path = &self.path;
+        let found = self.chain.api.registry().find(&path.group, &path.version, &path.resource);
+        let resource = found.ok_or_else(Status::path_not_found)?;
+        let is_namespace = path.group.is_empty() && path.resource == "namespaces";
+        let mut namespace = path.namespace.clone();
+        match resource.scope() {
+            Scope::Cluster if is_namespace => namespace.clear(),
+            Scope::Cluster if !namespace.is_empty() => return Err(Status::path_not_found()),
+            // A named object of a namespaced resource needs its namespace.
+            Scope::Namespaced if namespace.is_empty() && !path.name.is_empty() => return Err(Status::path_not_found()),
+            _ => {}
+        }
+        if path.rest.is_some() || path.subresource.as_deref().is_some_and(|s| !catalogue::subresource_verbs(resource, s).is_empty()) {
+            return Err(Status::path_not_found());
+        }
+        Ok(Target { resource, subresource: path.subresource.clone(), namespace, name: path.name.clone() })
+    }
+
+    /// Refuses a method that the resource does not have.
+    fn check_method(&self, target: &Target) -> status::Result<()> {
+        let refused = || Status::method_not_supported(&target.resource.group_resource(), self.verb);
+        if !matches!(*self.method, Method::GET | Method::POST | Method::PUT | Method::PATCH | Method::DELETE) {
+            return Err(refused());
+        }
+        let verbs = match &target.subresource {
+            None => target.resource.verbs(),
+            Some(name) => catalogue::subresource_verbs(target.resource, name),
+        };
+        let misplaced = match self.verb {
+            "create" => target.subresource.is_none() && !target.name.is_empty(),
+            "update" | "patch" => target.name.is_empty(),
+            _ => false,
+        };
+        if !verbs.contains(&self.verb) || misplaced { Err(refused()) } else { Ok(()) }
+    }
+
+    async fn object(&self, body: HttpBody) -> status::Result<Body> {
+        let format = accept::body_format(self.headers)?;
+        let bytes = body::read(body).await?;
+        Ok(match format {
+            Format::Json => Body::Json(bytes),
+            Format::Yaml => Body::Yaml(bytes),
+        })
+    }
+
+    async fn patch(&self, body: HttpBody) -> status::Result<Patch> {
+        let media = accept::content_type(self.headers).to_owned();
+        if !PATCHES.contains(&media.as_str()) {
+            return Err(Status::unsupported_media_type(&PATCHES).without_details());
+        }
+        let bytes = body::read(body).await?;
+        let force = self.query.force();
+        if force.is_some() && media != PATCHES[3] {
+            let error = Error::forbidden(&machinery::field::Path::new("force"), "is for apply patches only");
+            return Err(Status::invalid(&machinery::GroupKind::new("meta.k8s.io", "PatchOptions"), "", &[error]));
+        }
+        Ok(match media.as_str() {
+            "application/json-patch+json" => Patch::Json(bytes),
+            "application/merge-patch+json" => Patch::Merge(bytes),
+            "application/strategic-merge-patch+json" => Patch::Strategic(bytes),
+            _ => Patch::Apply { config: bytes, force: force.unwrap_or(false) },
+        })
+    }
+
+    /// The options of a delete: the body's, if there is one, else the query's.
+    async fn delete_options(&self, body: HttpBody) -> status::Result<DeleteOptions> {
+        let bytes = body::read(body).await?;
+        if bytes.is_empty() {
+            return self.query.delete();
+        }
+        let json = match accept::body_format(self.headers)? {
+            Format::Json => serde_json::from_slice::<DeleteBody>(&bytes).map_err(|e| e.to_string()),
+            Format::Yaml => serde_yaml::from_slice::<DeleteBody>(&bytes).map_err(|e| e.to_string()),
+        };
+        json.map_err(|e| Status::bad_request(format!("the body does not read as DeleteOptions: {e}")))?.options()
+    }
+
+    fn written(&self, form: accept::Form, target: &Target, written: &Written, include: Include) -> Answer {
+        let code = if written.created { StatusCode::CREATED } else { StatusCode::OK };
+        let answer = respond::object(code, form, target.resource, &written.object, include);
+        respond::with_warnings(answer, &written.warnings)
+    }
+
+    fn deleted(&self, form: accept::Form, target: &Target, deleted: Deleted, include: Include) -> Answer {
+        match deleted {
+            Deleted::Pending(shown) => respond::object(StatusCode::OK, form, target.resource, &shown, include),
+            Deleted::Gone(entry) if target.resource.delete_returns_object() => {
+                respond::object(StatusCode::OK, form, target.resource, &crate::verbs::Shown::Entry(entry), include)
+            }
+            Deleted::Gone(entry) => respond::status(&deletion(target, &entry.json), form.format),
+        }
+    }
+}
+
+/// The Status of a finished delete.
+fn deletion(target: &Target, json: &[u8]) -> Status {
+    #[derive(Deserialize, Default)]
+    struct Head {
+        metadata: Meta,
+    }
+    #[derive(Deserialize, Default)]
+    struct Meta {
+        #[serde(default)]
+        uid: String,
+    }
+    let uid = serde_json::from_slice::<Head>(json).unwrap_or_default().metadata.uid;
+    let resource = target.resource.group_resource();
+    let details = status::Details {
+        name: target.name.clone(),
+        group: resource.group.into_owned(),
+        kind: resource.resource.into_owned(),
+        uid,
+        ..status::Details::default()
+    };
+    Status::success(Some(details))
+}
+
+/// `metav1.DeleteOptions`, as a body.
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
+struct DeleteBody {
+    kind: Option<String>,
+    grace_period_seconds: Option<i64>,
+    preconditions: Option<Preconditions>,
+    orphan_dependents: Option<bool>,
+    propagation_policy: Option<String>,
+    dry_run: Option<Vec<String>>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
+struct Preconditions {
+    uid: Option<String>,
+    resource_version: Option<String>,
+}
+
+impl DeleteBody {
+    fn options(self) -> status::Result<DeleteOptions> {
+        if let Some(kind) = self.kind.as_deref().filter(|k| !matches!(*k, "" | "DeleteOptions")) {
+            return Err(Status::bad_request(format!("the body is a {kind}, not DeleteOptions")));
+        }
+        let mut errors = Vec::new();
+        let dry_run = self.dry_run.unwrap_or_default();
+        let dry_run: Vec<&str> = dry_run.iter().map(String::as_str).collect();
+        let preconditions = self.preconditions.unwrap_or_default();
+        let options = DeleteOptions {
+            propagation: query::propagation(self.propagation_policy.as_deref().filter(|p| !p.is_empty()), &mut errors),
+            orphan_dependents: self.orphan_dependents,
+            grace_period_seconds: self.grace_period_seconds,
+            uid: preconditions.uid,
+            resource_version: preconditions.resource_version,
+            dry_run: query::validate_dry_run(&dry_run, &mut errors),
+        };
+        query::check_delete(options, errors)
+    }
+}

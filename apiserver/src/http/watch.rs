@@ -1,0 +1,128 @@
+//! A watch as an HTTP body: one JSON frame a line. Frames that are ready together leave together, in one piece.
+
+use std::borrow::Cow;
+
+use api::Resource;
+use axum::body::Body;
+use bytes::{BufMut, Bytes, BytesMut};
+use http::{HeaderValue, StatusCode};
+use http_body::Frame;
+use http_body_util::StreamBody;
+use machinery::Status;
+
+use super::accept::{Form, Shape};
+use super::respond::{self, Answer};
+use super::table;
+use crate::log::Watch;
+use crate::verbs::WatchEvent;
+
+/// Frames are joined up to this size before they are sent.
+const PIECE_BYTES: usize = 64 << 10;
+
+/// The annotation by which a bookmark says that the initial state is complete.
+const INITIAL_EVENTS_END: &str = "k8s.io/initial-events-end";
+
+/// The response that streams the watch's events until it ends.
+pub fn stream(form: Form, resource: &'static dyn Resource, watch: Watch, include: table::Include) -> Answer {
+    let frames = Frames { watch: Some(watch), resource, shape: form.shape, include, first: true };
+    let pieces = futures::stream::unfold(frames, |mut frames| async move {
+        let piece = frames.piece().await?;
+        Some((Ok::<_, std::convert::Infallible>(Frame::data(piece)), frames))
+    });
+    respond::body(StatusCode::OK, HeaderValue::from_static("application/json"), Body::new(StreamBody::new(pieces)))
+}
+
+struct Frames {
+    /// None once the watch has ended.
+    watch: Option<Watch>,
+    resource: &'static dyn Resource,
+    shape: Shape,
+    include: table::Include,
+    /// No frame was written yet.
+    first: bool,
+}
+
+impl Frames {
+    /// Waits for an event, and takes those along that are ready by then.
+    async fn piece(&mut self) -> Option<Bytes> {
+        let mut next = self.watch.as_mut()?.next().await;
+        let mut piece = BytesMut::new();
+        loop {
+            match next {
+                None => self.watch = None,
+                Some(Ok(event)) => self.put(&mut piece, &event),
+                Some(Err(status)) => {
+                    put_error(&mut piece, &status);
+                    self.watch = None;
+                }
+            }
+            if piece.len() >= PIECE_BYTES {
+                break;
+            }
+            match self.watch.as_mut().and_then(Watch::ready) {
+                Some(event) => next = Some(event),
+                None => break,
+            }
+        }
+        (!piece.is_empty()).then(|| piece.freeze())
+    }
+
+    fn put(&mut self, out: &mut BytesMut, event: &WatchEvent) {
+        let (name, json) = match event {
+            WatchEvent::Added(entry) => ("ADDED", &entry.json),
+            WatchEvent::Modified(entry) => ("MODIFIED", &entry.json),
+            WatchEvent::Deleted(entry) => ("DELETED", &entry.json),
+            WatchEvent::Bookmark { version, initial_state_end } => return self.put_bookmark(out, version.0, *initial_state_end),
+        };
+        let converted = match self.shape {
+            Shape::Object => match self.resource.present(json) {
+                Cow::Borrowed(_) => None,
+                Cow::Owned(converted) => Some(Ok(converted.into())),
+            },
+            Shape::Table => Some(table::of_event(self.resource, json, self.include, self.first)),
+            Shape::PartialObjectMetadata | Shape::PartialObjectMetadataList => Some(table::partial(json)),
+        };
+        self.first = false;
+        match converted {
+            None => put_frame(out, name, json),
+            Some(Ok(json)) => put_frame(out, name, &json),
+            Some(Err(status)) => {
+                put_error(out, &status);
+                self.watch = None;
+            }
+        }
+    }
+
+    fn put_bookmark(&self, out: &mut BytesMut, version: u64, initial_state_end: bool) {
+        let (kind, api_version) = match self.shape {
+            Shape::Object => (self.resource.names().kind, self.resource.kind().api_version()),
+            Shape::Table => ("Table", "meta.k8s.io/v1".to_owned()),
+            _ => ("PartialObjectMetadata", "meta.k8s.io/v1".to_owned()),
+        };
+        let annotations = if initial_state_end { format!(r#","annotations":{{"{INITIAL_EVENTS_END}":"true"}}"#) } else { String::new() };
+        let meta = format!(r#"{{"resourceVersion":"{version}"{annotations}}}"#);
+        let object = if self.shape == Shape::Table {
+            // A table has no object metadata of its own; a row carries it.
+            let row = format!(r#"{{"kind":"PartialObjectMetadata","apiVersion":"meta.k8s.io/v1","metadata":{meta}}}"#);
+            format!(
+                r#"{{"kind":"Table","apiVersion":"{api_version}","metadata":{{"resourceVersion":"{version}"}},"columnDefinitions":null,"rows":[{{"cells":[],"object":{row}}}]}}"#
+            )
+        } else {
+            format!(r#"{{"kind":"{kind}","apiVersion":"{api_version}","metadata":{meta}}}"#)
+        };
+        put_frame(out, "BOOKMARK", object.as_bytes());
+    }
+}
+
+fn put_frame(out: &mut BytesMut, name: &str, object: &[u8]) {
+    out.reserve(object.len() + 40);
+    out.put_slice(br#"{"type":""#);
+    out.put_slice(name.as_bytes());
+    out.put_slice(br#"","object":"#);
+    out.put_slice(object);
+    out.put_slice(b"}\n");
+}
+
+fn put_error(out: &mut BytesMut, status: &Status) {
+    put_frame(out, "ERROR", &serde_json::to_vec(status).unwrap_or_default());
+}

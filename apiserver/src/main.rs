@@ -1,0 +1,11 @@
+//! `kybern-apiserver`: the API server as a process of its own.
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+fn main() -> ExitCode {
+    let args = apiserver::args::Args::parse();
+    let logs = args.logs.clone();
+    runtime::shutdown::main(&logs, |shutdown| apiserver::start::run(args, shutdown.token()))
+}

@@ -1,0 +1,191 @@
+//! OpenAPI documents, v2 and v3, made from the registry: which is why they cannot disagree with what is served.
+//! A document is made when it is first asked for and kept compressed; clients cache them by ETag.
+
+mod paths;
+mod protobuf;
+mod schemas;
+
+use std::collections::HashMap;
+use std::io::{Read as _, Write as _};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use flate2::Compression;
+use flate2::read::GzDecoder;
+use flate2::write::GzEncoder;
+use http::header::{ACCEPT, ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG, IF_NONE_MATCH, VARY};
+use http::{HeaderMap, HeaderValue, Response, StatusCode};
+use parking_lot::Mutex;
+use serde_json::{Map, Value, json};
+
+use crate::discovery::Discovery;
+use crate::server::ApiServer;
+
+const PROTOBUF: &str = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
+const PROTOBUF_V1: &str = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
+
+/// Which of the two forms of OpenAPI.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flavor {
+    V2,
+    V3,
+}
+
+/// A finished document.
+#[derive(Clone)]
+struct Document {
+    gzip: Bytes,
+    etag: String,
+}
+
+/// The documents made so far, by path; the protobuf form of v2 under a name of its own.
+#[derive(Default)]
+pub struct OpenApi {
+    made: Mutex<HashMap<String, Document>>,
+}
+
+type Answer = Response<axum::body::Body>;
+
+impl OpenApi {
+    /// Answers `/openapi/v2`, `/openapi/v3` and below. None: there is no such document.
+    pub async fn serve(
+        &self,
+        api: &Arc<ApiServer>,
+        discovery: &Discovery,
+        segments: &[&str],
+        query: Option<&str>,
+        headers: &HeaderMap,
+    ) -> Option<Answer> {
+        let (group, version) = match segments {
+            ["openapi", "v2"] => {
+                let protobuf = wants_protobuf(headers);
+                let name = if protobuf { "v2.pb" } else { "v2" };
+                let document = self
+                    .document(api, name, move |api| if protobuf { protobuf::encode(&v2(api)) } else { v2(api).to_string().into_bytes() });
+                let media = if protobuf { PROTOBUF_V1 } else { "application/json" };
+                return Some(answer(&document.await?, media, headers, query));
+            }
+            ["openapi", "v3"] => return Some(self.index(api, discovery, headers).await),
+            ["openapi", "v3", "api", version] => ("", *version),
+            ["openapi", "v3", "apis", group, version] => (*group, *version),
+            _ => return None,
+        };
+        if !discovery.group_versions().any(|(g, v)| g == group && v == version) {
+            return None;
+        }
+        let document = self.group_version(api, group, version).await?;
+        Some(answer(&document, "application/json", headers, query))
+    }
+
+    async fn group_version(&self, api: &Arc<ApiServer>, group: &str, version: &str) -> Option<Document> {
+        let (g, v) = (group.to_owned(), version.to_owned());
+        self.document(api, &format!("v3/{group}/{version}"), move |api| v3(api, &g, &v).to_string().into_bytes()).await
+    }
+
+    /// `/openapi/v3`: where the documents are, with a hash by which clients cache them.
+    async fn index(&self, api: &Arc<ApiServer>, discovery: &Discovery, headers: &HeaderMap) -> Answer {
+        let mut paths = Map::new();
+        for (group, version) in discovery.group_versions() {
+            let path = if group.is_empty() { format!("api/{version}") } else { format!("apis/{group}/{version}") };
+            // What a document says follows from the program alone, so that its version serves as the hash.
+            let url = format!("/openapi/v3/{path}?hash={}", program_hash());
+            paths.insert(path, json!({ "serverRelativeURL": url }));
+        }
+        let document = self.document(api, "v3", move |_| json!({ "paths": paths }).to_string().into_bytes()).await;
+        document.map_or_else(Answer::default, |d| answer(&d, "application/json", headers, None))
+    }
+
+    async fn document(
+        &self,
+        api: &Arc<ApiServer>,
+        name: &str,
+        make: impl FnOnce(&ApiServer) -> Vec<u8> + Send + 'static,
+    ) -> Option<Document> {
+        if let Some(document) = self.made.lock().get(name) {
+            return Some(document.clone());
+        }
+        let api = api.clone();
+        let document = tokio::task::spawn_blocking(move || compress(&make(&api))).await.ok()?;
+        self.made.lock().insert(name.to_owned(), document.clone());
+        Some(document)
+    }
+}
+
+fn program_hash() -> String {
+    // A program serves the same documents for its whole life; another build may serve others.
+    static HASH: std::sync::OnceLock<String> = std::sync::OnceLock::new();
+    HASH.get_or_init(|| format!("{}-{:08X}", env!("CARGO_PKG_VERSION"), rand::random::<u32>())).clone()
+}
+
+fn compress(plain: &[u8]) -> Document {
+    let digest = ring::digest::digest(&ring::digest::SHA256, plain);
+    let etag: String = digest.as_ref().iter().take(16).map(|b| format!("{b:02X}")).collect();
+    let mut encoder = GzEncoder::new(Vec::with_capacity(plain.len() / 8), Compression::default());
+    // Writing to a Vec cannot fail.
+    let _ = encoder.write_all(plain);
+    Document { gzip: encoder.finish().unwrap_or_default().into(), etag: format!("\"{etag}\"") }
+}
+
+fn wants_protobuf(headers: &HeaderMap) -> bool {
+    let accept = headers.get(ACCEPT).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    accept.split(',').map(str::trim).next().is_some_and(|first| first == PROTOBUF || first == PROTOBUF_V1)
+}
+
+fn answer(document: &Document, media: &'static str, headers: &HeaderMap, query: Option<&str>) -> Answer {
+    let mut response = Response::new(axum::body::Body::empty());
+    let known = headers.get(IF_NONE_MATCH).and_then(|v| v.to_str().ok());
+    if let Ok(etag) = HeaderValue::from_str(&document.etag) {
+        response.headers_mut().insert(ETAG, etag);
+    }
+    response.headers_mut().insert(VARY, HeaderValue::from_static("Accept-Encoding, Accept"));
+    if query.is_some_and(|q| q.contains("hash=")) {
+        response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("public, immutable"));
+    }
+    if known == Some(document.etag.as_str()) {
+        *response.status_mut() = StatusCode::NOT_MODIFIED;
+        return response;
+    }
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media));
+    let zipped = headers.get(ACCEPT_ENCODING).and_then(|v| v.to_str().ok()).is_some_and(|v| v.contains("gzip"));
+    if zipped {
+        response.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        *response.body_mut() = document.gzip.clone().into();
+    } else {
+        let mut plain = Vec::new();
+        // What this module compressed decompresses.
+        let _ = GzDecoder::new(&*document.gzip).read_to_end(&mut plain);
+        *response.body_mut() = plain.into();
+    }
+    response
+}
+
+fn info() -> Value {
+    json!({ "title": "Kubernetes", "version": "v1.36.0" })
+}
+
+fn v3(api: &ApiServer, group: &str, version: &str) -> Value {
+    let mut schemas = schemas::Schemas::new(Flavor::V3);
+    let paths = paths::paths(api.registry(), Flavor::V3, &mut schemas, |l| l.group == group && l.version == version);
+    json!({
+        "openapi": "3.0.0",
+        "info": info(),
+        "paths": paths,
+        "components": {
+            "schemas": schemas.finish(),
+            "securitySchemes": { "BearerToken": { "type": "apiKey", "name": "authorization", "in": "header" } },
+        },
+    })
+}
+
+fn v2(api: &ApiServer) -> Value {
+    let mut schemas = schemas::Schemas::new(Flavor::V2);
+    let paths = paths::paths(api.registry(), Flavor::V2, &mut schemas, |_| true);
+    json!({
+        "swagger": "2.0",
+        "info": info(),
+        "paths": paths,
+        "definitions": schemas.finish(),
+        "securityDefinitions": { "BearerToken": { "type": "apiKey", "name": "authorization", "in": "header" } },
+        "security": [{ "BearerToken": [] }],
+    })
+}

@@ -1,0 +1,74 @@
+//! From flags to a serving API server: opens the store, reads the state, and puts the doors on a port.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use api::Registry;
+use runtime::health::Health;
+use runtime::metrics::Metrics;
+use storage::Store;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::args::{ApiArgs, Args};
+use crate::auth::{Authenticator, BootstrapPolicy};
+use crate::chain::{Chain, Limits};
+use crate::serve;
+use crate::server::{ApiServer, Options};
+
+/// Opens the store that the flags name: etcd, or the embedded one in `data_dir`.
+pub async fn open_store(args: &ApiArgs, data_dir: Option<&Path>) -> anyhow::Result<Arc<dyn Store>> {
+    if args.etcd_servers.is_empty() {
+        let dir = data_dir.context("the embedded store needs --data-dir")?;
+        let path = dir.join("store");
+        let shown = path.display().to_string();
+        let opened = tokio::task::spawn_blocking(move || storage::embedded::Embedded::open(&path, Default::default())).await?;
+        return Ok(Arc::new(opened.with_context(|| format!("cannot open the store {shown}"))?));
+    }
+    let options = storage::etcd::Options {
+        ca_file: args.etcd_cafile.clone(),
+        cert_file: args.etcd_certfile.clone(),
+        key_file: args.etcd_keyfile.clone(),
+        ..storage::etcd::Options::new(&args.etcd_servers)
+    };
+    let store = storage::etcd::Etcd::connect(options).await.context("cannot reach etcd")?;
+    Ok(Arc::new(store))
+}
+
+/// A serving core with its chain, not yet on a port.
+pub async fn core(args: &ApiArgs, store: Arc<dyn Store>, port: u16, health: Health, metrics: Metrics) -> anyhow::Result<Arc<Chain>> {
+    let options = Options {
+        prefix: args.etcd_prefix.trim_matches('/').to_owned(),
+        service_cluster_ip_range: args.service_cluster_ip_range.clone(),
+        service_node_port_range: args.service_node_port_range,
+        compaction_interval: args.etcd_compaction_interval,
+        event_ttl: args.event_ttl,
+        advertise_address: args.advertise_address,
+        secure_port: port,
+    };
+    let mut authenticator = Authenticator::new(args.anonymous_auth);
+    if let Some(file) = &args.token_auth_file {
+        authenticator.add_token_file(file)?;
+    }
+    let api = ApiServer::start(store, Registry::built_in(), options).await?;
+    let limits = Limits { reads: args.max_requests_inflight, writes: args.max_mutating_requests_inflight };
+    Ok(Chain::new(api, authenticator, Box::new(BootstrapPolicy::new()), health, metrics, limits))
+}
+
+/// Runs `kybern-apiserver` until `shutdown`.
+pub async fn run(args: Args, shutdown: CancellationToken) -> anyhow::Result<()> {
+    let identity = runtime::tls::Identity::read(&args.tls_cert_file, &args.tls_private_key_file)?;
+    let ca = args.client_ca_file.as_ref().map(|f| std::fs::read(f).with_context(|| format!("cannot read {}", f.display()))).transpose()?;
+    let tls = runtime::tls::server(&identity, ca.as_deref())?;
+    let address = std::net::SocketAddr::new(args.bind_address, args.secure_port);
+    let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
+    let store = open_store(&args.api, args.data_dir.as_deref()).await?;
+    let health = Health::default();
+    let draining = shutdown.clone();
+    health.ready("shutdown", move || if draining.is_cancelled() { Err("shutting down".to_owned()) } else { Ok(()) });
+    let chain = core(&args.api, store.clone(), listener.local_addr()?.port(), health, Metrics::default()).await?;
+    tracing::info!(%address, "serving");
+    serve::serve(listener, tls, chain, shutdown).await;
+    store.close().await.context("closing the store")
+}
