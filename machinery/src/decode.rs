@@ -11,6 +11,7 @@ use std::fmt;
 
 use serde_json::{Map, Value};
 
+use crate::Status;
 use crate::json::{self, MOST_DEPTH, MOST_FINDINGS, Path};
 use crate::schema::{Cursor, Node, Scalar, Schema};
 use crate::yaml;
@@ -44,6 +45,12 @@ pub enum Error {
     /// Only under strict field validation.
     #[error("strict decoding error: {}", shown(.0))]
     Strict(Vec<Finding>),
+}
+
+impl From<Error> for Status {
+    fn from(error: Error) -> Self {
+        Self::bad_request(error.to_string())
+    }
 }
 
 /// A value that does not fit its field.

@@ -115,3 +115,46 @@ impl<'t> Row<'t> {
 fn field_mut<'d>(definition: &'d mut Value, field: &str) -> Option<&'d mut Value> {
     definition.get_mut("properties")?.get_mut(field)
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use k8s_openapi::api::{admissionregistration, apps, autoscaling, batch, core, discovery, networking, policy, rbac, resource, storage};
+    use k8s_openapi::{apiextensions_apiserver, kube_aggregator};
+
+    use super::*;
+
+    #[test]
+    fn every_row_of_the_table_finds_its_field() {
+        let mut definitions = Definitions::new();
+        definitions.add::<core::v1::Pod>();
+        definitions.add::<core::v1::Service>();
+        definitions.add::<core::v1::Node>();
+        definitions.add::<core::v1::PersistentVolume>();
+        definitions.add::<core::v1::PersistentVolumeClaim>();
+        definitions.add::<core::v1::ReplicationController>();
+        definitions.add::<apps::v1::Deployment>();
+        definitions.add::<apps::v1::StatefulSet>();
+        definitions.add::<apps::v1::DaemonSet>();
+        definitions.add::<batch::v1::CronJob>();
+        definitions.add::<autoscaling::v2::HorizontalPodAutoscaler>();
+        definitions.add::<policy::v1::PodDisruptionBudget>();
+        definitions.add::<discovery::v1::EndpointSlice>();
+        definitions.add::<networking::v1::Ingress>();
+        definitions.add::<rbac::v1::ClusterRole>();
+        definitions.add::<storage::v1::StorageClass>();
+        definitions.add::<resource::v1::ResourceClaim>();
+        definitions.add::<admissionregistration::v1::ValidatingWebhookConfiguration>();
+        definitions.add::<apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition>();
+        definitions.add::<kube_aggregator::pkg::apis::apiregistration::v1::APIService>();
+        let map = definitions.into_map();
+        let mut found = 0;
+        for row in MERGE_KEYS.lines().skip(1).map(|line| Row::parse(line).unwrap()) {
+            let Some(definition) = map.get(&format!("{NAME_PREFIX}{}", row.definition)) else { continue };
+            let field = definition.pointer(&format!("/properties/{}", row.field));
+            assert!(row.field.is_empty() || field.is_some(), "{} has no {}", row.definition, row.field);
+            found += 1;
+        }
+        assert!(found > 200, "{found}");
+    }
+}

@@ -87,3 +87,15 @@ fn definitions_carry_extensions_and_descriptions() {
     assert_eq!(map["io.k8s.api.core.v1.ServicePort"]["properties"]["protocol"]["default"], "TCP");
     assert!(pod_spec["volumes"]["description"].is_string());
 }
+
+/// Schemas are kept for every kind that was used; a pod's is the largest but one.
+#[test]
+fn a_large_schema_is_small_in_memory() {
+    let pod = Schema::of::<core::v1::Pod>();
+    let fields = |node: &Node| match node {
+        Node::Struct { fields, .. } => fields.iter().map(|(name, _)| name.len() + size_of::<(Box<str>, Field)>()).sum(),
+        _ => 0,
+    };
+    let bytes: usize = pod.nodes.iter().map(|node| size_of::<Node>() + fields(node)).sum();
+    assert!(bytes < 100 << 10, "{} nodes, {bytes} bytes", pod.nodes.len());
+}
