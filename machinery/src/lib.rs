@@ -4,11 +4,14 @@
 pub mod decode;
 pub mod field;
 pub mod fields;
+pub mod intstr;
+pub mod ip;
 pub mod json;
 pub mod labels;
 pub mod meta;
 pub mod names;
 pub mod objectmeta;
+pub mod partial;
 pub mod patch;
 pub mod quantity;
 pub mod schema;

@@ -125,7 +125,7 @@ pub fn port_name(name: &str) -> Vec<String> {
     if name.len() > 15 {
         wrong.push("must be no more than 15 bytes".to_owned());
     }
-    if !name.bytes().all(|b| lower_alphanumeric(b) || b == b'-') {
+    if name.is_empty() || !name.bytes().all(|b| lower_alphanumeric(b) || b == b'-') {
         wrong.push("must consist of lower case letters, digits or '-'".to_owned());
     }
     if !name.bytes().any(|b| b.is_ascii_lowercase()) {
@@ -163,6 +163,16 @@ pub fn environment_variable(name: &str) -> Vec<String> {
     }
 }
 
+/// An identifier as C has them.
+pub fn c_identifier(name: &str) -> Vec<String> {
+    let good = |b: u8| alphanumeric(b) || b == b'_';
+    if !name.is_empty() && name.bytes().all(good) && !name.starts_with(|c: char| c.is_ascii_digit()) {
+        Vec::new()
+    } else {
+        vec!["must consist of letters, digits or '_', and not begin with a digit".to_owned()]
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -183,6 +193,24 @@ mod tests {
             assert!(!port_name(bad).is_empty(), "{bad}");
         }
         assert!(!dns1035_label("1a", false).is_empty());
+        assert!(c_identifier("_a1").is_empty() && !c_identifier("1a").is_empty() && !c_identifier("a-b").is_empty());
+        assert!(environment_variable("1 odd-NAME.").is_empty() && !environment_variable("a=b").is_empty());
+        assert!(!environment_variable("").is_empty() && !environment_variable("ü").is_empty());
+        assert!(finalizer_domain("orphan").is_empty() && finalizer_domain("a.b/c").is_empty() && !finalizer_domain("c").is_empty());
+    }
+
+    #[test]
+    fn subdomains_and_labels() {
+        let long = |part: &str, count| vec![part; count].join(".");
+        for good in ["a", "a.b-c.9d", &long("aaaaaaaaa", 25)] {
+            assert!(dns1123_subdomain(good, false).is_empty(), "{good}");
+        }
+        for bad in ["", "Upper", "under_score", "a..b", "-edge-", "a/b", ".a", "a.", "a.-b", &long("aaaaaaaaa", 26)] {
+            assert_eq!(dns1123_subdomain(bad, false).len(), 1, "{bad}");
+        }
+        assert!(dns1123_subdomain("a-", true).is_empty() && !dns1123_subdomain("a.", true).is_empty());
+        assert!(dns1123_label("9a", false).is_empty() && !dns1123_label("a.b", false).is_empty());
+        assert!(!dns1123_label(&"a".repeat(64), false).is_empty());
         assert!(path_segment("system:X", false).is_empty() && !path_segment("a/b", false).is_empty());
     }
 }
