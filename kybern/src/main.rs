@@ -1,0 +1,40 @@
+//! `kybern`: the whole control plane in one binary. `kybern up` runs all of it in one process;
+//! `kybern <service>` runs one service, as the binary of that name does; `kybern pki` makes the identities that a
+//! cluster of many processes needs.
+
+mod pki;
+mod up;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use runtime::args::LogArgs;
+
+/// The allocator gives memory back after bursts, which glibc's does not.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+#[derive(Parser)]
+#[command(name = "kybern", version, about = "A Kubernetes control plane in one binary.")]
+enum Command {
+    /// Runs the whole control plane in this process
+    Up(Box<up::Args>),
+    /// Runs the API server alone
+    Apiserver(Box<apiserver::args::Args>),
+    /// Makes certificates and kubeconfigs for a cluster of many processes
+    Pki(pki::Args),
+}
+
+fn main() -> ExitCode {
+    match Command::parse() {
+        Command::Up(args) => {
+            let logs = args.logs.clone();
+            runtime::shutdown::main(&logs, |shutdown| up::run(*args, shutdown))
+        }
+        Command::Apiserver(args) => {
+            let logs = args.logs.clone();
+            runtime::shutdown::main(&logs, |shutdown| apiserver::start::run(*args, shutdown.token()))
+        }
+        Command::Pki(args) => runtime::shutdown::main(&LogArgs::default(), |_| async move { pki::run(&args) }),
+    }
+}

@@ -1,0 +1,65 @@
+//! `kybern up`: every service in this process. They reach the API server through the same transport trait as over
+//! the network, without sockets or encoding.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Instant;
+
+use anyhow::Context as _;
+use apiserver::args::ApiArgs;
+use runtime::args::LogArgs;
+use runtime::health::Health;
+use runtime::metrics::Metrics;
+use runtime::pki::Pki;
+use runtime::shutdown::{Shutdown, Tasks};
+use tokio::net::TcpListener;
+
+use crate::pki;
+
+/// Flags of `kybern up`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Where everything is kept: the store, the PKI, the kubeconfig
+    #[arg(long)]
+    data_dir: PathBuf,
+    /// The port to listen on, for HTTPS and gRPC alike; 0: one that is free
+    #[arg(long, default_value_t = 6443)]
+    secure_port: u16,
+    /// The address to listen on
+    #[arg(long, default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
+    bind_address: IpAddr,
+    #[command(flatten)]
+    api: ApiArgs,
+    #[command(flatten)]
+    pub(crate) logs: LogArgs,
+}
+
+/// Runs everything until `shutdown`.
+pub async fn run(args: Args, shutdown: Shutdown) -> anyhow::Result<()> {
+    let started = Instant::now();
+    let pki = Pki::open(args.data_dir.join("pki"))?;
+    let mut hosts = vec![args.bind_address.to_string()];
+    hosts.extend(args.api.advertise_address.map(|a| a.to_string()));
+    let identity = pki::server(&pki, &hosts)?;
+    let admin = pki::admin(&pki)?;
+    let tls = runtime::tls::server(&identity, Some(pki.ca().as_bytes()))?;
+
+    let address = SocketAddr::new(args.bind_address, args.secure_port);
+    let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
+    let address = listener.local_addr()?;
+    let store = apiserver::start::open_store(&args.api, Some(&args.data_dir)).await?;
+    let health = Health::default();
+    let metrics = Metrics::default();
+    let draining = shutdown.token();
+    health.ready("shutdown", move || if draining.is_cancelled() { Err("shutting down".to_owned()) } else { Ok(()) });
+    let chain = apiserver::start::core(&args.api, store.clone(), address.port(), health, metrics).await?;
+
+    let kubeconfig = args.data_dir.join("kubeconfig");
+    pki::write_kubeconfig(&pki, &kubeconfig, &format!("https://{address}"), &admin)?;
+
+    let mut tasks = Tasks::new(shutdown.token());
+    tasks.critical("the API server", apiserver::serve::serve(listener, tls, chain, shutdown.token()));
+    println!("kybern is ready after {} ms: export KUBECONFIG={}", started.elapsed().as_millis(), kubeconfig.display());
+    tasks.wait().await?;
+    store.close().await.context("closing the store")
+}
