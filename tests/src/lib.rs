@@ -1,1 +1,1 @@
-//! placeholder
+//! Whole-system suites, and the programs that they need.
