@@ -3,6 +3,7 @@
 //! count, and one that is repeated too fast is held back, so that a component in a loop does not flood the server.
 
 use std::collections::{HashMap, VecDeque};
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -71,9 +72,11 @@ pub struct EventWriter {
     instance: String,
     series: Remembered<SeriesKey, Series>,
     budgets: Remembered<NamespacedName, Budget>,
+    hasher: RandomState,
 }
 
-type SeriesKey = (String, NamespacedName, EventType, &'static str, String);
+/// A hash of what makes two events the same: the object, the type, the reason and the message.
+type SeriesKey = u64;
 
 struct Series {
     key: NamespacedName,
@@ -99,6 +102,7 @@ impl EventRecorder {
             instance: instance.into(),
             series: Remembered::default(),
             budgets: Remembered::default(),
+            hasher: RandomState::new(),
         };
         (Self { queue: sender }, writer)
     }
@@ -128,8 +132,7 @@ impl EventWriter {
         if !self.budgets.get_or_insert_with(about.clone(), || Budget { left: BURST, at: now }).spend(now) {
             return;
         }
-        let key: SeriesKey =
-            (event.regarding.kind.clone().unwrap_or_default(), about, event.event_type, event.reason, event.message.clone());
+        let key = self.hasher.hash_one((&event.regarding.kind, &about, event.event_type, event.reason, &event.message));
         if let Some(series) = self.series.get_mut(&key).filter(|series| now - series.last < SERIES_ENDS_AFTER) {
             series.count += 1;
             series.last = now;

@@ -33,6 +33,7 @@ pub struct Informer<K, P> {
 }
 
 /// Where the informer stands between two watches.
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Position {
     /// The initial state is wanted.
     Start,
@@ -85,9 +86,14 @@ impl<K: Typed, P: Clone + Send + Sync + 'static> Informer<K, P> {
         let mut position = Position::Start;
         let mut delay = FIRST_DELAY;
         loop {
-            match self.watch(&mut position).await {
+            let before = position;
+            let ended = self.watch(&mut position).await;
+            if position != before {
+                delay = FIRST_DELAY;
+            }
+            match ended {
                 // The server ends watches now and then: that is no failure.
-                Ok(()) => delay = FIRST_DELAY,
+                Ok(()) => {}
                 Err(status) if status.is_expired() => {
                     tracing::debug!(kind = K::KIND, "the position of the watch is gone: starting again");
                     position = Position::Start;

@@ -6,6 +6,8 @@ pub mod event;
 pub mod grpc;
 pub mod informer;
 pub mod leader;
+#[cfg(feature = "memory")]
+pub mod memory;
 pub mod queue;
 pub mod store;
 pub mod transport;
