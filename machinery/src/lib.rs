@@ -1,6 +1,7 @@
 //! What every API object shares: metadata, names, selectors, quantities, schemas, patches, managed fields,
 //! tables and Status errors. Knows no kind, does no I/O, and every input it takes is bounded.
 
+pub mod apply;
 pub mod decode;
 pub mod field;
 pub mod fields;

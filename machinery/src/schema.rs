@@ -19,6 +19,7 @@ pub struct NodeId(pub u32);
 pub struct Schema {
     pub(crate) nodes: Box<[Node]>,
     pub(crate) root: NodeId,
+    pub(crate) of_structs: bool,
 }
 
 /// The shape of one type.
@@ -54,8 +55,8 @@ pub struct Field {
     pub required: bool,
     /// What strategic merge patch does with the field, where that differs from what its type says.
     pub strategy: PatchStrategy,
-    /// The default that the published schema names; server-side apply keys of list maps use it
-    /// (`protocol: TCP` in a Service's ports).
+    /// The default that the published schema names (`protocol: TCP` in a Service's ports; `{}`, `""` or `0` where
+    /// the field is a value that is always there). Keys of list maps and field ownership use it.
     pub default: Option<Box<serde_json::Value>>,
 }
 
@@ -136,7 +137,13 @@ impl Schema {
     pub fn of<T: schemars::JsonSchema>() -> Self {
         let mut definitions = Definitions::new();
         let root = definitions.add::<T>();
-        Self::build(&definitions.into_map(), &root)
+        Self { of_structs: true, ..Self::build(&definitions.into_map(), &root) }
+    }
+
+    /// Whether objects of this type come from structs, in which fields with an empty default (`spec: {}`) are always
+    /// there, written or not. Custom resources have just the fields that somebody wrote.
+    pub fn is_of_structs(&self) -> bool {
+        self.of_structs
     }
 
     pub fn root_id(&self) -> NodeId {

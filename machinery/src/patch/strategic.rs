@@ -442,7 +442,7 @@ mod tests {
             ("strategy", strategy, PatchStrategy { retain_keys: true, ..plain() }),
             ("selector", labels, PatchStrategy { replace: true, ..plain() }),
         ]);
-        Schema { nodes: types.0.into(), root }
+        Schema { nodes: types.0.into(), root, of_structs: true }
     }
 
     #[track_caller]

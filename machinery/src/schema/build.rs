@@ -13,7 +13,7 @@ impl Schema {
     pub fn build(definitions: &Map<String, Value>, root: &str) -> Self {
         let mut builder = Builder { definitions, nodes: Vec::new(), named: HashMap::new(), scalars: Vec::new() };
         let root = builder.named(root, None);
-        Self { nodes: builder.nodes.into(), root }
+        Self { nodes: builder.nodes.into(), root, of_structs: false }
     }
 }
 

@@ -1,0 +1,290 @@
+//! The JSON form of field sets, `fieldsV1`: an object per level whose keys are `f:<name>`, `k:<keys>`, `v:<value>` or
+//! `i:<index>`, and `.` for the level itself.
+//!
+//! Most writes leave most managers' sets alone, so a set can be compared with another without being decoded
+//! ([`count_common`]).
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
+use serde_json::{Map, Value};
+
+use super::set::{Element, Node, Set, Step};
+
+/// Writes the JSON text of a set.
+pub(super) fn encode(set: &Set<'_>) -> String {
+    let mut out = String::with_capacity(32 * set.len() + 2);
+    write_set(set, false, &mut out);
+    out
+}
+
+fn write_set(set: &Set<'_>, member: bool, out: &mut String) {
+    out.push('{');
+    if member && !set.is_empty() {
+        out.push_str("\".\":{}");
+    }
+    for (at, node) in set.nodes().iter().enumerate() {
+        if at > 0 || member {
+            out.push(',');
+        }
+        out.push('"');
+        out.push_str(match node.element.step {
+            Step::Field => "f:",
+            Step::Key => "k:",
+            Step::Value => "v:",
+            Step::Index => "i:",
+        });
+        escape_into(out, &node.element.text, false);
+        out.push_str("\":");
+        write_set(&node.below, node.member, out);
+    }
+    out.push('}');
+}
+
+/// Appends the inside of a JSON string. With `html`, also escapes what Go's encoder escapes, as the texts of keys
+/// and values are compared as they stand.
+pub(super) fn escape_into(out: &mut String, text: &str, html: bool) {
+    let mut clean = 0;
+    for (at, char) in text.char_indices() {
+        let escape = match char {
+            '"' => "\\\"",
+            '\\' => "\\\\",
+            '\n' => "\\n",
+            '\r' => "\\r",
+            '\t' => "\\t",
+            '\0'..='\x1f' => "",
+            '<' | '>' | '&' | '\u{2028}' | '\u{2029}' if html => "",
+            _ => continue,
+        };
+        out.push_str(&text[clean..at]);
+        clean = at + char.len_utf8();
+        if escape.is_empty() {
+            // The characters so escaped fit 16 bits.
+            out.push_str(&format!("\\u{:04x}", u32::from(char)));
+        } else {
+            out.push_str(escape);
+        }
+    }
+    out.push_str(&text[clean..]);
+}
+
+/// Appends the JSON of a scalar (or whatever stands where one belongs) in the one form that all elements have.
+pub(super) fn write_json(out: &mut String, value: &Value) {
+    match value {
+        Value::String(text) => {
+            out.push('"');
+            escape_into(out, text, true);
+            out.push('"');
+        }
+        other => out.push_str(&other.to_string()),
+    }
+}
+
+/// Reads a set.
+pub(super) fn decode(text: &str) -> Result<Set<'_>, serde_json::Error> {
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    let (_, set) = Level.deserialize(&mut deserializer)?;
+    deserializer.end()?;
+    Ok(set)
+}
+
+/// How many members of `set` are members of the encoded set `text` too. Reads past what `set` does not name.
+pub(super) fn count_common(text: &str, set: &Set<'_>) -> Result<usize, serde_json::Error> {
+    if set.is_empty() {
+        return Ok(0);
+    }
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    let count = Count { set, member: false }.deserialize(&mut deserializer)?;
+    deserializer.end()?;
+    Ok(count)
+}
+
+/// The element that a key names; `None` for kinds of elements that are not known.
+fn parse_element(key: Cow<'_, str>) -> Result<Option<Element<'_>>, serde_json::Error> {
+    let step = match key.as_bytes() {
+        [b'f', b':', ..] => Step::Field,
+        [b'k', b':', ..] => Step::Key,
+        [b'v', b':', ..] => Step::Value,
+        [b'i', b':', ..] => Step::Index,
+        [_, b':', ..] => return Ok(None),
+        _ => return Err(serde_json::Error::custom(format!("{key:?} is no path element"))),
+    };
+    let text = match key {
+        Cow::Borrowed(key) => Cow::Borrowed(&key[2..]),
+        Cow::Owned(mut key) => {
+            key.drain(..2);
+            Cow::Owned(key)
+        }
+    };
+    let text = match step {
+        Step::Field => text,
+        Step::Key => canonical_keys(&text)?.into(),
+        Step::Value => {
+            let mut canonical = String::with_capacity(text.len());
+            write_json(&mut canonical, &serde_json::from_str(&text)?);
+            canonical.into()
+        }
+        Step::Index => text.parse::<u32>().map_err(serde_json::Error::custom)?.to_string().into(),
+    };
+    Ok(Some(Element { step, text }))
+}
+
+fn canonical_keys(text: &str) -> Result<String, serde_json::Error> {
+    let keys: Map<String, Value> = serde_json::from_str(text)?;
+    let mut canonical = String::with_capacity(text.len());
+    write_keys(&mut canonical, keys.iter().map(|(name, value)| (name.as_str(), value)));
+    Ok(canonical)
+}
+
+/// Appends the keys of a list map's element, which must come sorted.
+pub(super) fn write_keys<'k>(out: &mut String, keys: impl Iterator<Item = (&'k str, &'k Value)>) {
+    out.push('{');
+    for (at, (name, value)) in keys.enumerate() {
+        out.push_str(if at > 0 { ",\"" } else { "\"" });
+        escape_into(out, name, true);
+        out.push_str("\":");
+        write_json(out, value);
+    }
+    out.push('}');
+}
+
+/// A key of a level, borrowed from the text where it has no escapes.
+struct Key;
+
+impl<'de> DeserializeSeed<'de> for Key {
+    type Value = Cow<'de, str>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Key {
+    type Value = Cow<'de, str>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a path element")
+    }
+
+    fn visit_borrowed_str<E>(self, key: &'de str) -> Result<Self::Value, E> {
+        Ok(Cow::Borrowed(key))
+    }
+
+    fn visit_str<E>(self, key: &str) -> Result<Self::Value, E> {
+        Ok(Cow::Owned(key.to_owned()))
+    }
+}
+
+/// One level of a set: whether it is a member itself, and what is below.
+struct Level;
+
+impl<'de> DeserializeSeed<'de> for Level {
+    type Value = (bool, Set<'de>);
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Level {
+    type Value = (bool, Set<'de>);
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object of path elements")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let (mut nodes, mut dot, mut bare) = (Vec::new(), false, true);
+        while let Some(key) = map.next_key_seed(Key)? {
+            bare = false;
+            if key == "." {
+                dot = true;
+                map.next_value::<IgnoredAny>()?;
+                continue;
+            }
+            match parse_element(key).map_err(A::Error::custom)? {
+                Some(element) => {
+                    let (member, below) = map.next_value_seed(Self)?;
+                    nodes.push(Node { element, member, below });
+                }
+                None => _ = map.next_value::<IgnoredAny>()?,
+            }
+        }
+        Ok((dot || bare, Set::from_nodes(nodes)))
+    }
+}
+
+/// Counts what a level has in common with `set`, and itself where `member` asks for it.
+struct Count<'s, 'a> {
+    set: &'s Set<'a>,
+    member: bool,
+}
+
+impl<'de> DeserializeSeed<'de> for Count<'_, '_> {
+    type Value = usize;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Count<'_, '_> {
+    type Value = usize;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object of path elements")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let (mut count, mut dot, mut bare) = (0, false, true);
+        while let Some(key) = map.next_key_seed(Key)? {
+            bare = false;
+            dot |= key == ".";
+            let element = if key == "." || self.set.is_empty() { None } else { parse_element(key).map_err(A::Error::custom)? };
+            match element.and_then(|element| self.set.get(&element)) {
+                Some(node) => count += map.next_value_seed(Count { set: &node.below, member: node.member })?,
+                None => _ = map.next_value::<IgnoredAny>()?,
+            }
+        }
+        Ok(count + usize::from(self.member && (dot || bare)))
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = concat!(
+        r#"{"f:data":{".":{},"f:a":{},"f:z\"":{}},"f:metadata":{"f:finalizers":{"v:\"x\"":{}}},"#,
+        r#""f:spec":{"f:ports":{"k:{\"port\":80,\"protocol\":\"TCP\"}":{".":{},"f:port":{}},"#,
+        r#""k:{\"port\":443,\"protocol\":\"TCP\"}":{}}}}"#
+    );
+
+    #[test]
+    fn sets_survive_the_round_trip() {
+        let set = decode(TEXT).unwrap();
+        assert_eq!(encode(&set), TEXT);
+        assert_eq!(set.len(), 7);
+        assert_eq!(encode(&Set::new()), "{}");
+        assert!(decode("{}").unwrap().is_empty());
+    }
+
+    #[test]
+    fn foreign_spellings_are_read() {
+        let set = decode(r#"{ "k:{\"b\": 1, \"a\":\"<\"}" : {}, "f:x":{}, "q:new":{"deep":1}, "i:07":{} }"#).unwrap();
+        assert_eq!(encode(&set), r#"{"f:x":{},"k:{\"a\":\"\\u003c\",\"b\":1}":{},"i:7":{}}"#);
+        for bad in ["[]", "{\"f\":{}}", "{\"f:x\":1}", "{\"k:x\":{}}", "{\"i:x\":{}}", "{", "{}{}"] {
+            assert!(decode(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn common_members_are_counted_without_decoding() {
+        let set = decode(TEXT).unwrap();
+        assert_eq!(count_common(TEXT, &set).unwrap(), set.len());
+        assert_eq!(count_common(TEXT, &Set::of_fields(&["data", "data.a", "data.b", "spec.ports"])).unwrap(), 2);
+        assert_eq!(count_common(TEXT, &Set::new()).unwrap(), 0);
+    }
+}

@@ -1,0 +1,224 @@
+//! What a write changed: the fields that it added or gave another value, and those that it removed.
+
+use std::cmp::Ordering;
+use std::iter::Peekable;
+use std::sync::LazyLock;
+
+use serde_json::{Map, Value};
+
+use super::list::Naming;
+use super::set::{Element, Set};
+use crate::schema::{Cursor, Field, Node, Schema};
+
+/// The difference between two objects of one type.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Changes<'a> {
+    /// Fields that are new or have another value.
+    pub written: Set<'a>,
+    /// Fields that are gone.
+    pub removed: Set<'a>,
+}
+
+impl<'a> Changes<'a> {
+    /// What leads from `old` to `new`. Objects that do not exist yet are compared as `{}`.
+    pub fn between(schema: &'a Schema, old: Option<&'a Value>, new: &'a Value) -> Self {
+        let mut changes = Self::default();
+        compare(schema.cursor(), Some(old.unwrap_or_else(|| LazyLock::force(&EMPTY))), Some(new), &mut changes);
+        changes
+    }
+
+    /// The changes but for `reset` and what is below it.
+    pub fn without(self, reset: &Set<'_>) -> Self {
+        Self { written: self.written.without(reset), removed: self.removed.without(reset) }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.written.is_empty() && self.removed.is_empty()
+    }
+
+    fn push(&mut self, element: Element<'a>, this: This, below: Self) {
+        match (this.written || !below.written.is_empty(), this.removed || !below.removed.is_empty()) {
+            (true, true) => {
+                self.written.push(element.clone(), this.written, below.written);
+                self.removed.push(element, this.removed, below.removed);
+            }
+            (true, false) => self.written.push(element, this.written, below.written),
+            (false, true) => self.removed.push(element, this.removed, below.removed),
+            (false, false) => {}
+        }
+    }
+}
+
+static EMPTY: LazyLock<Value> = LazyLock::new(|| Value::Object(Map::new()));
+static NULL: Value = Value::Null;
+
+/// What happened to a value itself, as opposed to what is below it.
+#[derive(Clone, Copy, Default)]
+struct This {
+    written: bool,
+    removed: bool,
+}
+
+impl This {
+    /// A value that changes as a whole.
+    fn leaf(old: Option<&Value>, new: Option<&Value>) -> Self {
+        Self { written: new.is_some() && old != new, removed: new.is_none() && old.is_some() }
+    }
+
+    /// A value whose parts change.
+    fn branch(old: Option<&Value>, new: Option<&Value>) -> Self {
+        Self { written: old.is_none(), removed: new.is_none() }
+    }
+}
+
+fn compare<'a>(at: Cursor<'a>, old: Option<&'a Value>, new: Option<&'a Value>, below: &mut Changes<'a>) -> This {
+    // An empty object or list is owned as a whole: it has no parts.
+    if is_hollow(old) && is_hollow(new) {
+        return This::leaf(old, new);
+    }
+    match at.node() {
+        Node::Struct { atomic: false, .. } | Node::Map { atomic: false, .. } => {
+            if is_object_or_none(old) && is_object_or_none(new) {
+                compare_objects(at, old, new, below);
+                return This::branch(old, new);
+            }
+        }
+        Node::List { .. } => {
+            if let Some(naming) = Naming::of(at).filter(|_| is_list_or_none(old) && is_list_or_none(new)) {
+                compare_lists(&naming, old, new, below);
+                return This::branch(old, new);
+            }
+        }
+        Node::Any => return compare_anything(at, old, new, below),
+        Node::Struct { .. } | Node::Map { .. } | Node::Scalar(_) => {}
+    }
+    This::leaf(old, new)
+}
+
+/// Nothing, null, or a container without contents.
+fn is_hollow(value: Option<&Value>) -> bool {
+    match value {
+        None | Some(Value::Null) => true,
+        Some(Value::Object(fields)) => fields.is_empty(),
+        Some(Value::Array(items)) => items.is_empty(),
+        Some(_) => false,
+    }
+}
+
+fn is_object_or_none(value: Option<&Value>) -> bool {
+    matches!(value, None | Some(Value::Object(_) | Value::Null))
+}
+
+fn is_list_or_none(value: Option<&Value>) -> bool {
+    matches!(value, None | Some(Value::Array(_) | Value::Null))
+}
+
+/// Where the schema says nothing, objects have parts and lists have none.
+fn compare_anything<'a>(at: Cursor<'a>, old: Option<&'a Value>, new: Option<&'a Value>, below: &mut Changes<'a>) -> This {
+    let objects = |value: Option<&'a Value>| value.filter(|value| value.is_object());
+    match (objects(old), objects(new)) {
+        (None, None) => This::leaf(old, new),
+        (old_object, new_object) => {
+            compare_objects(at, old_object, new_object, below);
+            if is_object_or_none(old) && is_object_or_none(new) { This::branch(old, new) } else { This::leaf(old, new) }
+        }
+    }
+}
+
+fn compare_objects<'a>(at: Cursor<'a>, old: Option<&'a Value>, new: Option<&'a Value>, below: &mut Changes<'a>) {
+    let old = old.and_then(Value::as_object);
+    let new = new.and_then(Value::as_object);
+    let of_structs = at.schema().is_of_structs();
+    for (name, old_value, new_value) in zip_fields(old, new) {
+        let field = at.field(name);
+        let Some(child) = field.map(|(_, child)| child).or_else(|| at.child(name)) else { continue };
+        let field = field.map(|(field, _)| field).filter(|_| of_structs);
+        let old_value = old_value.or_else(|| old.and_then(|_| unwritten(field, new_value)));
+        let new_value = new_value.or_else(|| new.and_then(|_| unwritten(field, old_value)));
+        let mut deeper = Changes::default();
+        let this = compare(child, old_value, new_value, &mut deeper);
+        below.push(Element::field(name), this, deeper);
+    }
+}
+
+/// What a struct has in a field that its JSON leaves out: values that are always there are empty or zero, and what
+/// cannot be left out is null. (The other side shows a null where both have one.)
+fn unwritten<'a>(field: Option<&'a Field>, other: Option<&Value>) -> Option<&'a Value> {
+    let field = field?;
+    match field.default.as_deref() {
+        Some(default) if is_zero(default) => Some(default),
+        None if field.required || other.is_some_and(Value::is_null) => Some(&NULL),
+        _ => None,
+    }
+}
+
+fn is_zero(value: &Value) -> bool {
+    match value {
+        Value::Object(fields) => fields.is_empty(),
+        Value::String(text) => text.is_empty(),
+        Value::Number(number) => number.as_i64() == Some(0),
+        Value::Bool(flag) => !flag,
+        Value::Array(_) | Value::Null => false,
+    }
+}
+
+/// The fields of both objects, in order.
+fn zip_fields<'a>(
+    old: Option<&'a Map<String, Value>>,
+    new: Option<&'a Map<String, Value>>,
+) -> impl Iterator<Item = (&'a str, Option<&'a Value>, Option<&'a Value>)> {
+    let fields = |map: Option<&'a Map<String, Value>>| map.into_iter().flatten().peekable();
+    Zip { old: fields(old), new: fields(new) }
+}
+
+struct Zip<I: Iterator> {
+    old: Peekable<I>,
+    new: Peekable<I>,
+}
+
+impl<'a, I: Iterator<Item = (&'a String, &'a Value)>> Iterator for Zip<I> {
+    type Item = (&'a str, Option<&'a Value>, Option<&'a Value>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let order = match (self.old.peek(), self.new.peek()) {
+            (Some((old, _)), Some((new, _))) => old.cmp(new),
+            (Some(_), None) => Ordering::Less,
+            (None, Some(_)) => Ordering::Greater,
+            (None, None) => return None,
+        };
+        let old = if order.is_le() { self.old.next() } else { None };
+        let new = if order.is_ge() { self.new.next() } else { None };
+        let (name, _) = old.or(new)?;
+        Some((name, old.map(|(_, value)| value), new.map(|(_, value)| value)))
+    }
+}
+
+fn compare_lists<'a>(naming: &Naming<'a>, old: Option<&'a Value>, new: Option<&'a Value>, below: &mut Changes<'a>) {
+    let (old, new) = (naming.sorted(old), naming.sorted(new));
+    let (mut old, mut new) = (old.as_slice(), new.as_slice());
+    while let Some((name, _)) = match (old.first(), new.first()) {
+        (Some(old), Some(new)) => Some(if old.0 <= new.0 { old } else { new }),
+        (old, new) => old.or(new),
+    } {
+        let name = name.clone();
+        let (old_items, new_items) = (take_named(&mut old, &name), take_named(&mut new, &name));
+        let mut deeper = Changes::default();
+        let this = match (old_items, new_items) {
+            ([] | [_], [] | [_]) => {
+                let value = |items: &[(Element<'_>, &'a Value)]| items.first().map(|(_, value)| *value);
+                compare(naming.items(), value(old_items), value(new_items), &mut deeper)
+            }
+            // Elements that share a name are owned together.
+            (_, []) => This { written: false, removed: true },
+            _ => This { written: !old_items.iter().map(|(_, v)| v).eq(new_items.iter().map(|(_, v)| v)), removed: false },
+        };
+        below.push(name, this, deeper);
+    }
+}
+
+/// Splits off the leading elements of that name.
+fn take_named<'i, 'v>(items: &mut &'i [(Element<'static>, &'v Value)], name: &Element<'_>) -> &'i [(Element<'static>, &'v Value)] {
+    let (named, rest) = items.split_at(items.iter().take_while(|(other, _)| other == name).count());
+    *items = rest;
+    named
+}

@@ -1,0 +1,129 @@
+//! Field tracking of creates, updates and patches: the writer comes to own what it changed, and everybody else loses
+//! what was changed or removed.
+
+use std::sync::LazyLock;
+
+use serde_json::Value;
+
+use super::compare::Changes;
+use super::entry::{Entry, Operation, Writer, encoded};
+use super::set::Set;
+use super::{Target, codec};
+
+/// The most entries of updates that an object keeps. Beyond, the oldest of each version are put together.
+const MAX_UPDATE_ENTRIES: usize = 10;
+
+/// The manager under whose name the oldest updates are put together.
+const ANCIENT_CHANGES: &str = "ancient-changes";
+
+/// What nobody owns: the server writes these, or they name the object.
+static NEVER_OWNED: LazyLock<Set<'static>> = LazyLock::new(|| {
+    let metadata = [
+        "metadata.name",
+        "metadata.namespace",
+        "metadata.creationTimestamp",
+        "metadata.selfLink",
+        "metadata.uid",
+        "metadata.clusterName",
+        "metadata.generation",
+        "metadata.managedFields",
+        "metadata.resourceVersion",
+    ];
+    Set::of_fields(&["apiVersion", "kind", "metadata"]).union(Set::of_fields(&metadata))
+});
+
+/// What `set` owns of what can be owned.
+pub(super) fn ownable<'a>(set: Set<'a>) -> Set<'a> {
+    set.difference(&NEVER_OWNED)
+}
+
+/// The entries after `new` took the place of `live` (`None` at a create). Both are the object as it is stored in
+/// the version that the writer speaks, after defaulting; `managed` is what [`super::starting_entries`] gave.
+///
+/// An object whose entries somebody cleared is not tracked until somebody applies to it.
+pub fn update(target: &Target<'_>, live: Option<&Value>, new: &Value, managed: Vec<Entry>, writer: Writer<'_>) -> Vec<Entry> {
+    if managed.is_empty() && live.is_some() {
+        return managed;
+    }
+    record(target, live, new, managed, writer)
+}
+
+/// As [`update`], whether or not the object is tracked.
+pub(super) fn record(target: &Target<'_>, live: Option<&Value>, new: &Value, managed: Vec<Entry>, writer: Writer<'_>) -> Vec<Entry> {
+    let changes = target.changes(live, new);
+    if changes.is_empty() {
+        return managed;
+    }
+    let views = target.views(&managed, live, new, writer.api_version);
+    let seen: Vec<_> = views.iter().map(|view| (view.api_version.as_str(), view.changes())).collect();
+    let mut entries = Vec::with_capacity(managed.len() + 1);
+    let mut own = None;
+    for entry in managed {
+        if entry.is_of(writer, Operation::Update) {
+            own = Some(entry);
+        } else if entry.api_version == writer.api_version {
+            entries.extend(without_changed(entry, &changes));
+        } else if let Some((_, changes)) = seen.iter().find(|(version, _)| *version == entry.api_version) {
+            entries.extend(without_changed(entry, changes));
+        }
+    }
+    entries.extend(grown(own, changes, writer));
+    entries.sort_by(Entry::order);
+    cap(&mut entries);
+    entries
+}
+
+/// The writer's entry after the write.
+fn grown(own: Option<Entry>, changes: Changes<'_>, writer: Writer<'_>) -> Option<Entry> {
+    let written = ownable(changes.written);
+    let Some(own) = own else {
+        return encoded(&written).map(|fields| Entry::new(writer, Operation::Update, fields));
+    };
+    // Removing alone does not bring the entry up to date.
+    let time = if written.is_empty() { own.time.clone() } else { Some(writer.time()) };
+    let text = own.fields.get();
+    let known = codec::count_common(text, &written).is_ok_and(|common| common == written.len());
+    if known && codec::count_common(text, &changes.removed).is_ok_and(|common| common == 0) {
+        return Some(Entry { time, ..own });
+    }
+    // A set that cannot be read counts for nothing.
+    let fields = encoded(&own.set().unwrap_or_default().difference(&changes.removed).union(written));
+    fields.map(|fields| Entry { fields, time, ..own })
+}
+
+/// Somebody else's entry after the write: what was changed is no longer theirs.
+pub(super) fn without_changed(entry: Entry, changes: &Changes<'_>) -> Option<Entry> {
+    let text = entry.fields.get();
+    let written = codec::count_common(text, &changes.written).ok()?;
+    let removed = codec::count_common(text, &changes.removed).ok()?;
+    if written + removed == 0 {
+        return Some(entry);
+    }
+    let fields = encoded(&entry.set().ok()?.difference(&changes.written).difference(&changes.removed));
+    fields.map(|fields| Entry { fields, ..entry })
+}
+
+/// Puts the oldest updates of each version together while there are too many. `entries` are sorted.
+fn cap(entries: &mut Vec<Entry>) {
+    let updates = |entries: &[Entry]| entries.iter().filter(|entry| entry.operation == Operation::Update).count();
+    let mut next = entries.len() - updates(entries);
+    while updates(entries) > MAX_UPDATE_ENTRIES && next < entries.len() {
+        let version = entries[next].api_version.clone();
+        let first = entries[..next].iter().position(|entry| entry.operation == Operation::Update && entry.api_version == version);
+        let Some(first) = first else {
+            next += 1;
+            continue;
+        };
+        let newer = entries.remove(next);
+        let bucket = &mut entries[first];
+        let both = match (bucket.set(), newer.set()) {
+            (Ok(old), Ok(new)) => encoded(&old.union(new)),
+            _ => None,
+        };
+        bucket.fields = both.unwrap_or_else(|| newer.fields.clone());
+        bucket.manager = ANCIENT_CHANGES.into();
+        bucket.subresource = String::new();
+        bucket.time = newer.time;
+    }
+    entries.sort_by(Entry::order);
+}
