@@ -120,6 +120,9 @@ pub trait Kind: Send + Sync + 'static {
     /// Whether the answer to a finished delete is the object rather than a Status.
     const DELETE_RETURNS_OBJECT: bool = false;
 
+    /// Marks in a client's JSON what the type cannot tell (an empty selector from none). Runs before decoding.
+    fn before_decode(_object: &mut Map<String, Value>) {}
+
     /// What is wrong with a name; `prefix` says that it is a `generateName`.
     fn validate_name(name: &str, prefix: bool) -> Vec<String>;
 

@@ -4,8 +4,12 @@
 //! To add a kind: write `<group>/<kind>.rs` with an implementation of [`Kind`], and add one line to
 //! `registry.rs`.
 
+pub mod apps;
+pub mod batch;
+mod columns;
 pub mod coordination;
 pub mod core;
+mod counts;
 pub mod events;
 pub mod kind;
 mod nulls;
@@ -15,6 +19,7 @@ pub mod resource;
 pub mod scheduling;
 pub mod strategy;
 pub mod validate;
+mod zero;
 
 pub use kind::Kind;
 pub use object::Object;

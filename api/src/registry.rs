@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 
 use crate::kind::Kind;
 use crate::resource::{Resource, Served};
-use crate::{coordination, core, events};
+use crate::{apps, batch, coordination, core, events};
 
 /// Every built-in resource. A kind served in two versions stands here twice.
 static BUILT_IN: LazyLock<Vec<Box<dyn Resource>>> = LazyLock::new(|| {
@@ -16,6 +16,13 @@ static BUILT_IN: LazyLock<Vec<Box<dyn Resource>>> = LazyLock::new(|| {
         served::<core::node::Nodes>(),
         served::<core::secret::Secrets>(),
         served::<core::service_account::ServiceAccounts>(),
+        served::<apps::controller_revision::ControllerRevisions>(),
+        served::<apps::daemon_set::DaemonSets>(),
+        served::<apps::deployment::Deployments>(),
+        served::<apps::replica_set::ReplicaSets>(),
+        served::<apps::stateful_set::StatefulSets>(),
+        served::<batch::cron_job::CronJobs>(),
+        served::<batch::job::Jobs>(),
         served::<coordination::lease::Leases>(),
         served::<events::event::Events>(),
     ]

@@ -196,6 +196,9 @@ impl<K: Kind> Resource for Served<K> {
         if let Some(conversion) = K::CONVERSION {
             to_stored(&conversion, &mut value);
         }
+        if let Value::Object(object) = &mut value {
+            K::before_decode(object);
+        }
         serde_json::from_value::<K::Object>(value).map(|o| Box::new(o) as Box<dyn Object>).map_err(|e| e.to_string())
     }
     fn decode_stored(&self, json: &[u8]) -> Result<Box<dyn Object>, String> {

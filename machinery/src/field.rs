@@ -122,6 +122,11 @@ impl Error {
         Self::new(ErrorKind::Invalid, field, Some(value.shown()), detail)
     }
 
+    /// An invalid combination, of which no single value would say anything.
+    pub fn bare_invalid(field: &Path, detail: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Invalid, field, None, detail)
+    }
+
     pub fn type_invalid(field: &Path, value: impl Shown, detail: impl Into<String>) -> Self {
         Self::new(ErrorKind::TypeInvalid, field, Some(value.shown()), detail)
     }

@@ -1,0 +1,87 @@
+//! What the workload kinds ask of their selectors and pod templates beyond what any pod template must satisfy.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::core::v1::{PersistentVolumeClaim, PersistentVolumeClaimVolumeSource, PodTemplateSpec, Volume};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use machinery::field::{Error, Errors, Path};
+
+use super::selector;
+use crate::{validate, zero};
+
+/// A selector that must be there and the template of pods that run for ever, whose labels it has to match.
+/// Where the selector's grammar is bad, the template is not looked at.
+pub(crate) fn check_selected(spec: &Path, selector: &LabelSelector, template: &PodTemplateSpec) -> Errors {
+    let path = spec.child("selector");
+    let mut errors = selector::check(&path, selector);
+    if !validate::label_selector(&path, selector).is_empty() {
+        errors.push(Error::invalid(&path, selector, "is not a valid selector"));
+        return errors;
+    }
+    let path = spec.child("template");
+    if selector::is_absent(selector) || !selector::matches(selector, labels(template)) {
+        errors.push(mismatch(&path, template));
+    }
+    errors.extend(check(&path, template));
+    errors.extend(runs_forever(&path, template));
+    errors
+}
+
+/// The labels of the template's pods.
+pub(crate) fn labels(template: &PodTemplateSpec) -> Option<&BTreeMap<String, String>> {
+    template.metadata.as_ref().and_then(|m| m.labels.as_ref())
+}
+
+/// The error for a selector that does not match the template's labels.
+pub(crate) fn mismatch(path: &Path, template: &PodTemplateSpec) -> Error {
+    Error::invalid(&path.child("metadata").child("labels"), &labels(template), "`selector` does not match the template's labels")
+}
+
+/// Pods that are restarted always, and have no deadline.
+pub(crate) fn runs_forever(path: &Path, template: &PodTemplateSpec) -> Errors {
+    let path = path.child("spec");
+    let restart = template.spec.as_ref().and_then(|s| s.restart_policy.as_deref()).unwrap_or_default();
+    let mut errors = validate::supported_value(&path.child("restartPolicy"), restart, &["Always"]);
+    if template.spec.as_ref().is_some_and(|s| s.active_deadline_seconds.is_some()) {
+        errors.push(Error::forbidden(&path.child("activeDeadlineSeconds"), "pods of this kind have no deadline"));
+    }
+    errors
+}
+
+/// Fills what the template leaves out, and makes `metadata` be there.
+pub(crate) fn default(template: &mut PodTemplateSpec) {
+    zero::keep(&mut template.metadata);
+}
+
+/// Everything wrong with the template as such.
+pub(crate) fn check(path: &Path, template: &PodTemplateSpec) -> Errors {
+    let metadata = path.child("metadata");
+    let mut errors = validate::labels(&metadata.child("labels"), labels(template));
+    errors.extend(validate::annotations(&metadata.child("annotations"), template.metadata.as_ref().and_then(|m| m.annotations.as_ref())));
+    if template.spec.as_ref().is_none_or(|s| s.containers.is_empty()) {
+        errors.push(Error::required(&path.child("spec").child("containers"), ""));
+    }
+    errors
+}
+
+/// What the writer of the template is warned of.
+pub(crate) fn warnings(_template: &PodTemplateSpec) -> Vec<String> {
+    Vec::new()
+}
+
+/// The template as a StatefulSet's pods come to be: each claim is a volume of its name, unless the template has one.
+pub(crate) fn with_claims<'a>(template: &'a PodTemplateSpec, claims: &[PersistentVolumeClaim]) -> Cow<'a, PodTemplateSpec> {
+    if claims.is_empty() {
+        return Cow::Borrowed(template);
+    }
+    let mut template = template.clone();
+    let volumes = zero::keep(&mut zero::keep(&mut template.spec).volumes);
+    for name in claims.iter().filter_map(|claim| claim.metadata.name.as_ref()) {
+        if !volumes.iter().any(|volume| volume.name == *name) {
+            let source = PersistentVolumeClaimVolumeSource { claim_name: name.clone(), read_only: None };
+            volumes.push(Volume { name: name.clone(), persistent_volume_claim: Some(source), ..Volume::default() });
+        }
+    }
+    Cow::Owned(template)
+}

@@ -1,0 +1,42 @@
+//! Columns and cells that many kinds share.
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::PodTemplateSpec;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
+use serde_json::{Value, json};
+
+use crate::kind::Column;
+
+/// What a cell shows where there is no value.
+pub(crate) const NONE: &str = "<none>";
+
+pub(crate) const CONTAINERS: Column = Column::text("Containers", "Names of the containers in the template.").wide();
+pub(crate) const IMAGES: Column = Column::text("Images", "Images of the containers in the template.").wide();
+pub(crate) const SELECTOR: Column = Column::text("Selector", "Which pods belong to the object.").wide();
+
+pub(crate) fn name(meta: &ObjectMeta) -> Value {
+    json!(meta.name.as_deref().unwrap_or_default())
+}
+
+pub(crate) fn age(meta: &ObjectMeta, now: Timestamp) -> Value {
+    json!(machinery::table::age(meta, now))
+}
+
+/// How long ago, or [`NONE`].
+pub(crate) fn since(time: Option<&Time>, now: Timestamp) -> String {
+    time.map_or_else(|| NONE.to_owned(), |t| machinery::table::human_duration(now.as_second() - t.0.as_second()))
+}
+
+/// The text, or [`NONE`] where it is empty.
+pub(crate) fn or_none(text: impl Into<String>) -> String {
+    let text = text.into();
+    if text.is_empty() { NONE.to_owned() } else { text }
+}
+
+/// The cells of [`CONTAINERS`] and [`IMAGES`].
+pub(crate) fn containers_and_images(template: Option<&PodTemplateSpec>) -> [Value; 2] {
+    let containers = template.and_then(|t| t.spec.as_ref()).map_or(&[][..], |spec| spec.containers.as_slice());
+    let names: Vec<&str> = containers.iter().map(|c| c.name.as_str()).collect();
+    let images: Vec<&str> = containers.iter().map(|c| c.image.as_deref().unwrap_or_default()).collect();
+    [json!(names.join(",")), json!(images.join(","))]
+}
