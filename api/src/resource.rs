@@ -1,12 +1,14 @@
 //! [`Resource`]: a kind with its type erased, as the serving code sees it, so that the pipeline is compiled once
 //! and not per kind. [`Served`] makes one of any [`Kind`]; custom resources implement it over unstructured objects.
 
+use std::any::Any;
 use std::borrow::Cow;
 use std::marker::PhantomData;
 use std::sync::OnceLock;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use machinery::field::Errors;
 use machinery::schema::{Definitions, Schema};
 use machinery::{GroupKind, GroupResource, GroupVersion, GroupVersionKind, Status};
@@ -39,6 +41,8 @@ pub trait Resource: Send + Sync + 'static {
     fn decode(&self, value: Value) -> Result<Box<dyn Object>, String>;
     /// The typed object of bytes that this server stored. (What is stored is [`Object::write_json`]'s.)
     fn decode_stored(&self, json: &[u8]) -> Result<Box<dyn Object>, String>;
+    /// The metadata of an object of this kind whose type was forgotten; None where it is of another.
+    fn meta_of<'a>(&self, object: &'a (dyn Any + Send + Sync)) -> Option<&'a ObjectMeta>;
     /// The object as JSON of this version.
     fn encode(&self, object: &dyn Object) -> Value;
     /// Stored bytes as JSON of this version; they are the same bytes unless this version is converted.
@@ -203,6 +207,9 @@ impl<K: Kind> Resource for Served<K> {
     }
     fn decode_stored(&self, json: &[u8]) -> Result<Box<dyn Object>, String> {
         serde_json::from_slice::<K::Object>(json).map(|o| Box::new(o) as Box<dyn Object>).map_err(|e| e.to_string())
+    }
+    fn meta_of<'a>(&self, object: &'a (dyn Any + Send + Sync)) -> Option<&'a ObjectMeta> {
+        object.downcast_ref::<K::Object>().map(k8s_openapi::Metadata::metadata)
     }
     fn encode(&self, object: &dyn Object) -> Value {
         let mut value = object.to_value();

@@ -1,0 +1,9 @@
+//! The controllers, one file or folder each. To add one: write a type that implements
+//! [`Controller`](crate::controller::Controller), and add it to the list in `set.rs`.
+
+pub mod deployment;
+pub mod replica_set;
+pub mod replicas;
+pub mod replication_controller;
+pub mod root_ca;
+pub mod set;

@@ -1,0 +1,24 @@
+//! The list of controllers, a line each.
+
+use std::sync::Arc;
+
+use super::deployment::DeploymentController;
+use super::replica_set::ReplicaSetController;
+use super::replication_controller::ReplicationControllerController;
+use super::root_ca::RootCaController;
+use crate::controller::Controller;
+use crate::options::Options;
+
+/// The controllers that the options ask for, and how many keys each works on at once.
+pub fn controllers(options: &Options, root_ca: Option<String>) -> Vec<(Arc<dyn Controller>, usize)> {
+    let mut all: Vec<(Arc<dyn Controller>, usize)> = vec![
+        (Arc::new(DeploymentController), options.concurrent_deployment_syncs),
+        (Arc::new(ReplicaSetController), options.concurrent_replicaset_syncs),
+        (Arc::new(ReplicationControllerController), options.concurrent_replicaset_syncs),
+    ];
+    if let Some(bundle) = root_ca {
+        all.push((Arc::new(RootCaController { bundle }), 1));
+    }
+    all.retain(|(controller, _)| options.runs(controller.name()));
+    all
+}

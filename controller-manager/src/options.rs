@@ -1,0 +1,86 @@
+//! The controller manager's arguments, under the names that `kube-controller-manager` gives them.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+
+/// What the controllers are told.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Controllers")]
+pub struct Options {
+    /// The controllers to run: `*` for all, `name` to run one, `-name` not to
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', default_value = "*")]
+    pub controllers: Vec<String>,
+
+    /// The certificate that is published to pods as the API server's authority
+    #[arg(long, value_name = "FILE")]
+    pub root_ca_file: Option<PathBuf>,
+
+    /// Deployments worked on at once
+    #[arg(long, value_name = "NUMBER", default_value_t = 5)]
+    pub concurrent_deployment_syncs: usize,
+
+    /// ReplicaSets worked on at once
+    #[arg(long, value_name = "NUMBER", default_value_t = 5)]
+    pub concurrent_replicaset_syncs: usize,
+
+    /// StatefulSets worked on at once
+    #[arg(long, value_name = "NUMBER", default_value_t = 5)]
+    pub concurrent_statefulset_syncs: usize,
+
+    /// Jobs worked on at once
+    #[arg(long, value_name = "NUMBER", default_value_t = 5)]
+    pub concurrent_job_syncs: usize,
+
+    /// Services whose endpoints are worked on at once
+    #[arg(long, value_name = "NUMBER", default_value_t = 5)]
+    pub concurrent_service_endpoint_syncs: usize,
+
+    /// Namespaces worked on at once
+    #[arg(long, value_name = "NUMBER", default_value_t = 10)]
+    pub concurrent_namespace_syncs: usize,
+
+    /// Objects that the garbage collector works on at once
+    #[arg(long, value_name = "NUMBER", default_value_t = 20)]
+    pub concurrent_gc_syncs: usize,
+
+    /// How long a node may be silent before it counts as unreachable
+    #[arg(long, value_name = "DURATION", value_parser = runtime::args::duration, default_value = "40s")]
+    pub node_monitor_grace_period: Duration,
+
+    /// How many finished pods may stay before the oldest are deleted; 0 keeps all
+    #[arg(long, value_name = "NUMBER", default_value_t = 12500)]
+    pub terminated_pod_gc_threshold: usize,
+
+    /// The certificates to publish, where they do not come from a file
+    #[arg(skip)]
+    pub root_ca: Option<String>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            controllers: vec!["*".to_owned()],
+            root_ca_file: None,
+            concurrent_deployment_syncs: 5,
+            concurrent_replicaset_syncs: 5,
+            concurrent_statefulset_syncs: 5,
+            concurrent_job_syncs: 5,
+            concurrent_service_endpoint_syncs: 5,
+            concurrent_namespace_syncs: 10,
+            concurrent_gc_syncs: 20,
+            node_monitor_grace_period: Duration::from_secs(40),
+            terminated_pod_gc_threshold: 12500,
+            root_ca: None,
+        }
+    }
+}
+
+impl Options {
+    /// Whether a controller is to run. A name that is listed, either way, goes before `*`.
+    pub fn runs(&self, controller: &str) -> bool {
+        let listed = |name: &str| self.controllers.iter().any(|c| c == name);
+        !listed(&format!("-{controller}")) && (listed(controller) || listed("*"))
+    }
+}
