@@ -166,7 +166,7 @@ pub fn wake_for_pod<O: Row>(
             wake.key(&found.header().key);
         }
     }
-    let Some(orphan) = delta.new().filter(|pod| pod.controller().is_none() && pod.is_active()) else { return };
+    let Some(orphan) = delta.after().filter(|pod| pod.controller().is_none() && pod.is_active()) else { return };
     for owner in owners.namespace(orphan.namespace()).filter(|owner| selects(owner, &orphan.labels)) {
         wake.key(&owner.header().key);
     }

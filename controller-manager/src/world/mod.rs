@@ -161,14 +161,14 @@ impl<T> Clone for Delta<'_, T> {
 impl<T> Copy for Delta<'_, T> {}
 
 impl<'a, T> Delta<'a, T> {
-    pub fn old(&self) -> Option<&'a Arc<T>> {
+    pub fn before(&self) -> Option<&'a Arc<T>> {
         match self {
             Self::Added(_) => None,
             Self::Changed { old, .. } | Self::Removed(old) => Some(old),
         }
     }
 
-    pub fn new(&self) -> Option<&'a Arc<T>> {
+    pub fn after(&self) -> Option<&'a Arc<T>> {
         match self {
             Self::Added(new) | Self::Changed { new, .. } => Some(new),
             Self::Removed(_) => None,
@@ -184,7 +184,7 @@ impl<'a, T> Delta<'a, T> {
 
     /// Both states, the older first.
     pub fn states(&self) -> impl Iterator<Item = &'a Arc<T>> {
-        self.old().into_iter().chain(self.new())
+        self.before().into_iter().chain(self.after())
     }
 }
 

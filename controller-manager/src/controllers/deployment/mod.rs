@@ -75,7 +75,7 @@ fn wake_for_replica_set(world: &World, delta: &Delta<'_, Whole<ReplicaSet>>, wak
             wake.key(&found.header().key);
         }
     }
-    let Some(orphan) = delta.new().filter(|set| set.header().controller().is_none()) else { return };
+    let Some(orphan) = delta.after().filter(|set| set.header().controller().is_none()) else { return };
     for deployment in world.deployments.namespace(orphan.header().namespace()) {
         let selector = deployment.spec.as_ref().map(|spec| &spec.selector);
         if selector.is_some_and(|s| !selection::is_empty(s) && selection::selects(s, &orphan.header().labels)) {
