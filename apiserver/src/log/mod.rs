@@ -1,24 +1,30 @@
 //! One log per resource: an ordered, immutable snapshot of entries, swapped atomically, and a ring of recent events.
 //! An entry is encoded once; lists join slices of bytes and watchers are cursors over the ring.
+//!
+//! - [`Entry`]: an object at one version, encoded.
+//! - [`Log`]: the snapshot and the ring of one resource, and the index of those who watch a single value.
+//! - [`Feed`]: what follows the store and appends to all logs, in the order of revisions.
+//! - [`Watch`]: a cursor.
+//!
+//! What a reader may rely on, each tested by name in `tests.rs`: events are ordered, unique and complete; a watch
+//! resumes where another ended; a bookmark is never ahead of the events delivered; an object that leaves a filter is
+//! a deletion; and who reads after a write sees it.
 
+mod channel;
+mod entry;
+mod feed;
+mod filter;
+mod resource_log;
+#[cfg(test)]
+mod tests;
 mod watch;
 
-use std::borrow::Cow;
-use std::collections::BTreeMap;
+pub use channel::Bounds;
+pub use entry::{Entry, Fields};
+pub use feed::Feed;
+pub use filter::Filter;
+pub use resource_log::{Log, Snapshot, path};
+pub use watch::{Start, Watch};
 
-use bytes::Bytes;
-use machinery::{NamespacedName, ResourceVersion};
-
-pub use watch::Watch;
-
-/// An object as it stands at one version, encoded.
-#[derive(Debug)]
-pub struct Entry {
-    pub key: NamespacedName,
-    pub version: ResourceVersion,
-    /// The object's JSON, with `metadata.resourceVersion` in it.
-    pub json: Bytes,
-    pub labels: BTreeMap<String, String>,
-    /// Values of the kind's selectable fields, besides name and namespace.
-    pub fields: Vec<(&'static str, Cow<'static, str>)>,
-}
+pub(crate) use entry::Prepared;
+pub(crate) use feed::store_status;

@@ -1,0 +1,231 @@
+//! [`Entry`]: an object at one version, encoded once; and [`Prepared`]: one that is about to be written.
+//!
+//! Stored bytes carry no `metadata.resourceVersion`, since it is known only once the write is done. An entry's JSON
+//! is the stored bytes with the version spliced in at the head of `metadata`; nothing is encoded twice.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::sync::{Arc, OnceLock};
+
+use api::{Object, Resource};
+use bytes::Bytes;
+use machinery::{NamespacedName, ResourceVersion};
+use parking_lot::Mutex;
+use storage::Revision;
+
+/// An object as it stands at one version, encoded.
+pub struct Entry {
+    pub key: NamespacedName,
+    pub version: ResourceVersion,
+    /// The object's JSON, with `metadata.resourceVersion` in it.
+    pub json: Bytes,
+    pub labels: Arc<BTreeMap<String, String>>,
+    /// Values of the kind's selectable fields, besides name and namespace.
+    pub fields: Fields,
+    /// Where in `json` the spliced version stands, and how long it is.
+    splice: (u32, u32),
+    /// The decoded object, while the entry is recent; see [`Entry::typed`].
+    typed: Mutex<Option<Arc<dyn Object>>>,
+}
+
+/// Values of selectable fields by name.
+pub type Fields = Arc<[(&'static str, Cow<'static, str>)]>;
+
+impl Entry {
+    /// The decoded object, where it is still at hand. It carries its resource version.
+    pub fn typed(&self) -> Option<Arc<dyn Object>> {
+        self.typed.lock().clone()
+    }
+
+    /// The decoded object; `resource` is the one whose log the entry stands in.
+    pub fn object(&self, resource: &dyn Resource) -> Result<Arc<dyn Object>, String> {
+        match self.typed() {
+            Some(typed) => Ok(typed),
+            None => resource.decode_stored(&self.json).map(Arc::from),
+        }
+    }
+
+    /// Lets go of the decoded object; the bytes stay.
+    pub(crate) fn forget_typed(&self) {
+        self.typed.lock().take();
+    }
+
+    /// The value of a selectable field.
+    pub fn field(&self, name: &str) -> Option<&str> {
+        match name {
+            "metadata.name" => Some(&self.key.name),
+            "metadata.namespace" => Some(&self.key.namespace),
+            _ => self.fields.iter().find(|(field, _)| *field == name).map(|(_, value)| &**value),
+        }
+    }
+
+    /// The same state under another version: how a deletion shows the last state.
+    pub(crate) fn at_version(&self, version: ResourceVersion) -> Self {
+        let (start, length) = (self.splice.0 as usize, self.splice.1 as usize);
+        let (json, splice) = splice(&self.json[..start], &self.json[start + length..], version);
+        let typed = self.typed().map(|typed| {
+            let mut copy = typed.clone_boxed();
+            copy.meta_mut().resource_version = Some(version.to_string());
+            Arc::from(copy)
+        });
+        Self {
+            key: self.key.clone(),
+            version,
+            json,
+            labels: self.labels.clone(),
+            fields: self.fields.clone(),
+            splice,
+            typed: Mutex::new(typed),
+        }
+    }
+
+    /// Whether the stored form of this entry is exactly `value`.
+    pub(crate) fn is_stored_as(&self, value: &[u8]) -> bool {
+        let (start, length) = (self.splice.0 as usize, self.splice.1 as usize);
+        value.len() + length == self.json.len() && value[..start] == self.json[..start] && value[start..] == self.json[start + length..]
+    }
+
+    /// About how many bytes of memory this entry takes.
+    pub(crate) fn weight(&self) -> usize {
+        const OVERHEAD_BYTES: usize = 512;
+        self.json.len() + OVERHEAD_BYTES
+    }
+}
+
+impl std::fmt::Debug for Entry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Entry").field("key", &self.key).field("version", &self.version).finish_non_exhaustive()
+    }
+}
+
+/// Joins the bytes around the version and says where it stands.
+fn splice(before: &[u8], after: &[u8], version: ResourceVersion) -> (Bytes, (u32, u32)) {
+    const NAME: &[u8] = b"\"resourceVersion\":\"";
+    let mut digits = itoa::Buffer::new();
+    let digits = digits.format(version.0).as_bytes();
+    // An object without any metadata has nothing to be told apart from by a comma.
+    let end: &[u8] = if after.first() == Some(&b'}') { b"\"" } else { b"\"," };
+    let length = NAME.len() + digits.len() + end.len();
+    let mut json = Vec::with_capacity(before.len() + length + after.len());
+    json.extend_from_slice(before);
+    json.extend_from_slice(NAME);
+    json.extend_from_slice(digits);
+    json.extend_from_slice(end);
+    json.extend_from_slice(after);
+    // Objects are far smaller than 4 GiB: the store's limit is a few MiB.
+    (json.into(), (before.len() as u32, length as u32))
+}
+
+/// An object encoded for the store, to become an [`Entry`] as soon as its revision is known.
+pub(crate) struct Prepared {
+    pub(crate) key: NamespacedName,
+    /// What is stored.
+    pub(crate) value: Bytes,
+    splice_at: usize,
+    parts: Mutex<Option<Parts>>,
+    made: OnceLock<Arc<Entry>>,
+}
+
+struct Parts {
+    object: Box<dyn Object>,
+    labels: BTreeMap<String, String>,
+    fields: Fields,
+}
+
+impl Prepared {
+    /// Encodes an object. Its resource version, if it carries one, is left out.
+    pub(crate) fn new(resource: &dyn Resource, mut object: Box<dyn Object>) -> Result<Self, EncodeError> {
+        const TYPICAL_BYTES: usize = 2048;
+        object.meta_mut().resource_version = None;
+        let mut value = Vec::with_capacity(TYPICAL_BYTES);
+        object.write_json(&mut value);
+        let splice_at = metadata_start(&value).ok_or(EncodeError)?;
+        let fields = resource.selectable_fields(&*object).into();
+        let labels = object.meta().labels.clone().unwrap_or_default();
+        let key = NamespacedName::of(object.meta());
+        let parts = Mutex::new(Some(Parts { object, labels, fields }));
+        Ok(Self { key, value: value.into(), splice_at, parts, made: OnceLock::new() })
+    }
+
+    /// The object's path within its resource.
+    pub(crate) fn path(&self) -> Arc<str> {
+        super::path(&self.key.namespace, &self.key.name)
+    }
+
+    /// The entry that the write at `revision` made. Every caller gets the same one.
+    pub(crate) fn entry(&self, revision: Revision) -> Arc<Entry> {
+        self.made.get_or_init(|| self.make(ResourceVersion(revision.0))).clone()
+    }
+
+    fn make(&self, version: ResourceVersion) -> Arc<Entry> {
+        let (json, splice) = splice(&self.value[..self.splice_at], &self.value[self.splice_at..], version);
+        let (typed, labels, fields) = match self.parts.lock().take() {
+            Some(Parts { mut object, labels, fields }) => {
+                object.meta_mut().resource_version = Some(version.to_string());
+                (Some(Arc::from(object)), labels, fields)
+            }
+            None => (None, BTreeMap::new(), Arc::from([])),
+        };
+        Arc::new(Entry { key: self.key.clone(), version, json, labels: Arc::new(labels), fields, splice, typed: Mutex::new(typed) })
+    }
+}
+
+/// The object did not serialize to a JSON object with metadata.
+#[derive(Debug, thiserror::Error)]
+#[error("the object has no metadata where it is expected")]
+pub(crate) struct EncodeError;
+
+/// Where the members of the object's own `metadata` begin: after the brace of the first key of that name at the
+/// outermost level. Kinds differ in what stands before it.
+fn metadata_start(json: &[u8]) -> Option<usize> {
+    const METADATA: &[u8] = b"\"metadata\":{";
+    let mut depth = 0_usize;
+    let mut at = 0;
+    while let Some(byte) = json.get(at) {
+        match byte {
+            b'"' if depth == 1 && json[at..].starts_with(METADATA) => return Some(at + METADATA.len()),
+            b'"' => at = string_end(json, at)?,
+            b'{' | b'[' => depth += 1,
+            b'}' | b']' => depth = depth.checked_sub(1)?,
+            _ => {}
+        }
+        at += 1;
+    }
+    None
+}
+
+/// The place of the quote that closes the string which opens at `open`.
+fn string_end(json: &[u8], open: usize) -> Option<usize> {
+    let mut at = open + 1;
+    loop {
+        at += memchr::memchr2(b'"', b'\\', json.get(at..)?)?;
+        match json[at] {
+            b'"' => return Some(at),
+            // The escaped byte, whatever it is, does not end the string.
+            _ => at += 2,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn metadata_is_found_at_the_outermost_level_only() {
+        let json = br#"{"apiVersion":"v1","a":{"metadata":{}},"b":"x\\\",\"metadata\":{","metadata":{"name":"n"}}"#;
+        let at = metadata_start(json).unwrap();
+        assert!(json[at..].starts_with(br#""name":"n""#));
+        assert_eq!(metadata_start(b"{}"), None);
+    }
+
+    #[test]
+    fn a_version_is_spliced_in_and_replaced() {
+        let (json, at) = splice(b"{\"metadata\":{", b"\"name\":\"n\"}}", ResourceVersion(12));
+        assert_eq!(&json[..], br#"{"metadata":{"resourceVersion":"12","name":"n"}}"#);
+        let (start, length) = (at.0 as usize, at.1 as usize);
+        let (json, _) = splice(&json[..start], &json[start + length..], ResourceVersion(1234));
+        assert_eq!(&json[..], br#"{"metadata":{"resourceVersion":"1234","name":"n"}}"#);
+    }
+}
