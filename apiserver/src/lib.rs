@@ -6,13 +6,17 @@
 //! - [`auth`]: who calls, and whether they may.
 //! - [`discovery`], [`openapi`]: what is served, made from the registry and the [`catalogue`].
 
+pub mod admission;
+pub mod allocation;
 pub mod args;
 pub mod auth;
+mod bootstrap;
 pub mod catalogue;
 pub mod chain;
 pub mod discovery;
 pub mod grpc;
 pub mod http;
+mod leases;
 pub mod log;
 pub mod openapi;
 pub mod serve;

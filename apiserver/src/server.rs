@@ -3,9 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use api::Registry;
+use api::{Object, Registry, Resource};
+use hashbrown::HashMap;
 use machinery::Status;
-use storage::Store;
+use storage::{Revision, Store};
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use crate::admission::{self, World};
+use crate::allocation::Allocation;
+use crate::leases::Leases;
+use crate::log::{Bounds, Feed, Log};
 
 /// What an operator may choose of the serving core.
 #[derive(Clone, Debug)]
@@ -39,19 +46,54 @@ impl Default for Options {
     }
 }
 
+/// How often logs are looked through for what is too old to keep.
+const TRIM_EVERY: Duration = Duration::from_secs(30);
+
 /// The serving core: verbs over logs over a store.
 pub struct ApiServer {
     registry: Registry,
-    #[allow(dead_code, reason = "the verbs' bodies follow")]
-    store: Arc<dyn Store>,
-    #[allow(dead_code, reason = "the verbs' bodies follow")]
     options: Options,
+    pub(crate) feed: Arc<Feed>,
+    /// By where their resources are stored.
+    logs: HashMap<&'static str, Arc<Log>>,
+    world: World,
+    pub(crate) admission: admission::Chain,
+    pub(crate) allocation: Allocation,
+    pub(crate) leases: Leases,
+    /// Ends background work when the server goes.
+    _stop: DropGuard,
 }
 
 impl ApiServer {
     /// Reads what the store holds and begins to follow it. Background work ends when the last handle is dropped.
     pub async fn start(store: Arc<dyn Store>, registry: Registry, options: Options) -> Result<Arc<Self>, Status> {
-        Ok(Arc::new(Self { registry, store, options }))
+        let stop = CancellationToken::new();
+        let feed = Arc::new(Feed::new(store, &options.prefix, Bounds::default(), stop.clone()));
+        // The stored version's own resource comes first, since the log is in that version.
+        let (stored, converted): (Vec<&'static dyn Resource>, Vec<_>) =
+            registry.all().iter().copied().partition(|r| r.stored_kind() == r.kind());
+        let logs: HashMap<_, _> = stored.into_iter().chain(converted).map(|r| (r.stored_under(), feed.open(r))).collect();
+        feed.load().await?;
+        tokio::spawn(feed.clone().run());
+        tokio::spawn(upkeep(feed.clone(), options.compaction_interval));
+        let server = Arc::new(Self {
+            world: World::new(logs.values().cloned()),
+            registry,
+            options,
+            feed,
+            logs,
+            admission: admission::Chain::default(),
+            allocation: Allocation::default(),
+            leases: Leases::default(),
+            _stop: stop.drop_guard(),
+        });
+        server.bootstrap().await?;
+        Ok(server)
+    }
+
+    /// Ends every watch and stops following the store. Requests that wait for the log fail from here on.
+    pub fn stop(&self) {
+        self.feed.stop().cancel();
     }
 
     /// Where clients reach this server: `address:port`.
@@ -63,5 +105,47 @@ impl ApiServer {
     /// The resources that are served.
     pub fn registry(&self) -> &Registry {
         &self.registry
+    }
+
+    /// The logs, as admission reads them.
+    pub fn world(&self) -> &World {
+        &self.world
+    }
+
+    /// The log that holds a resource's objects.
+    pub(crate) fn log(&self, resource: &dyn Resource) -> Result<&Arc<Log>, Status> {
+        self.logs.get(resource.stored_under()).ok_or_else(Status::path_not_found)
+    }
+
+    /// How long an object lives, if it vanishes by itself.
+    pub(crate) fn time_to_live(&self, resource: &dyn Resource, object: &dyn Object) -> Option<Duration> {
+        // The kinds know that events expire; how soon is the operator's choice.
+        resource.time_to_live(object).map(|_| self.options.event_ttl)
+    }
+}
+
+/// Trims the logs, and lets the store forget what is older than the round before last.
+async fn upkeep(feed: Arc<Feed>, compact_every: Duration) {
+    let stop = feed.stop().clone();
+    let work = async {
+        let mut trim = tokio::time::interval(TRIM_EVERY);
+        let mut compact = tokio::time::interval(compact_every.max(Duration::from_secs(1)));
+        let mut previous = None;
+        loop {
+            tokio::select! {
+                _ = trim.tick() => feed.trim(),
+                _ = compact.tick(), if !compact_every.is_zero() => {
+                    if let Some(revision) = previous.replace(Revision(feed.position().0))
+                        && let Err(error) = feed.store().compact(revision).await
+                    {
+                        tracing::warn!(%error, "compacting the store");
+                    }
+                }
+            }
+        }
+    };
+    tokio::select! {
+        () = work => {}
+        () = stop.cancelled() => {}
     }
 }

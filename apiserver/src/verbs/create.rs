@@ -1,13 +1,87 @@
 //! Create: a new object, or a subresource that is created (`binding`, `eviction`).
 
+use api::Object;
 use machinery::Status;
+use machinery::objectmeta;
+use storage::Expect;
 
-use super::{Body, Caller, Target, WriteOptions, Written};
+use super::write::{Put, Ready, Write};
+use super::{Body, Caller, Shown, Target, WriteOptions, Written, binding, body, eviction};
 use crate::server::ApiServer;
+
+/// How often a generated name is tried before the client is told to try again.
+const NAME_ATTEMPTS: usize = 8;
 
 impl ApiServer {
     /// Creates what the body says at `target`. `target.name` names the object for subresources.
-    pub async fn create(&self, _caller: &Caller, target: &Target, _body: Body, _options: &WriteOptions) -> Result<Written, Status> {
-        Err(Status::not_found(&target.resource.group_resource(), &target.name))
+    pub async fn create(&self, caller: &Caller, target: &Target, body: Body, options: &WriteOptions) -> Result<Written, Status> {
+        match target.subresource.as_deref() {
+            None => {}
+            Some("binding") => return binding::create(self, caller, target, body, options).await,
+            Some("eviction") => return eviction::create(self, caller, target, body, options).await,
+            Some(_) => return Err(Status::method_not_supported(&target.resource.group_resource(), "create")),
+        }
+        let decoded = body::object(target.resource, body, options.field_validation)?;
+        self.create_object(caller, target, decoded.object, decoded.warnings, options).await
+    }
+
+    /// Creates a decoded object.
+    pub(super) async fn create_object(
+        &self,
+        caller: &Caller,
+        target: &Target,
+        mut object: Box<dyn Object>,
+        mut warnings: Vec<String>,
+        options: &WriteOptions,
+    ) -> Result<Written, Status> {
+        let write = Write::new(self, caller, target, options)?;
+        body::check_address(target, &mut *object)?;
+        let ready = match write.ready_new(object.clone_boxed()) {
+            Ok(ready) => ready,
+            // It may have been refused for the want of something that was made a moment ago.
+            Err(_) => {
+                self.feed.catch_up().await?;
+                write.ready_new(object)?
+            }
+        };
+        warnings.extend(ready.warnings.iter().cloned());
+        let shown = store(&write, ready).await?;
+        Ok(Written { object: shown, created: true, warnings })
+    }
+}
+
+async fn store(write: &Write<'_>, ready: Ready) -> Result<Shown, Status> {
+    let Ready { mut object, reservation, generated, .. } = ready;
+    let resource = write.resource();
+    let ttl = write.server.time_to_live(resource, &*object);
+    let prefix = object.meta().generate_name.clone().unwrap_or_default();
+    let mut attempt = 1;
+    loop {
+        let again = generated.then(|| object.clone_boxed());
+        let name = object.meta().name.clone().unwrap_or_default();
+        let prepared = write.prepare(object)?;
+        if write.options.dry_run {
+            write.server.feed.catch_up().await?;
+            return match write.log.get(&prepared.path()) {
+                None => Ok(Write::shown_dry(&prepared, None)),
+                Some(_) => Err(Status::already_exists(&resource.group_resource(), &name)),
+            };
+        }
+        match write.put(prepared, Expect::Absent, ttl).await? {
+            Put::Done(entry) => {
+                if let Some(reservation) = reservation {
+                    reservation.keep(entry.version);
+                }
+                return Ok(Shown::Entry(entry));
+            }
+            Put::Conflict(_) => match again {
+                Some(mut next) if attempt < NAME_ATTEMPTS => {
+                    attempt += 1;
+                    next.meta_mut().name = Some(objectmeta::generate_name(&prefix, &mut rand::rng()));
+                    object = next;
+                }
+                _ => return Err(Status::already_exists(&resource.group_resource(), &name)),
+            },
+        }
     }
 }

@@ -1,14 +1,21 @@
 //! The verbs of the API, one file each, for every resource. A door (HTTP, gRPC, or a component in the same
 //! process) has authenticated and authorized the caller and parsed the request into the types below.
 
+mod binding;
+mod body;
 mod create;
 mod delete;
 mod delete_collection;
+mod eviction;
 mod get;
 mod list;
+mod metadata;
 mod patch;
+mod revision;
+mod scale;
 mod update;
 mod watch;
+mod write;
 
 use std::sync::Arc;
 

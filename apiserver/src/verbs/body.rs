@@ -1,0 +1,69 @@
+//! Bodies: from bytes to a typed object, with unknown and duplicate fields refused, reported or dropped.
+
+use api::{Object, Resource};
+use machinery::Status;
+use machinery::decode::{self, Encoding};
+use serde_json::Value;
+
+use super::{Body, FieldValidation, Target};
+
+/// A body, decoded.
+pub(super) struct Decoded {
+    pub(super) object: Box<dyn Object>,
+    pub(super) warnings: Vec<String>,
+}
+
+impl From<FieldValidation> for decode::FieldValidation {
+    fn from(validation: FieldValidation) -> Self {
+        match validation {
+            FieldValidation::Ignore => Self::Ignore,
+            FieldValidation::Warn => Self::Warn,
+            FieldValidation::Strict => Self::Strict,
+        }
+    }
+}
+
+/// The object in a body that must be of the resource's own kind.
+pub(super) fn object(resource: &dyn Resource, body: Body, validation: FieldValidation) -> Result<Decoded, Status> {
+    let (bytes, encoding) = match body {
+        Body::Typed(object) => return Ok(Decoded { object, warnings: Vec::new() }),
+        Body::Json(bytes) => (bytes, Encoding::Json),
+        Body::Yaml(bytes) => (bytes, Encoding::Yaml),
+    };
+    let decoded = decode::decode(&bytes, encoding, resource.schema(), validation.into())
+        .map_err(|error| Status::bad_request(format!("{} in the body: {error}", resource.names().kind)))?;
+    check_kind(resource, &decoded.value)?;
+    let object = resource.decode(decoded.value).map_err(Status::bad_request)?;
+    Ok(Decoded { object, warnings: decoded.warnings.iter().map(ToString::to_string).collect() })
+}
+
+/// A body that names a kind names the resource's own; one that names none is taken to be.
+pub(super) fn check_kind(resource: &dyn Resource, value: &Value) -> Result<(), Status> {
+    let text = |field: &str| value.get(field).and_then(Value::as_str).unwrap_or_default();
+    let (api_version, kind) = (text("apiVersion"), text("kind"));
+    let want = resource.kind();
+    let good = (kind.is_empty() || kind == want.kind) && (api_version.is_empty() || api_version == want.api_version());
+    if good { Ok(()) } else { Err(api::resource::kind_mismatch(resource, api_version, kind)) }
+}
+
+/// Makes the body's name and namespace agree with the request's.
+pub(super) fn check_address(target: &Target, object: &mut dyn Object) -> Result<(), Status> {
+    let meta = object.meta_mut();
+    let namespace = meta.namespace.take().unwrap_or_default();
+    if !target.namespace.is_empty() {
+        if !namespace.is_empty() && namespace != target.namespace {
+            return Err(Status::bad_request(format!(
+                "the object's namespace {namespace:?} is not that of the request, {:?}",
+                target.namespace
+            )));
+        }
+        meta.namespace = Some(target.namespace.clone());
+    }
+    if target.name.is_empty() {
+        return Ok(());
+    }
+    match meta.name.as_deref().unwrap_or_default() {
+        name if name == target.name => Ok(()),
+        name => Err(Status::bad_request(format!("the object's name {name:?} is not that of the request, {:?}", target.name))),
+    }
+}

@@ -1,0 +1,166 @@
+//! [`Revision`]: the loop in which a stored object is changed. The change is worked out from what the log shows, which
+//! may be a moment behind; the store's condition, or a look at the newest state before anything is refused, makes
+//! that harmless.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use api::Object;
+use machinery::{ResourceVersion, Status};
+use storage::{Expect, Outcome, Revision as StoreRevision};
+
+use super::Shown;
+use super::write::{Put, Ready, Write};
+use crate::log::{Entry, store_status};
+
+/// How often a change is worked out anew because another write came between.
+const ATTEMPTS: usize = 64;
+
+/// What to do about the present state.
+pub(super) enum Decision {
+    /// Nothing.
+    Keep,
+    Replace(Ready),
+    /// Remove the object, and show this as its last state.
+    Remove(Box<dyn Object>),
+}
+
+/// How a change ended.
+pub(super) enum Settled {
+    /// The object is as it was.
+    Kept(Arc<Entry>),
+    Replaced(Shown),
+    /// Its last state.
+    Removed(Arc<Entry>),
+}
+
+pub(super) struct Revision<'w, 'a> {
+    write: &'w Write<'a>,
+    path: Arc<str>,
+    present: Option<Arc<Entry>>,
+    /// The present state was read after this call began.
+    fresh: bool,
+    attempts: usize,
+}
+
+impl<'w, 'a> Revision<'w, 'a> {
+    pub(super) fn begin(write: &'w Write<'a>, path: Arc<str>) -> Self {
+        let present = write.log.get(&path);
+        Self { write, path, present, fresh: false, attempts: 0 }
+    }
+
+    /// The state to decide upon.
+    pub(super) fn present(&self) -> Option<&Arc<Entry>> {
+        self.present.as_ref()
+    }
+
+    /// The state to decide upon, decoded; 404 if there is none.
+    pub(super) fn existing(&self) -> Result<(Arc<Entry>, Arc<dyn Object>), Status> {
+        let not_found = || Status::not_found(&self.write.resource().group_resource(), &self.write.target.name);
+        let entry = self.present.clone().ok_or_else(not_found)?;
+        let object = entry.object(self.write.resource()).map_err(Status::internal)?;
+        Ok((entry, object))
+    }
+
+    /// Whether what is decided now is decided on a state that may be out of date.
+    pub(super) async fn refresh(&mut self) -> Result<bool, Status> {
+        if self.fresh {
+            return Ok(false);
+        }
+        self.write.server.feed.catch_up().await?;
+        let before = self.version();
+        self.reload();
+        Ok(self.version() != before)
+    }
+
+    /// Carries out a decision. None: the state has changed; decide again.
+    pub(super) async fn settle(&mut self, decision: Result<Decision, Status>) -> Result<Option<Settled>, Status> {
+        self.attempts += 1;
+        let decision = match decision {
+            Err(status) => return if self.refresh().await? { Ok(None) } else { Err(status) },
+            Ok(decision) => decision,
+        };
+        match (decision, self.present.clone()) {
+            (_, None) => {
+                let not_found = Status::not_found(&self.write.resource().group_resource(), &self.write.target.name);
+                if self.refresh().await? { Ok(None) } else { Err(not_found) }
+            }
+            (Decision::Keep, Some(present)) => self.keep(present).await,
+            (Decision::Replace(ready), Some(present)) => self.replace(ready, present).await,
+            (Decision::Remove(last), Some(present)) => self.remove(last, present).await,
+        }
+    }
+
+    async fn keep(&mut self, present: Arc<Entry>) -> Result<Option<Settled>, Status> {
+        Ok(if self.refresh().await? { None } else { Some(Settled::Kept(present)) })
+    }
+
+    async fn replace(&mut self, ready: Ready, present: Arc<Entry>) -> Result<Option<Settled>, Status> {
+        let write = self.write;
+        let ttl = write.server.time_to_live(write.resource(), &*ready.object);
+        let prepared = write.prepare(ready.object)?;
+        if present.is_stored_as(&prepared.value) {
+            return self.keep(present).await;
+        }
+        if write.options.dry_run {
+            if self.refresh().await? {
+                return Ok(None);
+            }
+            return Ok(Some(Settled::Replaced(Write::shown_dry(&prepared, Some(present.version)))));
+        }
+        match write.put(prepared, Expect::At(StoreRevision(present.version.0)), ttl).await? {
+            Put::Done(entry) => {
+                if let Some(reservation) = ready.reservation {
+                    reservation.keep(entry.version);
+                }
+                Ok(Some(Settled::Replaced(Shown::Entry(entry))))
+            }
+            Put::Conflict(present) => self.overtaken(present.map(|kv| kv.modified)).await,
+        }
+    }
+
+    async fn remove(&mut self, mut last: Box<dyn Object>, present: Arc<Entry>) -> Result<Option<Settled>, Status> {
+        let write = self.write;
+        let feed = &write.server.feed;
+        let mut shown_at = present.version;
+        if write.options.dry_run {
+            if self.refresh().await? {
+                return Ok(None);
+            }
+        } else {
+            let key = feed.key(write.log.resource(), &self.path);
+            match feed.store().delete(key, StoreRevision(present.version.0)).await.map_err(store_status)? {
+                Outcome::Done(revision) => shown_at = ResourceVersion(revision.0),
+                Outcome::Conflict(present) => return self.overtaken(present.map(|kv| kv.modified)).await,
+            }
+        }
+        last.meta_mut().resource_version = None;
+        let prepared = write.prepare(last)?;
+        Ok(Some(Settled::Removed(prepared.entry(StoreRevision(shown_at.0)))))
+    }
+
+    /// Another write came between. Waits until the log shows it.
+    async fn overtaken(&mut self, by: Option<StoreRevision>) -> Result<Option<Settled>, Status> {
+        const PATIENCE: Duration = Duration::from_secs(10);
+        if self.attempts >= ATTEMPTS {
+            let why = "the object has been modified; please apply your changes to the latest version and try again";
+            return Err(Status::conflict(&self.write.resource().group_resource(), &self.write.target.name, why));
+        }
+        let feed = &self.write.server.feed;
+        match by {
+            Some(revision) if feed.reached(ResourceVersion(revision.0), PATIENCE).await => {}
+            _ => feed.catch_up().await?,
+        }
+        self.reload();
+        Ok(None)
+    }
+
+    fn reload(&mut self) {
+        self.present = self.write.log.get(&self.path);
+        self.fresh = true;
+    }
+
+    fn version(&self) -> Option<ResourceVersion> {
+        self.present.as_ref().map(|entry| entry.version)
+    }
+}

@@ -1,0 +1,180 @@
+//! What all writes share: the parts of the pipeline, and the way into the store.
+//!
+//! The order is fixed: decode, system metadata, defaults, managed fields, mutating admission, strategy, validation,
+//! validating admission, allocation, store.
+
+use std::sync::Arc;
+
+use api::resource::ErasedUpdate;
+use api::strategy::Context;
+use api::{Object, Resource};
+use jiff::Timestamp;
+use machinery::field::Errors;
+use machinery::objectmeta;
+use machinery::{ResourceVersion, Status};
+use storage::{Expect, KeyValue, Outcome};
+
+use super::{Caller, Shown, Target, WriteOptions, metadata};
+use crate::admission::{Operation, Request};
+use crate::allocation::Reservation;
+use crate::log::store_status;
+use crate::log::{Entry, Log, Prepared};
+use crate::server::ApiServer;
+
+/// One write on its way through the pipeline.
+pub(super) struct Write<'a> {
+    pub(super) server: &'a ApiServer,
+    pub(super) caller: &'a Caller,
+    pub(super) target: &'a Target,
+    pub(super) options: &'a WriteOptions,
+    pub(super) log: &'a Arc<Log>,
+    pub(super) now: Timestamp,
+}
+
+/// What became of a conditional put.
+pub(super) enum Put {
+    Done(Arc<Entry>),
+    /// The expectation did not hold; the present state.
+    Conflict(Option<KeyValue>),
+}
+
+/// An object that has passed the pipeline.
+pub(super) struct Ready {
+    pub(super) object: Box<dyn Object>,
+    /// What it holds of shared ranges; given back unless the write happens.
+    pub(super) reservation: Option<Reservation>,
+    pub(super) warnings: Vec<String>,
+    /// The name was made here, so that another may be tried.
+    pub(super) generated: bool,
+}
+
+impl<'a> Write<'a> {
+    pub(super) fn new(server: &'a ApiServer, caller: &'a Caller, target: &'a Target, options: &'a WriteOptions) -> Result<Self, Status> {
+        let log = server.log(target.resource)?;
+        Ok(Self { server, caller, target, options, log, now: Timestamp::now() })
+    }
+
+    pub(super) fn resource(&self) -> &'static dyn Resource {
+        self.target.resource
+    }
+
+    fn context(&self) -> Context<'_> {
+        Context { now: self.now, user: &self.caller.user }
+    }
+
+    /// The pipeline for a new object whose address has been checked.
+    pub(super) fn ready_new(&self, mut object: Box<dyn Object>) -> Result<Ready, Status> {
+        let resource = self.resource();
+        let cx = self.context();
+        let given = object.meta_mut().resource_version.take().unwrap_or_default();
+        if !matches!(given.as_str(), "" | "0") {
+            return Err(Status::unclassified("resourceVersion should not be set on objects to be created"));
+        }
+        let meta = object.meta_mut();
+        metadata::fill_new(meta, self.now);
+        let prefix = meta.generate_name.clone().unwrap_or_default();
+        let generated = meta.name.as_deref().unwrap_or_default().is_empty() && !prefix.is_empty();
+        if generated {
+            meta.name = Some(objectmeta::generate_name(&prefix, &mut rand::rng()));
+        }
+        resource.default(&mut *object);
+        self.admit(Operation::Create, &mut *object, None)?;
+        resource.prepare_create(&cx, &mut *object);
+        let name_rule = |name: &str, prefix| resource.validate_name(name, prefix);
+        let mut errors = objectmeta::validate_create(object.meta(), metadata::rules(resource, &name_rule));
+        errors.extend(resource.validate_create(&cx, &*object));
+        self.refuse(&*object, errors)?;
+        let warnings = resource.warnings_create(&*object);
+        self.review(Operation::Create, Some(&*object), None)?;
+        let reservation = self.server.allocation.reserve(resource, &mut *object, None)?;
+        Ok(Ready { object, reservation, warnings, generated })
+    }
+
+    /// The pipeline for a new state of the object `old`. `new` comes decoded from the writer, or from a patch.
+    pub(super) fn ready_change(&self, strategy: &dyn ErasedUpdate, mut new: Box<dyn Object>, old: &dyn Object) -> Result<Ready, Status> {
+        let resource = self.resource();
+        let cx = self.context();
+        metadata::carry_over(new.meta_mut(), old.meta());
+        resource.default(&mut *new);
+        self.admit(Operation::Update, &mut *new, Some(old))?;
+        strategy.prepare(&cx, &mut *new, old);
+        let name_rule = |name: &str, prefix| resource.validate_name(name, prefix);
+        let mut errors = objectmeta::validate_update(new.meta(), old.meta(), metadata::rules(resource, &name_rule));
+        errors.extend(strategy.validate(&cx, &*new, old));
+        self.refuse(&*new, errors)?;
+        let warnings = strategy.warnings(&*new, old);
+        self.review(Operation::Update, Some(&*new), Some(old))?;
+        let reservation = match self.target.subresource {
+            None => self.server.allocation.reserve(resource, &mut *new, Some(old))?,
+            Some(_) => None,
+        };
+        Ok(Ready { object: new, reservation, warnings, generated: false })
+    }
+
+    fn refuse(&self, object: &dyn Object, errors: Errors) -> Result<(), Status> {
+        if errors.is_empty() {
+            return Ok(());
+        }
+        let name = object.meta().name.as_deref().unwrap_or_default();
+        Err(Status::invalid(&self.resource().stored_kind().group_kind(), name, &errors))
+    }
+
+    fn request<'r>(&'r self, operation: Operation, old: Option<&'r dyn Object>) -> Request<'r> {
+        Request {
+            operation,
+            target: self.target,
+            user: &self.caller.user,
+            old,
+            dry_run: self.options.dry_run,
+            now: self.now,
+            world: self.server.world(),
+        }
+    }
+
+    /// Mutating admission.
+    fn admit(&self, operation: Operation, object: &mut dyn Object, old: Option<&dyn Object>) -> Result<(), Status> {
+        self.server.admission.mutate(&self.request(operation, old), object)
+    }
+
+    /// Validating admission. Deletes, and creates of what is not stored, have no object.
+    pub(super) fn review(&self, operation: Operation, object: Option<&dyn Object>, old: Option<&dyn Object>) -> Result<(), Status> {
+        self.server.admission.validate(&self.request(operation, old), object)
+    }
+
+    /// Writes a prepared object if the expectation holds.
+    pub(super) async fn put(&self, prepared: Prepared, expect: Expect, ttl: Option<std::time::Duration>) -> Result<Put, Status> {
+        let feed = &self.server.feed;
+        let lease = match ttl {
+            Some(ttl) => Some(self.server.leases.lease(&**feed.store(), ttl).await?),
+            None => None,
+        };
+        let key = feed.key(self.log.resource(), &prepared.path());
+        let prepared = Arc::new(prepared);
+        // Announced before the write, since its event may arrive before its answer does.
+        feed.announce(key.clone(), prepared.clone());
+        let outcome = feed.store().put(key.clone(), prepared.value.clone(), expect, lease).await;
+        match outcome {
+            Ok(Outcome::Done(revision)) => Ok(Put::Done(prepared.entry(revision))),
+            Ok(Outcome::Conflict(present)) => {
+                feed.withdraw(&key, &prepared);
+                Ok(Put::Conflict(present))
+            }
+            Err(error) => {
+                feed.withdraw(&key, &prepared);
+                Err(store_status(error))
+            }
+        }
+    }
+
+    /// What a dry run shows: the object as it would be, under the version that it has, if it has one.
+    pub(super) fn shown_dry(prepared: &Prepared, present: Option<ResourceVersion>) -> Shown {
+        match present {
+            Some(version) => Shown::Entry(prepared.entry(storage::Revision(version.0))),
+            None => Shown::Json(prepared.value.clone()),
+        }
+    }
+
+    pub(super) fn prepare(&self, object: Box<dyn Object>) -> Result<Prepared, Status> {
+        Prepared::new(self.log.resource(), object).map_err(|error| Status::internal(error.to_string()))
+    }
+}

@@ -1,0 +1,137 @@
+//! The verbs over the store in memory, as a door calls them.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::sync::Arc;
+
+use api::Registry;
+use apiserver::verbs::{
+    Body, Caller, DeleteOptions, Deleted, ListOptions, Patch, Shown, Target, WatchEvent, WatchOptions, WriteOptions, Written,
+};
+use apiserver::{ApiServer, Options};
+use machinery::Status;
+use serde_json::{Value, json};
+use storage::memory::Memory;
+
+async fn server() -> Arc<ApiServer> {
+    ApiServer::start(Arc::new(Memory::new()), Registry::built_in(), Options::default()).await.unwrap()
+}
+
+fn target(server: &ApiServer, plural: &str, name: &str) -> Target {
+    let resource = server.registry().all().iter().copied().find(|r| r.names().plural == plural).unwrap();
+    let namespaced = resource.scope() == api::kind::Scope::Namespaced;
+    Target { resource, subresource: None, namespace: if namespaced { "default" } else { "" }.into(), name: name.into() }
+}
+
+fn json_body(value: &Value) -> Body {
+    Body::Json(value.to_string().into())
+}
+
+fn config_map(name: &str, data: &Value) -> Value {
+    json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": data})
+}
+
+fn value(shown: &Shown) -> Value {
+    serde_json::from_slice(shown.json()).unwrap()
+}
+
+async fn create(server: &ApiServer, plural: &str, body: &Value) -> Result<Written, Status> {
+    server.create(&Caller::default(), &target(server, plural, ""), json_body(body), &WriteOptions::default()).await
+}
+
+#[tokio::test]
+async fn an_object_is_created_read_changed_and_deleted() {
+    let server = server().await;
+    let caller = Caller::default();
+    let at = target(&server, "configmaps", "a");
+    let made = create(&server, "configmaps", &config_map("a", &json!({"k": "1"}))).await.unwrap();
+    assert!(made.created);
+    let made = value(&made.object);
+    assert_eq!(made["metadata"]["namespace"], "default");
+    assert!(made["metadata"]["uid"].is_string() && made["metadata"]["resourceVersion"].is_string());
+
+    let got = value(&server.get(&caller, &at, None).await.unwrap());
+    assert_eq!(got, made);
+
+    let mut changed = got.clone();
+    changed["data"]["k"] = json!("2");
+    let updated = server.update(&caller, &at, json_body(&changed), &WriteOptions::default()).await.unwrap();
+    assert_eq!(value(&updated.object)["data"]["k"], "2");
+    let stale = server.update(&caller, &at, json_body(&changed), &WriteOptions::default()).await.err().unwrap();
+    assert!(stale.is_conflict(), "{stale:?}");
+
+    let patch = Patch::Merge(json!({"data": {"k": null, "l": "3"}}).to_string().into());
+    let patched = server.patch(&caller, &at, patch.clone(), &WriteOptions::default()).await.unwrap();
+    let patched = value(&patched.object);
+    assert_eq!(patched["data"], json!({"l": "3"}));
+    let again = server.patch(&caller, &at, patch, &WriteOptions::default()).await.unwrap();
+    assert_eq!(value(&again.object), patched, "a patch that changes nothing writes nothing");
+
+    let deleted = server.delete(&caller, &at, &DeleteOptions::default()).await.unwrap();
+    assert!(matches!(deleted, Deleted::Gone(_)));
+    assert!(server.get(&caller, &at, None).await.err().unwrap().is_not_found());
+}
+
+#[tokio::test]
+async fn lists_are_paged_over_one_snapshot() {
+    let server = server().await;
+    let caller = Caller::default();
+    for name in ["a", "b", "c"] {
+        create(&server, "secrets", &json!({"metadata": {"name": name}})).await.unwrap();
+    }
+    let at = target(&server, "secrets", "");
+    let first = server.list(&caller, &at, &ListOptions { limit: 2, ..ListOptions::default() }).await.unwrap();
+    assert_eq!((first.items.len(), first.remaining), (2, Some(1)));
+    server.delete(&caller, &target(&server, "secrets", "c"), &DeleteOptions::default()).await.unwrap();
+    let options = ListOptions { limit: 2, continue_token: first.continue_token, ..ListOptions::default() };
+    let second = server.list(&caller, &at, &options).await.unwrap();
+    assert_eq!(second.version, first.version);
+    assert_eq!(&*second.items[0].key.name, "c", "the list goes on as it began");
+    assert!(second.continue_token.is_empty());
+}
+
+#[tokio::test]
+async fn a_watch_shows_the_present_and_then_events() {
+    let server = server().await;
+    let caller = Caller::default();
+    create(&server, "configmaps", &config_map("a", &json!({}))).await.unwrap();
+    let at = target(&server, "configmaps", "");
+    let options = WatchOptions { send_initial_events: Some(true), allow_bookmarks: true, ..WatchOptions::default() };
+    let mut watch = server.watch(&caller, &at, &options).await.unwrap();
+    assert!(matches!(watch.next().await, Some(Ok(WatchEvent::Added(e))) if &*e.key.name == "a"));
+    assert!(matches!(watch.next().await, Some(Ok(WatchEvent::Bookmark { initial_state_end: true, .. }))));
+    create(&server, "configmaps", &config_map("b", &json!({}))).await.unwrap();
+    assert!(matches!(watch.next().await, Some(Ok(WatchEvent::Added(e))) if &*e.key.name == "b"));
+    server.delete(&caller, &target(&server, "configmaps", "a"), &DeleteOptions::default()).await.unwrap();
+    assert!(matches!(watch.next().await, Some(Ok(WatchEvent::Deleted(e))) if &*e.key.name == "a"));
+    server.stop();
+    assert!(watch.next().await.is_none());
+}
+
+#[tokio::test]
+async fn finalizers_hold_an_object_until_the_last_is_gone() {
+    let server = server().await;
+    let caller = Caller::default();
+    let body = json!({"metadata": {"name": "a", "finalizers": ["example.org/hold"]}});
+    create(&server, "secrets", &body).await.unwrap();
+    let at = target(&server, "secrets", "a");
+    let Deleted::Pending(shown) = server.delete(&caller, &at, &DeleteOptions::default()).await.unwrap() else { panic!("held") };
+    assert_eq!(value(&shown)["metadata"]["deletionGracePeriodSeconds"], 0);
+    let patch = Patch::Merge(json!({"metadata": {"finalizers": []}}).to_string().into());
+    server.patch(&caller, &at, patch, &WriteOptions::default()).await.unwrap();
+    assert!(server.get(&caller, &at, None).await.err().unwrap().is_not_found());
+}
+
+#[tokio::test]
+async fn a_namespace_must_exist_and_the_systems_own_stay() {
+    let server = server().await;
+    let caller = Caller::default();
+    let mut at = target(&server, "configmaps", "");
+    at.namespace = "nowhere".into();
+    let body = json_body(&config_map("a", &json!({})));
+    assert_eq!(server.create(&caller, &at, body, &WriteOptions::default()).await.err().unwrap().code, 404);
+    let kept = server.delete(&caller, &target(&server, "namespaces", "default"), &DeleteOptions::default()).await;
+    assert_eq!(kept.err().unwrap().code, 403);
+    create(&server, "namespaces", &json!({"metadata": {"name": "nowhere"}})).await.unwrap();
+    let body = json_body(&config_map("a", &json!({})));
+    assert!(server.create(&caller, &at, body, &WriteOptions::default()).await.is_ok(), "a new namespace is seen at once");
+}
