@@ -39,14 +39,24 @@ pub(super) enum Request {
         ttl: Duration,
         reply: oneshot::Sender<Result<LeaseId>>,
     },
-    /// To begin a new log. Answers the number of the one before, and the revision it ends with.
-    #[expect(dead_code, reason = "the rewriting of files follows with the next change")]
+    /// To begin a new log.
     Roll {
-        reply: oneshot::Sender<Result<(u32, Revision)>>,
+        reply: oneshot::Sender<Result<Sealed>>,
     },
     Close {
         reply: oneshot::Sender<()>,
     },
+}
+
+/// Where the store was when a new log was begun.
+pub(super) struct Sealed {
+    /// The number of the log before.
+    pub(super) number: u32,
+    pub(super) revision: Revision,
+    pub(super) compacted: Revision,
+    pub(super) last_lease: i64,
+    /// The leases that had not ended, and when they do.
+    pub(super) leases: Vec<(LeaseId, u64)>,
 }
 
 pub(super) enum Write {
@@ -292,8 +302,7 @@ impl Committer {
             let mut index = self.shared.index.write();
             let before = index.revision;
             for done in &group.done {
-                let place =
-                    Place { file: self.log.number, length: done.length as u32, offset: offset + (done.offset - FRAME_HEADER) as u64 };
+                let place = Place { file: self.log.id, length: done.length as u32, offset: offset + (done.offset - FRAME_HEADER) as u64 };
                 index.apply(&done.record.as_record(), place);
             }
             before
@@ -318,12 +327,18 @@ impl Committer {
     }
 
     /// Closes the log and begins the next.
-    fn roll(&mut self) -> Result<(u32, Revision)> {
-        let next = self.directory.create_log(self.log.number + 1, self.log.sequence())?;
+    fn roll(&mut self) -> Result<Sealed> {
+        let next = self.directory.create_log(self.log.id.number + 1, self.log.sequence())?;
         let sealed = std::mem::replace(&mut self.log, next);
         let mut index = self.shared.index.write();
-        index.files.insert(self.log.number, self.log.file.clone());
-        Ok((sealed.number, index.revision))
+        index.files.insert(self.log.id, self.log.file.clone());
+        Ok(Sealed {
+            number: sealed.id.number,
+            revision: index.revision,
+            compacted: index.compacted,
+            last_lease: index.last_lease,
+            leases: index.leases.iter().map(|(id, lease)| (*id, lease.ends)).collect(),
+        })
     }
 }
 

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::index::{Index, Place};
-use super::record::{self, FILE_HEADER, FRAME_HEADER, FileKind, Record};
+use super::record::{self, FILE_HEADER, FRAME_HEADER, FileId, FileKind, Record};
 use crate::{Error, Result};
 
 /// What a disk writes whole or not at all.
@@ -24,7 +24,7 @@ pub(super) struct Directory {
 
 /// The log that takes new writes.
 pub(super) struct Log {
-    pub(super) number: u32,
+    pub(super) id: FileId,
     pub(super) file: Arc<File>,
     /// Where the next frame goes: all before is durable.
     pub(super) length: u64,
@@ -69,7 +69,7 @@ impl Directory {
         }
     }
 
-    pub(super) fn file_path(&self, kind: FileKind, number: u32) -> PathBuf {
+    pub(super) fn file_path(&self, FileId { number, kind }: FileId) -> PathBuf {
         let suffix = match kind {
             FileKind::Log => "log",
             FileKind::Base => "base",
@@ -91,7 +91,7 @@ impl Directory {
                 fs::remove_file(&path).map_err(|error| failed("removing", &path, &error))?;
             }
             let number = path.file_stem().and_then(|stem| stem.to_str()).and_then(|stem| stem.parse().ok());
-            if let Some(number) = number.filter(|number| path == self.file_path(kind, *number)) {
+            if let Some(number) = number.filter(|number| path == self.file_path(FileId { number: *number, kind })) {
                 numbers.push(number);
             }
         }
@@ -100,8 +100,8 @@ impl Directory {
     }
 
     /// Writes a file under a passing name, and gives it its own when it is durable.
-    pub(super) fn create(&self, kind: FileKind, number: u32, fill: impl FnOnce(&mut File) -> Result<()>) -> Result<Arc<File>> {
-        let path = self.file_path(kind, number);
+    pub(super) fn create(&self, id: FileId, fill: impl FnOnce(&mut File) -> Result<()>) -> Result<Arc<File>> {
+        let path = self.file_path(id);
         let passing = path.with_extension("tmp");
         let written = (|| {
             let mut file = OpenOptions::new()
@@ -111,7 +111,7 @@ impl Directory {
                 .truncate(true)
                 .open(&passing)
                 .map_err(|error| failed("creating", &passing, &error))?;
-            file.write_all(&record::file_header(kind, number)).map_err(|error| failed("writing", &passing, &error))?;
+            file.write_all(&record::file_header(id)).map_err(|error| failed("writing", &passing, &error))?;
             fill(&mut file)?;
             file.sync_all().map_err(|error| failed("syncing", &passing, &error))?;
             fs::rename(&passing, &path).map_err(|error| failed("renaming", &passing, &error))?;
@@ -130,8 +130,8 @@ impl Directory {
         }
     }
 
-    pub(super) fn remove(&self, kind: FileKind, number: u32) -> Result<()> {
-        let path = self.file_path(kind, number);
+    pub(super) fn remove(&self, id: FileId) -> Result<()> {
+        let path = self.file_path(id);
         fs::remove_file(&path).map_err(|error| failed("removing", &path, &error))
     }
 
@@ -147,14 +147,14 @@ impl Directory {
         let mut index = Index::new();
         let base = self.list(FileKind::Base)?.pop();
         for stale in self.list(FileKind::Base)?.into_iter().filter(|number| Some(*number) != base) {
-            self.remove(FileKind::Base, stale)?;
+            self.remove(FileId { number: stale, kind: FileKind::Base })?;
         }
         let (stale, logs): (Vec<u32>, Vec<u32>) = self.list(FileKind::Log)?.into_iter().partition(|number| Some(*number) <= base);
         for number in stale {
-            self.remove(FileKind::Log, number)?;
+            self.remove(FileId { number, kind: FileKind::Log })?;
         }
         if let Some(number) = base {
-            self.replay_file(&mut index, FileKind::Base, number, None, false)?;
+            self.replay_file(&mut index, FileId { number, kind: FileKind::Base }, None, false)?;
         }
         let first = base.unwrap_or(0) + 1;
         if logs.iter().zip(first..).any(|(found, wanted)| *found != wanted) {
@@ -163,7 +163,12 @@ impl Directory {
         let mut log = None;
         for number in &logs {
             let sequence = log.as_ref().map(|log: &Log| log.sequence);
-            log = Some(self.replay_file(&mut index, FileKind::Log, *number, sequence, Some(number) == logs.last())?);
+            log = Some(self.replay_file(
+                &mut index,
+                FileId { number: *number, kind: FileKind::Log },
+                sequence,
+                Some(number) == logs.last(),
+            )?);
         }
         let log = match log {
             Some(log) => log,
@@ -171,28 +176,29 @@ impl Directory {
             None if base.is_some() => return Err(Error::Corrupt(format!("a file is missing in {}", self.path.display()))),
             None => self.create_log(first, 0)?,
         };
-        index.files.insert(log.number, log.file.clone());
-        index.sort();
+        index.files.insert(log.id, log.file.clone());
+        index.settle();
         Ok((index, log))
     }
 
     /// A new, empty log.
     pub(super) fn create_log(&self, number: u32, sequence: u64) -> Result<Log> {
-        let file = self.create(FileKind::Log, number, |_| Ok(()))?;
-        Ok(Log { number, file, length: FILE_HEADER as u64, sequence, dirty: false })
+        let id = FileId { number, kind: FileKind::Log };
+        let file = self.create(id, |_| Ok(()))?;
+        Ok(Log { id, file, length: FILE_HEADER as u64, sequence, dirty: false })
     }
 
     /// Reads one file into the index. Only the `last` one may end in the middle of a frame.
-    fn replay_file(&self, index: &mut Index, kind: FileKind, number: u32, mut sequence: Option<u64>, last: bool) -> Result<Log> {
-        let path = self.file_path(kind, number);
+    fn replay_file(&self, index: &mut Index, id: FileId, mut sequence: Option<u64>, last: bool) -> Result<Log> {
+        let path = self.file_path(id);
         let name = path.display().to_string();
         let file = OpenOptions::new().read(true).write(true).open(&path).map_err(|error| failed("opening", &path, &error))?;
         let size = file.metadata().map_err(|error| failed("reading", &path, &error))?.len();
         let mut reader = Reader { file: &file, path: &path, at: 0, size, buffer: Vec::new(), closed: false };
-        record::check_file_header(reader.take(FILE_HEADER)?.unwrap_or_default(), kind, number, &name)?;
+        record::check_file_header(reader.take(FILE_HEADER)?.unwrap_or_default(), id, &name)?;
         loop {
             let start = reader.at;
-            match reader.frame(&mut sequence, index, number)? {
+            match reader.frame(&mut sequence, index, id)? {
                 Frame::Applied => {}
                 Frame::End => break,
                 Frame::Broken if last && reader.torn(start, sequence)? => {
@@ -204,13 +210,13 @@ impl Directory {
                 Frame::Broken => return Err(Error::Corrupt(format!("{name} is damaged at byte {start}"))),
             }
         }
-        if kind == FileKind::Base && !reader.closed {
+        if id.kind == FileKind::Base && !reader.closed {
             return Err(Error::Corrupt(format!("{name} has lost its end")));
         }
         let length = reader.at;
         let file = Arc::new(file);
-        index.files.insert(number, file.clone());
-        Ok(Log { number, file, length, sequence: sequence.unwrap_or(0), dirty: false })
+        index.files.insert(id, file.clone());
+        Ok(Log { id, file, length, sequence: sequence.unwrap_or(0), dirty: false })
     }
 }
 
@@ -244,7 +250,7 @@ impl Reader<'_> {
     }
 
     /// Applies the next frame, which must be number `sequence` where that is known.
-    fn frame(&mut self, sequence: &mut Option<u64>, index: &mut Index, file: u32) -> Result<Frame> {
+    fn frame(&mut self, sequence: &mut Option<u64>, index: &mut Index, file: FileId) -> Result<Frame> {
         if self.at == self.size {
             return Ok(Frame::End);
         }
@@ -296,7 +302,7 @@ impl Log {
     /// Makes one frame durable. `frame` begins with room for its header. Where it fails, nothing of it remains,
     /// and the offset does not move.
     pub(super) fn append(&mut self, directory: &Directory, frame: &mut [u8]) -> Result<u64> {
-        let path = directory.file_path(FileKind::Log, self.number);
+        let path = directory.file_path(self.id);
         self.repair(&path)?;
         record::seal_frame(frame, self.sequence);
         self.dirty = true;

@@ -11,13 +11,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::record::{self, Record};
+use super::record::{self, FileId, Record};
 use crate::{Error, Event, FIRST_REVISION, KeyValue, LeaseId, Result, Revision};
 
 /// Where a record lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Place {
-    pub(super) file: u32,
+    pub(super) file: FileId,
     pub(super) length: u32,
     pub(super) offset: u64,
 }
@@ -52,6 +52,13 @@ impl Located {
         })?;
         Ok(bytes)
     }
+}
+
+/// A version, wherever it lies.
+pub(super) struct Stored {
+    pub(super) key: Bytes,
+    pub(super) revision: Revision,
+    pub(super) located: Located,
 }
 
 /// An event whose values are still on disk.
@@ -95,8 +102,8 @@ pub(super) struct Index {
     pub(super) leases: BTreeMap<LeaseId, Lease>,
     /// When each lease ends, in milliseconds since 1970.
     pub(super) deadlines: BTreeSet<(u64, LeaseId)>,
-    /// The open files, by number.
-    pub(super) files: HashMap<u32, Arc<File>>,
+    /// The open files.
+    pub(super) files: HashMap<FileId, Arc<File>>,
     /// Bytes of records that are still wanted.
     pub(super) live_bytes: u64,
     keys: BTreeMap<Bytes, Entry>,
@@ -145,9 +152,10 @@ impl Index {
         }
     }
 
-    /// To be called after replay: a base holds versions in the order of keys.
-    pub(super) fn sort(&mut self) {
+    /// To be called after replay: a base holds versions in the order of keys, and old files hold what was compacted.
+    pub(super) fn settle(&mut self) {
         self.superseded.make_contiguous().sort_by_key(|(revision, _)| *revision);
+        while self.trim(usize::MAX) {}
     }
 
     fn push(&mut self, key: &[u8], version: Version, lease: Option<LeaseId>) {
@@ -180,7 +188,7 @@ impl Index {
 
     pub(super) fn locate(&self, version: Version) -> Result<Located> {
         let place = version.place;
-        let file = self.files.get(&place.file).ok_or_else(|| Error::Corrupt(format!("file {} is missing", place.file)))?;
+        let file = self.files.get(&place.file).ok_or_else(|| Error::Corrupt(format!("{:?} is missing", place.file)))?;
         Ok(Located { file: file.clone(), place })
     }
 
@@ -252,5 +260,27 @@ impl Index {
             }
         }
         true
+    }
+
+    /// All versions of up to `limit` keys from `start` on that lie in files up to `number`, and the last of the keys.
+    pub(super) fn stored(&self, start: &[u8], limit: usize, number: u32) -> Result<(Vec<Stored>, Option<Bytes>)> {
+        let mut stored = Vec::new();
+        let mut last = None;
+        for (key, entry) in self.keys.range::<[u8], _>((Bound::Included(start), Bound::Unbounded)).take(limit) {
+            for version in entry.versions.iter().filter(|version| version.place.file.number <= number) {
+                stored.push(Stored { key: key.clone(), revision: version.revision, located: self.locate(*version)? });
+            }
+            last = Some(key.clone());
+        }
+        Ok((stored, last))
+    }
+
+    /// Notes that the record of a version was copied to `place`.
+    pub(super) fn relocate(&mut self, key: &[u8], revision: Revision, place: Place) {
+        if let Some(entry) = self.keys.get_mut(key)
+            && let Ok(at) = entry.versions.binary_search_by_key(&revision, |version| version.revision)
+        {
+            entry.versions[at].place = place;
+        }
     }
 }

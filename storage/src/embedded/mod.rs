@@ -31,9 +31,17 @@ use crate::{Error, Event, Expect, KeyValue, LeaseId, Outcome, Range, Result, Rev
 const REPLAY_BATCH: usize = 128;
 
 /// How an embedded store is to behave.
-#[derive(Clone, Debug, Default)]
-#[non_exhaustive]
-pub struct Options {}
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Files are rewritten when this many bytes in them are no longer wanted, and at least half of all are not.
+    pub garbage_limit: u64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { garbage_limit: 16 << 20 }
+    }
+}
 
 /// The store in a directory of its own.
 pub struct Embedded {
@@ -52,14 +60,13 @@ struct Shared {
 impl Embedded {
     /// Opens the store in `path`, which is created if need be. Blocks while it reads what is there.
     pub fn open(path: &Path, options: Options) -> Result<Self> {
-        let Options {} = options;
         let directory = Arc::new(Directory::open(path)?);
         let (index, log) = directory.replay()?;
         let feed = Feed::new(index.revision);
         let shared = Arc::new(Shared { index: RwLock::new(index), feed, closed: AtomicBool::new(false) });
         let (requests, queue) = channel();
         let (housekeeping, chores) = channel();
-        let housekeeper = Housekeeper::new(shared.clone());
+        let housekeeper = Housekeeper::new(shared.clone(), directory.clone(), requests.clone(), options.garbage_limit);
         let housekeeper = spawn("store-housekeeper", move || housekeeper.run(&chores))?;
         let committer = Committer::new(shared.clone(), directory.clone(), log, housekeeping);
         spawn("store-committer", move || committer.run(queue, housekeeper))?;
@@ -74,7 +81,7 @@ impl Embedded {
     }
 
     fn index(&self) -> Result<RwLockReadGuard<'_, Index>> {
-        if self.shared.closed.load(Ordering::Acquire) { Err(closed()) } else { Ok(self.shared.index.read()) }
+        if self.shared.is_closed() { Err(closed()) } else { Ok(self.shared.index.read()) }
     }
 }
 
@@ -87,6 +94,10 @@ impl Drop for Embedded {
 }
 
 impl Shared {
+    fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
+
     /// Refuses everything from now on.
     fn close(&self) {
         self.closed.store(true, Ordering::Release);

@@ -107,7 +107,7 @@ pub(super) fn key_value(bytes: Bytes) -> Result<KeyValue> {
 }
 
 /// What a file holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum FileKind {
     /// Writes as they came.
     Log,
@@ -115,8 +115,15 @@ pub(super) enum FileKind {
     Base,
 }
 
-/// The first bytes of file `number`.
-pub(super) fn file_header(kind: FileKind, number: u32) -> [u8; FILE_HEADER] {
+/// What a file is called in memory: a log and a base may have the same number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct FileId {
+    pub(super) number: u32,
+    pub(super) kind: FileKind,
+}
+
+/// The first bytes of a file.
+pub(super) fn file_header(FileId { number, kind }: FileId) -> [u8; FILE_HEADER] {
     let mut header = [0; FILE_HEADER];
     header[4..12].copy_from_slice(MAGIC);
     header[12..16].copy_from_slice(&FORMAT.to_le_bytes());
@@ -126,8 +133,8 @@ pub(super) fn file_header(kind: FileKind, number: u32) -> [u8; FILE_HEADER] {
     header
 }
 
-/// Checks the first bytes of a file that should be `kind` and `number`.
-pub(super) fn check_file_header(bytes: &[u8], kind: FileKind, number: u32, name: &str) -> Result<()> {
+/// Checks the first bytes of a file that should be `id`.
+pub(super) fn check_file_header(bytes: &[u8], id: FileId, name: &str) -> Result<()> {
     if bytes.get(4..12) != Some(MAGIC.as_slice()) {
         return Err(Error::Corrupt(format!("{name} was not written by this store")));
     }
@@ -136,7 +143,7 @@ pub(super) fn check_file_header(bytes: &[u8], kind: FileKind, number: u32, name:
         Some(found) => return Err(Error::Format { found, known: FORMAT }),
         None => return Err(Error::Corrupt(format!("{name} is too short"))),
     }
-    if bytes != file_header(kind, number) {
+    if bytes != file_header(id) {
         return Err(Error::Corrupt(format!("the header of {name} is damaged")));
     }
     Ok(())

@@ -4,6 +4,7 @@
 
 mod cases;
 mod etcd_server;
+mod model;
 mod outage;
 
 /// Makes a test of every case, on the store that `$open` makes. `$open` answers the store and whatever has to
