@@ -16,6 +16,7 @@ pub mod chain;
 pub mod discovery;
 pub mod grpc;
 pub mod http;
+pub mod in_process;
 mod leases;
 pub mod log;
 pub mod openapi;
@@ -25,4 +26,5 @@ pub mod start;
 pub mod verbs;
 
 pub use chain::Chain;
+pub use in_process::InProcess;
 pub use server::{ApiServer, Options};

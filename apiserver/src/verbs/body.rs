@@ -3,6 +3,7 @@
 use api::{Object, Resource};
 use machinery::Status;
 use machinery::decode::{self, Encoding};
+use machinery::schema::Schema;
 use serde_json::Value;
 
 use super::{Body, FieldValidation, Target};
@@ -26,6 +27,11 @@ impl From<FieldValidation> for decode::FieldValidation {
 /// The object in a body that must be of the resource's own kind.
 pub(super) fn object(resource: &dyn Resource, body: Body, validation: FieldValidation) -> Result<Decoded, Status> {
     let (bytes, encoding) = match body {
+        // Components hold objects in the version they asked for; the pipeline works on the stored one.
+        Body::Typed(object) if resource.kind() != resource.stored_kind() => {
+            let object = resource.decode(object.to_value()).map_err(Status::bad_request)?;
+            return Ok(Decoded { object, warnings: Vec::new() });
+        }
         Body::Typed(object) => return Ok(Decoded { object, warnings: Vec::new() }),
         Body::Json(bytes) => (bytes, Encoding::Json),
         Body::Yaml(bytes) => (bytes, Encoding::Yaml),
@@ -35,6 +41,34 @@ pub(super) fn object(resource: &dyn Resource, body: Body, validation: FieldValid
     check_kind(resource, &decoded.value)?;
     let object = resource.decode(decoded.value).map_err(Status::bad_request)?;
     Ok(Decoded { object, warnings: decoded.warnings.iter().map(ToString::to_string).collect() })
+}
+
+/// A body of a type that is not stored: a Binding, an Eviction. Other versions of the kind are read alike.
+pub(super) fn typed<T: api::kind::Typed>(
+    body: Body,
+    validation: FieldValidation,
+    schema: &Schema,
+    api_version: &str,
+    kind: &str,
+) -> Result<T, Status> {
+    let (bytes, encoding) = match body {
+        Body::Typed(object) => {
+            let found = api::object::downcast_ref::<T>(&*object).cloned();
+            return found.ok_or_else(|| Status::bad_request(format!("the body is no {kind}")));
+        }
+        Body::Json(bytes) => (bytes, Encoding::Json),
+        Body::Yaml(bytes) => (bytes, Encoding::Yaml),
+    };
+    let decoded = decode::decode(&bytes, encoding, schema, validation.into())
+        .map_err(|error| Status::bad_request(format!("{kind} in the body: {error}")))?;
+    let mut value = decoded.value;
+    if let Some(given) = value.get("kind").and_then(Value::as_str).filter(|given| *given != kind) {
+        return Err(Status::bad_request(format!("the body is a {given}, not a {kind}")));
+    }
+    if let Value::Object(fields) = &mut value {
+        fields.insert("apiVersion".to_owned(), api_version.into());
+    }
+    serde_json::from_value(value).map_err(|error| Status::bad_request(error.to_string()))
 }
 
 /// A body that names a kind names the resource's own; one that names none is taken to be.

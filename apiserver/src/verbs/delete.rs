@@ -41,7 +41,7 @@ impl ApiServer {
     }
 }
 
-fn check_preconditions(target: &Target, options: &DeleteOptions, meta: &ObjectMeta, present: &Entry) -> Result<(), Status> {
+pub(super) fn check_preconditions(target: &Target, options: &DeleteOptions, meta: &ObjectMeta, present: &Entry) -> Result<(), Status> {
     // Unlike other conflicts, these name the kind.
     let kind = target.resource.kind();
     let named = GroupResource::new(kind.group, kind.kind);
@@ -67,7 +67,7 @@ fn check_preconditions(target: &Target, options: &DeleteOptions, meta: &ObjectMe
 }
 
 /// What a delete does to an object in this state.
-fn decide(resource: &dyn Resource, old: &dyn Object, options: &DeleteOptions, now: Timestamp) -> Decision {
+pub(super) fn decide(resource: &dyn Resource, old: &dyn Object, options: &DeleteOptions, now: Timestamp) -> Decision {
     let mut new = old.clone_boxed();
     let pending = begin_grace(resource, &mut *new, options, now);
     if pending == Grace::Unchanged {

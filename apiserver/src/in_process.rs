@@ -1,0 +1,235 @@
+//! [`InProcess`]: the API server as a [`Transport`], for components in the same process. They call the same verbs as
+//! everybody else, under an identity of their own; objects are handed over as they are, and nothing is encoded
+//! for the way.
+
+use std::any::Any;
+use std::sync::Arc;
+
+use api::strategy::UserInfo;
+use async_trait::async_trait;
+use client::transport::{
+    self, Binding, DeleteOptions, ListRequest, Payload, Result, Target, Transport, WatchEvent, WatchRequest, WatchStream, WriteOptions,
+};
+use futures::StreamExt;
+use machinery::{GroupVersionResource, NamespacedName, ResourceVersion, Status};
+
+use crate::log::{Entry, Watch};
+use crate::server::ApiServer;
+use crate::verbs::{self, Caller, FieldValidation, ListOptions, Shown, WatchOptions};
+
+/// How many writes of a batch are under way at once. The store commits those together that wait together.
+const BATCH_CONCURRENCY: usize = 512;
+/// In-process watches need not end to spread load; a day keeps them from being forgotten.
+const WATCH_SECONDS: u64 = 86_400;
+
+/// A component's way to the API server in its own process. Cheap to clone.
+#[derive(Clone)]
+pub struct InProcess {
+    server: Arc<ApiServer>,
+    caller: Arc<Caller>,
+}
+
+impl InProcess {
+    /// `user` is who the component is; `agent` names it in managed fields where a write does not.
+    pub fn new(server: Arc<ApiServer>, user: UserInfo, agent: impl Into<String>) -> Self {
+        Self { server, caller: Arc::new(Caller { user, agent: agent.into() }) }
+    }
+
+    fn target(&self, target: Target) -> Result<verbs::Target> {
+        let Target { resource, subresource, namespace, name } = target;
+        let found = self.server.registry().find(&resource.group, &resource.version, &resource.resource);
+        let resource = found.ok_or_else(Status::path_not_found)?;
+        Ok(verbs::Target { resource, subresource: subresource.map(str::to_owned), namespace, name })
+    }
+
+    fn collection(&self, resource: GroupVersionResource, namespace: String) -> Result<verbs::Target> {
+        self.target(Target { resource, subresource: None, namespace, name: String::new() })
+    }
+
+    async fn update_status(&self, resource: &GroupVersionResource, object: transport::Body) -> Result<ResourceVersion> {
+        let (key, body) = match object {
+            transport::Body::Typed(object) => (NamespacedName::of(object.meta()), verbs::Body::Typed(object)),
+            transport::Body::Json(json) => (key_of(&json)?, verbs::Body::Json(json)),
+        };
+        let (namespace, name) = (key.namespace.to_string(), key.name.to_string());
+        let target = self.target(Target { resource: resource.clone(), subresource: Some("status"), namespace, name })?;
+        let written = self.server.update(&self.caller, &target, body, &write_options(WriteOptions::default())).await?;
+        Ok(version_of(&written.object))
+    }
+}
+
+/// The name in an encoded object's metadata.
+fn key_of(json: &[u8]) -> Result<NamespacedName> {
+    #[derive(serde::Deserialize)]
+    struct Head {
+        metadata: Metadata,
+    }
+    #[derive(serde::Deserialize)]
+    struct Metadata {
+        #[serde(default)]
+        namespace: String,
+        name: String,
+    }
+    let head: Head = serde_json::from_slice(json).map_err(|error| Status::bad_request(error.to_string()))?;
+    Ok(NamespacedName::new(head.metadata.namespace, head.metadata.name))
+}
+
+fn body(body: transport::Body) -> verbs::Body {
+    match body {
+        transport::Body::Json(json) => verbs::Body::Json(json),
+        transport::Body::Typed(object) => verbs::Body::Typed(object),
+    }
+}
+
+fn write_options(options: WriteOptions) -> verbs::WriteOptions {
+    verbs::WriteOptions {
+        dry_run: options.dry_run,
+        field_manager: Some(options.field_manager).filter(|manager| !manager.is_empty()),
+        field_validation: FieldValidation::Ignore,
+    }
+}
+
+fn delete_options(options: DeleteOptions) -> verbs::DeleteOptions {
+    verbs::DeleteOptions {
+        propagation: options.propagation,
+        grace_period_seconds: options.grace_period_seconds,
+        uid: options.uid,
+        resource_version: options.resource_version,
+        ..verbs::DeleteOptions::default()
+    }
+}
+
+fn version_of(shown: &Shown) -> ResourceVersion {
+    match shown {
+        Shown::Entry(entry) => entry.version,
+        Shown::Json(_) => ResourceVersion::default(),
+    }
+}
+
+/// An entry as the component gets it: decoded if the log still has it so, and encoded in the version it asked for.
+fn payload(resource: &dyn api::Resource, entry: &Entry) -> Payload {
+    let typed = entry.typed().map(|object| object as Arc<dyn Any + Send + Sync>);
+    let json = match resource.present(&entry.json) {
+        std::borrow::Cow::Borrowed(_) => entry.json.clone(),
+        std::borrow::Cow::Owned(converted) => converted.into(),
+    };
+    Payload { version: entry.version, json: Some(json), typed }
+}
+
+fn shown(resource: &dyn api::Resource, shown: &Shown) -> Payload {
+    match shown {
+        Shown::Entry(entry) => payload(resource, entry),
+        Shown::Json(json) => Payload { version: ResourceVersion::default(), json: Some(json.clone()), typed: None },
+    }
+}
+
+fn event(resource: &dyn api::Resource, event: &verbs::WatchEvent) -> WatchEvent {
+    match event {
+        verbs::WatchEvent::Added(entry) => WatchEvent::Added(payload(resource, entry)),
+        verbs::WatchEvent::Modified(entry) => WatchEvent::Modified(payload(resource, entry)),
+        verbs::WatchEvent::Deleted(entry) => WatchEvent::Deleted(payload(resource, entry)),
+        verbs::WatchEvent::Bookmark { version, initial_state_end } => {
+            WatchEvent::Bookmark { version: *version, initial_state_end: *initial_state_end }
+        }
+    }
+}
+
+/// The events of a watch, until it ends; an error is the last one.
+fn stream(resource: &'static dyn api::Resource, watch: Watch) -> WatchStream {
+    futures::stream::unfold(watch, move |mut watch| async move {
+        let next = watch.next().await?;
+        Some((next.map(|one| event(resource, &one)), watch))
+    })
+    .boxed()
+}
+
+#[async_trait]
+impl Transport for InProcess {
+    async fn get(&self, target: Target, resource_version: Option<String>) -> Result<Payload> {
+        let target = self.target(target)?;
+        let found = self.server.get(&self.caller, &target, resource_version.as_deref()).await?;
+        Ok(shown(target.resource, &found))
+    }
+
+    async fn list(&self, request: ListRequest) -> Result<transport::List> {
+        let target = self.collection(request.resource, request.namespace)?;
+        let options = ListOptions {
+            label_selector: request.label_selector,
+            field_selector: request.field_selector,
+            resource_version: request.resource_version,
+            resource_version_match: None,
+            limit: i64::try_from(request.limit).unwrap_or(i64::MAX),
+            continue_token: request.continue_token,
+        };
+        let list = self.server.list(&self.caller, &target, &options).await?;
+        let items = list.items.iter().map(|entry| payload(target.resource, entry)).collect();
+        Ok(transport::List { version: list.version, items, continue_token: list.continue_token })
+    }
+
+    async fn watch(&self, request: WatchRequest) -> Result<WatchStream> {
+        let target = self.collection(request.resource, request.namespace)?;
+        let options = WatchOptions {
+            label_selector: request.label_selector,
+            field_selector: request.field_selector,
+            resource_version: request.after.map(|version| version.to_string()),
+            resource_version_match: None,
+            send_initial_events: request.after.is_none().then_some(true),
+            allow_bookmarks: true,
+            timeout_seconds: Some(WATCH_SECONDS),
+        };
+        let watch = self.server.watch(&self.caller, &target, &options).await?;
+        Ok(stream(target.resource, watch))
+    }
+
+    async fn create(&self, target: Target, object: transport::Body, options: WriteOptions) -> Result<Payload> {
+        let target = self.target(target)?;
+        let written = self.server.create(&self.caller, &target, body(object), &write_options(options)).await?;
+        Ok(shown(target.resource, &written.object))
+    }
+
+    async fn update(&self, target: Target, object: transport::Body, options: WriteOptions) -> Result<Payload> {
+        let target = self.target(target)?;
+        let written = self.server.update(&self.caller, &target, body(object), &write_options(options)).await?;
+        Ok(shown(target.resource, &written.object))
+    }
+
+    async fn patch(&self, target: Target, patch: transport::Patch, options: WriteOptions) -> Result<Payload> {
+        let target = self.target(target)?;
+        let patch = match patch {
+            transport::Patch::Json(document) => verbs::Patch::Json(document),
+            transport::Patch::Merge(document) => verbs::Patch::Merge(document),
+            transport::Patch::Strategic(document) => verbs::Patch::Strategic(document),
+            transport::Patch::Apply { config, force } => verbs::Patch::Apply { config, force },
+        };
+        let written = self.server.patch(&self.caller, &target, patch, &write_options(options)).await?;
+        Ok(shown(target.resource, &written.object))
+    }
+
+    async fn delete(&self, target: Target, options: DeleteOptions) -> Result<()> {
+        let target = self.target(target)?;
+        self.server.delete(&self.caller, &target, &delete_options(options)).await?;
+        Ok(())
+    }
+
+    async fn delete_collection(&self, request: ListRequest, options: DeleteOptions) -> Result<()> {
+        let target = self.collection(request.resource, request.namespace)?;
+        let selection =
+            ListOptions { label_selector: request.label_selector, field_selector: request.field_selector, ..ListOptions::default() };
+        self.server.delete_collection(&self.caller, &target, &selection, &delete_options(options)).await?;
+        Ok(())
+    }
+
+    async fn bind_pods(&self, bindings: Vec<Binding>) -> Result<Vec<Result<ResourceVersion>>> {
+        let writes = bindings.into_iter().map(|binding| async move {
+            let bound = self.server.bind_pod(&self.caller, &binding, &verbs::WriteOptions::default()).await?;
+            Ok(version_of(&bound))
+        });
+        Ok(futures::stream::iter(writes).buffered(BATCH_CONCURRENCY).collect().await)
+    }
+
+    async fn update_statuses(&self, resource: GroupVersionResource, objects: Vec<transport::Body>) -> Result<Vec<Result<ResourceVersion>>> {
+        let resource = &resource;
+        let writes = objects.into_iter().map(|object| async move { self.update_status(resource, object).await });
+        Ok(futures::stream::iter(writes).buffered(BATCH_CONCURRENCY).collect().await)
+    }
+}
