@@ -227,6 +227,8 @@ impl State {
             }
             events.push(event.clone());
         }
+        // The last one to read it lets the ring shrink.
+        self.trim();
         Some(Step::Say(events))
     }
 }

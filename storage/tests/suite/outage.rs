@@ -122,3 +122,40 @@ async fn nobody_there_is_unavailable_in_time() {
     assert!(matches!(refused.err(), Some(Error::Unavailable(_))));
     assert!(begun.elapsed() < Duration::from_secs(10));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn certificates_are_shown_and_asked_for() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = |name: &str, content: String| {
+        let path = directory.path().join(name);
+        std::fs::write(&path, content).unwrap();
+        path
+    };
+    let authority_key = rcgen::KeyPair::generate().unwrap();
+    let mut authority = rcgen::CertificateParams::new(Vec::new()).unwrap();
+    authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let ca_file = file("ca.crt", authority.self_signed(&authority_key).unwrap().pem());
+    let issuer = rcgen::Issuer::new(authority, authority_key);
+    let issue = |name: &str| {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let certificate = rcgen::CertificateParams::new(vec!["127.0.0.1".into()]).unwrap().signed_by(&key, &issuer).unwrap();
+        (file(&format!("{name}.crt"), certificate.pem()), file(&format!("{name}.key"), key.serialize_pem()))
+    };
+    let (server_cert, server_key) = issue("server");
+    let (client_cert, client_key) = issue("client");
+    let flags = [("--cert-file", &server_cert), ("--key-file", &server_key), ("--trusted-ca-file", &ca_file)];
+    let mut arguments: Vec<String> = flags.iter().map(|(flag, path)| format!("{flag}={}", path.display())).collect();
+    arguments.push("--client-cert-auth".into());
+    let server = Server::start_with("https", &arguments).await;
+    let options =
+        Options { ca_file: Some(ca_file), timeout: Duration::from_secs(2), ..Options::new([format!("https://{}", server.address())]) };
+    let known = Options { cert_file: Some(client_cert.clone()), key_file: Some(client_key), ..options.clone() };
+    let store = server.connect_with(known).await;
+    let mut watch = store.watch(Bytes::new(), Revision(1)).await.unwrap();
+    let created = create(&store, "/a".into()).await.unwrap();
+    assert_eq!(change(&mut watch).await, created);
+    let unknown = storage::etcd::Etcd::connect(options.clone()).await.err();
+    assert!(matches!(unknown, Some(Error::Unavailable(_))), "{unknown:?}");
+    let half = storage::etcd::Etcd::connect(Options { cert_file: Some(client_cert), ..options }).await.err();
+    assert!(half.unwrap().to_string().contains("needs its key"));
+}
