@@ -45,6 +45,11 @@ fn write_set(set: &Set<'_>, member: bool, out: &mut String) {
 /// Appends the inside of a JSON string. With `html`, also escapes what Go's encoder escapes, as the texts of keys
 /// and values are compared as they stand.
 pub(super) fn escape_into(out: &mut String, text: &str, html: bool) {
+    let is_plain = |byte: u8| byte >= b' ' && byte != b'"' && byte != b'\\' && (!html || !matches!(byte, b'<' | b'>' | b'&' | 0xe2));
+    if text.bytes().all(is_plain) {
+        out.push_str(text);
+        return;
+    }
     let mut clean = 0;
     for (at, char) in text.char_indices() {
         let escape = match char {

@@ -84,6 +84,10 @@ fn compare<'a>(at: Cursor<'a>, old: Option<&'a Value>, new: Option<&'a Value>, b
             }
         }
         Node::List { .. } => {
+            // Most lists are what they were; naming their elements costs more than to see that.
+            if old == new {
+                return This::default();
+            }
             if let Some(naming) = Naming::of(at).filter(|_| is_list_or_none(old) && is_list_or_none(new)) {
                 compare_lists(&naming, old, new, below);
                 return This::branch(old, new);

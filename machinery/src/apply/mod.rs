@@ -18,6 +18,8 @@ mod set;
 mod update;
 
 #[cfg(test)]
+mod laws;
+#[cfg(test)]
 mod tests;
 
 use serde_json::Value;

@@ -1,0 +1,187 @@
+//! Laws of field management, on generated configurations.
+#![allow(clippy::unwrap_used)]
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::core::v1::PodTemplate;
+use proptest::prelude::*;
+use proptest::sample::subsequence;
+use serde_json::{Value, json};
+
+use super::*;
+
+/// A configuration with a map, a set, a list map in a list map, an atomic list and scalars. `words` are the keys that
+/// it may use.
+fn config(words: &'static [&'static str]) -> impl Strategy<Value = Value> {
+    let some = move || subsequence(words.to_vec(), 0..=words.len());
+    let value = || prop_oneof![Just("1"), Just("2")];
+    let labels = prop::collection::btree_map(prop::sample::select(words.to_vec()), value(), 0..=words.len());
+    let container = (some(), value(), some()).prop_map(|(env, image, args)| (env, image, args));
+    let containers = some().prop_flat_map(move |names| {
+        let count = names.len();
+        (Just(names).prop_shuffle(), prop::collection::vec(container.clone(), count))
+    });
+    (labels, some(), containers).prop_map(move |(labels, finalizers, (names, containers))| {
+        let containers: Vec<Value> = names
+            .into_iter()
+            .zip(containers)
+            .map(|(name, (env, image, args))| {
+                let env: Vec<Value> = env.into_iter().map(|name| json!({"name": name, "value": image})).collect();
+                json!({"name": name, "image": image, "args": args, "env": env})
+            })
+            .collect();
+        let mut config = json!({"apiVersion": "v1", "kind": "PodTemplate", "metadata": {"name": "t"}});
+        if !labels.is_empty() {
+            config["metadata"]["labels"] = json!(labels);
+        }
+        if !finalizers.is_empty() {
+            config["metadata"]["finalizers"] = json!(finalizers);
+        }
+        if !containers.is_empty() {
+            config["template"] = json!({"spec": {"containers": containers}});
+        }
+        config
+    })
+}
+
+const WORDS: &[&str] = &["a", "b", "c<\"\\"];
+const OTHER_WORDS: &[&str] = &["x", "y", "z"];
+
+struct Server {
+    schema: Schema,
+    object: Option<Value>,
+    managed: Vec<Entry>,
+}
+
+impl Server {
+    fn new() -> Self {
+        thread_local!(static SCHEMA: Schema = Schema::of::<PodTemplate>());
+        Self { schema: SCHEMA.with(Clone::clone), object: None, managed: Vec::new() }
+    }
+
+    fn target<'t>(schema: &'t Schema, reset: &'t Set<'t>) -> Target<'t> {
+        Target { schema, reset, versions: &OneVersion }
+    }
+
+    fn writer(manager: &str) -> Writer<'_> {
+        Writer { manager, api_version: "v1", subresource: "", now: jiff::Timestamp::UNIX_EPOCH }
+    }
+
+    fn apply(&mut self, manager: &str, config: &Value) -> bool {
+        let reset = Set::new();
+        let target = Self::target(&self.schema, &reset);
+        let applied = apply(&target, self.object.as_ref(), config, self.managed.clone(), Self::writer(manager), true).unwrap();
+        self.managed = applied.managed;
+        let changed = applied.object.is_some();
+        self.object = applied.object.or(self.object.take());
+        changed
+    }
+
+    fn update(&mut self, manager: &str, new: Value) {
+        let reset = Set::new();
+        let target = Self::target(&self.schema, &reset);
+        self.managed = update(&target, self.object.as_ref(), &new, self.managed.clone(), Self::writer(manager));
+        self.object = Some(new);
+    }
+
+    /// What everybody owns, by manager.
+    fn owned(&self) -> BTreeMap<String, Set<'_>> {
+        self.managed.iter().map(|entry| (format!("{} {:?}", entry.manager, entry.operation), entry.set().unwrap())).collect()
+    }
+}
+
+/// The object with its keyed lists in one order.
+fn sorted(mut object: Value) -> Value {
+    fn sort(value: &mut Value) {
+        match value {
+            Value::Object(fields) => fields.iter_mut().filter(|(name, _)| *name != "args").for_each(|(_, value)| sort(value)),
+            Value::Array(items) => {
+                items.iter_mut().for_each(sort);
+                items.sort_by_key(|item| item.get("name").unwrap_or(item).to_string());
+            }
+            _ => {}
+        }
+    }
+    sort(&mut object);
+    object
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 128, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn sets_survive_encoding(config in config(WORDS)) {
+        let schema = Schema::of::<PodTemplate>();
+        let set = fields_of(&schema, &config).unwrap();
+        let text = codec::encode(&set);
+        let decoded = codec::decode(&text).unwrap();
+        prop_assert_eq!(&decoded, &set);
+        prop_assert_eq!(codec::encode(&decoded), text.clone());
+        prop_assert_eq!(codec::count_common(&text, &set).unwrap(), set.len());
+    }
+
+    #[test]
+    fn set_algebra_holds(a in config(WORDS), b in config(WORDS)) {
+        let schema = Schema::of::<PodTemplate>();
+        let (a, b) = (fields_of(&schema, &a).unwrap(), fields_of(&schema, &b).unwrap());
+        let both = a.intersection(&b);
+        prop_assert_eq!(a.clone().union(b.clone()), b.clone().union(a.clone()));
+        prop_assert_eq!(&both, &b.intersection(&a));
+        prop_assert_eq!(a.clone().difference(&b).union(both.clone()), a.clone());
+        prop_assert!(a.clone().difference(&b).intersection(&b).is_empty());
+        prop_assert_eq!(a.clone().union(b.clone()).len() + both.len(), a.len() + b.len());
+    }
+
+    #[test]
+    fn applying_twice_is_applying_once(first in config(WORDS), second in config(WORDS), own in config(WORDS)) {
+        let mut server = Server::new();
+        server.update("maker", first);
+        server.apply("other", &second);
+        server.apply("me", &own);
+        let (object, managed) = (server.object.clone(), server.managed.clone());
+        prop_assert!(!server.apply("me", &own));
+        prop_assert_eq!(&server.object, &object);
+        prop_assert_eq!(&server.managed, &managed);
+    }
+
+    #[test]
+    fn appliers_of_different_fields_commute(mine in config(WORDS), theirs in config(OTHER_WORDS), mine_again in config(WORDS)) {
+        let (mut one, mut other) = (Server::new(), Server::new());
+        one.apply("me", &mine);
+        one.apply("they", &theirs);
+        one.apply("me", &mine_again);
+        other.apply("me", &mine);
+        other.apply("me", &mine_again);
+        other.apply("they", &theirs);
+        prop_assert_eq!(one.owned(), other.owned());
+        prop_assert_eq!(sorted(one.object.clone().unwrap()), sorted(other.object.clone().unwrap()));
+    }
+
+    #[test]
+    fn an_applier_leaves_no_trace_when_it_names_nothing(base in config(WORDS), config in config(OTHER_WORDS)) {
+        let mut server = Server::new();
+        server.apply("base", &base);
+        let before = server.object.clone();
+        server.apply("me", &config);
+        server.apply("me", &json!({"apiVersion": "v1", "kind": "PodTemplate", "metadata": {"name": "t"}}));
+        prop_assert_eq!(server.object.map(sorted), before.map(sorted));
+        prop_assert!(server.managed.iter().all(|entry| entry.manager == "base"));
+    }
+
+    #[test]
+    fn updates_are_owned_by_their_writers_alone(first in config(WORDS), second in config(WORDS)) {
+        let mut server = Server::new();
+        server.update("first", first.clone());
+        // Objects in which nobody owns anything are not tracked.
+        prop_assume!(!server.managed.is_empty());
+        server.update("second", second.clone());
+        let schema = server.schema.clone();
+        let changes = Changes::between(&schema, Some(&first), &second);
+        let owned = server.owned();
+        let nothing = Set::new();
+        let (one, two) = (owned.get("first Update").unwrap_or(&nothing), owned.get("second Update").unwrap_or(&nothing));
+        prop_assert!(one.intersection(two).is_empty());
+        prop_assert_eq!(two, &changes.written);
+        prop_assert!(one.intersection(&changes.removed).is_empty());
+    }
+}
