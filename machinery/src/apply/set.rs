@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::fmt::{self, Write as _};
+use std::mem;
 
 use serde_json::Value;
 
@@ -146,7 +147,17 @@ impl<'a> Set<'a> {
             return Self(nodes);
         }
         nodes.sort_by(|a, b| a.element.cmp(&b.element));
-        nodes.into_iter().fold(Self::new(), |set, node| set.union(Self(vec![node])))
+        let mut united: Vec<Node<'a>> = Vec::with_capacity(nodes.len());
+        for node in nodes {
+            match united.last_mut().filter(|last| last.element == node.element) {
+                Some(last) => {
+                    last.member |= node.member;
+                    last.below = mem::take(&mut last.below).union(node.below);
+                }
+                None => united.push(node),
+            }
+        }
+        Self(united)
     }
 
     /// What is in either set.

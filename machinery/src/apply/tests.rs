@@ -328,3 +328,28 @@ fn managers_of_other_versions_are_asked_in_theirs() {
     let managers: Vec<&str> = managed.iter().map(|entry| entry.manager.as_str()).collect();
     assert_eq!(managers, ["bob"], "one lost its field, the other its version");
 }
+
+#[test]
+fn the_count_changes_hands_through_a_scale() {
+    let mut web = deployment();
+    web.apply("ann", json!({"metadata": {"name": "web"}, "spec": {"paused": true, "replicas": 1}}));
+    let replicas = Set::of_fields(&["spec.replicas"]);
+    let scale = to_scale(&web.managed, &replicas);
+    assert_eq!((scale.len(), scale[0].api_version.as_str()), (1, "autoscaling/v1"));
+
+    let schema = Schema::of::<k8s_openapi::api::autoscaling::v1::Scale>();
+    let none = Set::new();
+    let target = Target { schema: &schema, reset: &none, versions: &OneVersion };
+    let now = jiff::Timestamp::from_second(9).unwrap();
+    let writer = Writer { manager: "scaler", api_version: "autoscaling/v1", subresource: "scale", now };
+    let counted = |replicas: i32| json!({"metadata": {"name": "web"}, "spec": {"replicas": replicas}});
+    let refused = apply(&target, Some(&counted(1)), &counted(2), scale.clone(), writer, false).unwrap_err();
+    assert!(matches!(refused, Error::Conflicts(conflicts) if conflicts[0].path == ".spec.replicas"));
+    let applied = apply(&target, Some(&counted(1)), &counted(2), scale, writer, true).unwrap();
+    web.managed = from_scale(web.managed, applied.managed, &replicas, "apps/v1");
+    web.owns("ann", Operation::Apply, json!({"f:spec": {"f:paused": {}}}));
+    web.owns("scaler", Operation::Apply, json!({"f:spec": {"f:replicas": {}}}));
+    assert_eq!((web.managed[1].api_version.as_str(), web.managed[1].subresource.as_str()), ("apps/v1", "scale"));
+    assert_eq!(web.conflicts("ann", json!({"metadata": {"name": "web"}, "spec": {"paused": true, "replicas": 0}})), [".spec.replicas"]);
+    assert!(from_scale(Vec::new(), web.managed, &replicas, "apps/v1").is_empty());
+}
