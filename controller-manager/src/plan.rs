@@ -144,7 +144,12 @@ impl Write {
     }
 
     pub fn update_status<K: Typed>(object: K) -> Self {
-        Self::of(Verb::Update { resource: resource_of::<K>(), subresource: Some("status"), object: Box::new(object) })
+        Self::update_view(object, "status")
+    }
+
+    /// Replaces what a subresource shows of the object.
+    pub fn update_view<K: Typed>(object: K, subresource: &'static str) -> Self {
+        Self::of(Verb::Update { resource: resource_of::<K>(), subresource: Some(subresource), object: Box::new(object) })
     }
 
     /// Changes the row's object by a merge patch, if it is still that object.

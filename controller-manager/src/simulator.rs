@@ -172,10 +172,11 @@ impl Simulator {
                 merge(&mut value, &patch);
                 self.update(&place, subresource, value)
             }
-            Verb::Delete { target, propagation, .. } => {
+            Verb::Delete { target, propagation, version, .. } => {
                 let place = (target.resource.resource.to_string(), target.key);
                 let (_, value) = self.objects.get(&place).ok_or(Refused)?;
-                if value["metadata"]["uid"] != json!(target.uid) {
+                let meta = &value["metadata"];
+                if meta["uid"] != json!(target.uid) || version.is_some_and(|v| meta["resourceVersion"] != json!(v.to_string())) {
                     return Err(Refused);
                 }
                 let finalizers: &[&str] = match propagation {
@@ -295,6 +296,10 @@ fn strip(value: &mut Value) {
         Value::Object(fields) => {
             fields.retain(|name, _| !PARTICULAR.contains(&name.as_str()) && !name.ends_with("trigger-time"));
             fields.values_mut().for_each(strip);
+            if let Some(Value::Array(conditions)) = fields.get_mut("conditions") {
+                conditions.iter_mut().for_each(|condition| condition["message"] = Value::Null);
+                conditions.sort_by_key(|condition| condition["type"].to_string());
+            }
         }
         Value::Array(items) => items.iter_mut().for_each(strip),
         _ => {}

@@ -2,8 +2,11 @@
 //! [`Controller`](crate::controller::Controller), and add it to the list in `set.rs`.
 
 pub mod deployment;
+pub mod garbage_collector;
+pub mod namespace;
 pub mod replica_set;
 pub mod replicas;
 pub mod replication_controller;
 pub mod root_ca;
+pub mod service_account;
 pub mod set;

@@ -3,15 +3,21 @@
 use std::sync::Arc;
 
 use super::deployment::DeploymentController;
+use super::garbage_collector::GarbageCollector;
+use super::namespace::NamespaceController;
 use super::replica_set::ReplicaSetController;
 use super::replication_controller::ReplicationControllerController;
 use super::root_ca::RootCaController;
+use super::service_account::ServiceAccountController;
 use crate::controller::Controller;
 use crate::options::Options;
 
 /// The controllers that the options ask for, and how many keys each works on at once.
 pub fn controllers(options: &Options, root_ca: Option<String>) -> Vec<(Arc<dyn Controller>, usize)> {
     let mut all: Vec<(Arc<dyn Controller>, usize)> = vec![
+        (Arc::new(GarbageCollector), options.concurrent_gc_syncs),
+        (Arc::new(NamespaceController), options.concurrent_namespace_syncs),
+        (Arc::new(ServiceAccountController), 1),
         (Arc::new(DeploymentController), options.concurrent_deployment_syncs),
         (Arc::new(ReplicaSetController), options.concurrent_replicaset_syncs),
         (Arc::new(ReplicationControllerController), options.concurrent_replicaset_syncs),

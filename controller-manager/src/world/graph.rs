@@ -40,8 +40,31 @@ pub struct Graph {
     resources: Vec<ResourceInfo>,
     objects: HashMap<Arc<str>, Entry>,
     dependents: HashMap<Arc<str>, BTreeSet<Arc<str>>>,
-    /// How many objects of which resource a namespace holds.
-    contents: HashMap<Arc<str>, BTreeMap<ResourceId, usize>>,
+    contents: HashMap<Arc<str>, BTreeMap<ResourceId, Contents>>,
+}
+
+/// How many objects of one resource a namespace holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Contents {
+    pub total: usize,
+    /// Those whose deletion has begun.
+    pub terminating: usize,
+    /// Those of the terminating that wait for finalizers.
+    pub finalizing: usize,
+}
+
+impl Contents {
+    fn add(&mut self, header: &Header) {
+        self.total += 1;
+        self.terminating += usize::from(header.is_terminating());
+        self.finalizing += usize::from(header.is_terminating() && !header.finalizers.is_empty());
+    }
+
+    fn subtract(&mut self, header: &Header) {
+        self.total -= 1;
+        self.terminating -= usize::from(header.is_terminating());
+        self.finalizing -= usize::from(header.is_terminating() && !header.finalizers.is_empty());
+    }
 }
 
 impl Graph {
@@ -89,8 +112,8 @@ impl Graph {
     }
 
     /// The resources of which a namespace has objects, and how many.
-    pub fn contents(&self, namespace: &str) -> impl Iterator<Item = (ResourceId, usize)> {
-        self.contents.get(namespace).into_iter().flatten().map(|(id, count)| (*id, *count))
+    pub fn contents(&self, namespace: &str) -> impl Iterator<Item = (ResourceId, Contents)> {
+        self.contents.get(namespace).into_iter().flatten().map(|(id, contents)| (*id, *contents))
     }
 
     pub fn all(&self) -> impl Iterator<Item = &Entry> {
@@ -98,8 +121,18 @@ impl Graph {
     }
 
     pub(super) fn put(&mut self, resource: ResourceId, row: Arc<dyn AnyRow>) {
-        self.remove(&row.header().uid.clone());
         let header = row.header();
+        if let Some(known) = self.objects.get_mut(&header.uid) {
+            let before = known.row.clone();
+            if before.header().owners == header.owners {
+                // Nothing moves in the graph: most changes are of this sort.
+                known.row = row.clone();
+                self.count(before.header(), resource, Contents::subtract);
+                self.count(header, resource, Contents::add);
+                return;
+            }
+        }
+        self.remove(&header.uid.clone());
         for owner in header.owners.iter() {
             match self.dependents.get_mut(owner.uid.as_str()) {
                 Some(dependents) => {
@@ -110,9 +143,7 @@ impl Graph {
                 }
             }
         }
-        if !header.key.namespace.is_empty() {
-            *self.contents.entry(header.key.namespace.clone()).or_default().entry(resource).or_default() += 1;
-        }
+        self.count(header, resource, Contents::add);
         self.objects.insert(header.uid.clone(), Entry { resource, row });
     }
 
@@ -127,15 +158,21 @@ impl Graph {
                 }
             }
         }
-        if let Some(contents) = self.contents.get_mut(&header.key.namespace)
-            && let Some(count) = contents.get_mut(&entry.resource)
-        {
-            *count -= 1;
-            if *count == 0 {
-                contents.remove(&entry.resource);
-            }
-            if contents.is_empty() {
-                self.contents.remove(&header.key.namespace);
+        self.count(header, entry.resource, Contents::subtract);
+    }
+
+    fn count(&mut self, header: &Header, resource: ResourceId, change: fn(&mut Contents, &Header)) {
+        let namespace = &header.key.namespace;
+        if namespace.is_empty() {
+            return;
+        }
+        let resources = self.contents.entry(namespace.clone()).or_default();
+        let contents = resources.entry(resource).or_default();
+        change(contents, header);
+        if contents.total == 0 {
+            resources.remove(&resource);
+            if resources.is_empty() {
+                self.contents.remove(namespace);
             }
         }
     }

@@ -22,7 +22,7 @@ use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use machinery::{GroupVersionResource, NamespacedName};
 
 pub use config_map::ConfigMapRow;
-pub use graph::{Entry, Graph, ResourceId, ResourceInfo};
+pub use graph::{Contents, Entry, Graph, ResourceId, ResourceInfo};
 pub use node::{Condition, LeaseRow, NodeRow};
 pub use pod::{NamedPort, Outcome, Phase, PodRow};
 pub use row::{AnyRow, Header, Interner, Labels, Only, Row, Whole};

@@ -240,3 +240,6 @@ pub fn scaled(value: Option<&IntOrString>, total: i32, rounding: Rounding) -> i3
     let rounded = if rounding == Rounding::Up { (hundredths + 99).div_euclid(100) } else { hundredths.div_euclid(100) };
     i32::try_from(rounded).unwrap_or(i32::MAX)
 }
+
+#[cfg(test)]
+mod tests;
