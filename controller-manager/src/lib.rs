@@ -18,6 +18,7 @@ mod run;
 pub mod selection;
 #[cfg(test)]
 mod simulator;
+pub mod start;
 pub mod world;
 
 pub use options::Options;
