@@ -130,8 +130,14 @@ async fn reopen(path: &Path) -> anyhow::Result<()> {
     let begun = Instant::now();
     let store = Embedded::open(path, Options::default())?;
     let (took, size) = (begun.elapsed(), store.size().await?);
-    let keys = store.range(b"", b"", 0, None).await?.items.len();
-    println!("{:<34} {:>9} ms for {keys} keys in {} MiB; rss {} KiB", "open", took.as_millis(), size >> 20, resident()?);
+    println!(
+        "{:<34} {:>9} ms, revision {}, {} MiB; rss {} KiB",
+        "open",
+        took.as_millis(),
+        store.revision().await?.0,
+        size >> 20,
+        resident()?
+    );
     Ok(store.close().await?)
 }
 

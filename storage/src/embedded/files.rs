@@ -47,7 +47,12 @@ pub(super) fn failed(doing: &str, path: &Path, error: &io::Error) -> Error {
 impl Directory {
     /// Creates the directory if need be, and locks it.
     pub(super) fn open(path: &Path) -> Result<Self> {
-        fs::create_dir_all(path).map_err(|error| failed("creating", path, &error))?;
+        if !path.exists() {
+            fs::create_dir_all(path).map_err(|error| failed("creating", path, &error))?;
+            // Its name must survive as surely as what is written below it.
+            let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            File::open(parent).and_then(|parent| parent.sync_all()).map_err(|error| failed("syncing", parent, &error))?;
+        }
         let lock_path = path.join("LOCK");
         let lock = OpenOptions::new()
             .create(true)

@@ -1,4 +1,8 @@
-//! The store of one machine: a log of records on disk and an index of it in memory.
+//! The store of one machine: a log of records on disk (`record`, `files`) and an index of it in memory (`index`).
+//!
+//! `commit` is the one writer, which shares a durable sync among all who wait; `housekeeping` gives back the room of
+//! what was compacted. Readers look a version up in the index and read it from its file, on a thread that may block.
+//! The choice of a log over an engine, the layout and the figures stand in the crate's README.
 
 mod commit;
 mod files;
