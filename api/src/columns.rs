@@ -40,3 +40,11 @@ pub(crate) fn containers_and_images(template: Option<&PodTemplateSpec>) -> [Valu
     let images: Vec<&str> = containers.iter().map(|c| c.image.as_deref().unwrap_or_default()).collect();
     [json!(names.join(",")), json!(images.join(","))]
 }
+
+/// The first texts, and how many more there are.
+pub(crate) fn first_few(all: &[String], most: usize) -> String {
+    match all.len().checked_sub(most) {
+        Some(more @ 1..) => format!("{} + {more} more...", all[..most].join(",")),
+        _ => all.join(","),
+    }
+}

@@ -10,6 +10,7 @@ mod columns;
 pub mod coordination;
 pub mod core;
 mod counts;
+pub mod discovery;
 pub mod events;
 pub mod kind;
 mod nulls;

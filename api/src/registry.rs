@@ -5,16 +5,18 @@ use std::sync::LazyLock;
 
 use crate::kind::Kind;
 use crate::resource::{Resource, Served};
-use crate::{apps, batch, coordination, core, events};
+use crate::{apps, batch, coordination, core, discovery, events};
 
 /// Every built-in resource. A kind served in two versions stands here twice.
 static BUILT_IN: LazyLock<Vec<Box<dyn Resource>>> = LazyLock::new(|| {
     vec![
         served::<core::config_map::ConfigMaps>(),
+        served::<core::endpoints::EndpointsKind>(),
         served::<core::event::Events>(),
         served::<core::namespace::Namespaces>(),
         served::<core::node::Nodes>(),
         served::<core::secret::Secrets>(),
+        served::<core::service::Services>(),
         served::<core::service_account::ServiceAccounts>(),
         served::<apps::controller_revision::ControllerRevisions>(),
         served::<apps::daemon_set::DaemonSets>(),
@@ -24,6 +26,7 @@ static BUILT_IN: LazyLock<Vec<Box<dyn Resource>>> = LazyLock::new(|| {
         served::<batch::cron_job::CronJobs>(),
         served::<batch::job::Jobs>(),
         served::<coordination::lease::Leases>(),
+        served::<discovery::endpoint_slice::EndpointSlices>(),
         served::<events::event::Events>(),
     ]
 });

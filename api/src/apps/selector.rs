@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use machinery::field::{Error, Errors, Path};
+use machinery::labels::{self, Selector};
 use serde_json::{Map, Value, json};
 
 use crate::columns::NONE;
-use crate::validate;
 
 /// Tells `selector: {}` from a missing selector, which the type cannot: the empty one gets an empty `matchLabels`.
 pub(crate) fn mark_empty(object: &mut Map<String, Value>) {
@@ -32,48 +32,21 @@ pub(crate) fn check(path: &Path, selector: &LabelSelector) -> Errors {
     if is_absent(selector) {
         return vec![Error::required(path, "")];
     }
-    let mut errors = validate::label_selector(path, selector);
+    let mut errors = labels::validate(selector, path);
     if is_empty(selector) {
         errors.push(Error::invalid(path, selector, "an empty selector would match every pod"));
     }
     errors
 }
 
-/// Whether a set of labels satisfies the selector. Malformed requirements match nothing.
+/// Whether a set of labels satisfies the selector. A malformed selector matches nothing.
 pub(crate) fn matches(selector: &LabelSelector, labels: Option<&BTreeMap<String, String>>) -> bool {
-    let value = |key: &str| labels.and_then(|l| l.get(key));
-    let by_labels = selector.match_labels.iter().flatten().all(|(key, want)| value(key) == Some(want));
-    let by_expressions = selector.match_expressions.iter().flatten().all(|r| {
-        let listed = |v: &String| r.values.iter().flatten().any(|x| x == v);
-        match r.operator.as_str() {
-            "In" => value(&r.key).is_some_and(listed),
-            "NotIn" => !value(&r.key).is_some_and(listed),
-            "Exists" => value(&r.key).is_some(),
-            "DoesNotExist" => value(&r.key).is_none(),
-            _ => false,
-        }
-    });
-    by_labels && by_expressions
+    Selector::of(Some(selector)).is_ok_and(|selector| selector.matches_option(labels))
 }
 
 /// The selector in the grammar of query parameters: `app=web,tier in (cache,db)`, sorted by key.
 pub(crate) fn text(selector: &LabelSelector) -> String {
-    let mut parts: Vec<(&str, String)> =
-        selector.match_labels.iter().flatten().map(|(key, value)| (key.as_str(), format!("{key}={value}"))).collect();
-    for r in selector.match_expressions.iter().flatten() {
-        let mut values: Vec<&str> = r.values.iter().flatten().map(String::as_str).collect();
-        values.sort_unstable();
-        let values = values.join(",");
-        let part = match r.operator.as_str() {
-            "In" => format!("{} in ({values})", r.key),
-            "NotIn" => format!("{} notin ({values})", r.key),
-            "DoesNotExist" => format!("!{}", r.key),
-            _ => r.key.clone(),
-        };
-        parts.push((&r.key, part));
-    }
-    parts.sort_by(|a, b| a.0.cmp(b.0));
-    parts.into_iter().map(|(_, part)| part).collect::<Vec<_>>().join(",")
+    Selector::of(Some(selector)).map(|selector| selector.to_string()).unwrap_or_default()
 }
 
 /// The cell of a selector column.
@@ -97,21 +70,5 @@ mod tests {
         let empty = selector(empty["spec"]["selector"].clone());
         assert!(!is_absent(&empty) && is_empty(&empty));
         assert!(is_absent(&LabelSelector::default()));
-    }
-
-    #[test]
-    fn text_and_match() {
-        let s = selector(json!({
-            "matchLabels": {"app": "web"},
-            "matchExpressions": [
-                {"key": "tier", "operator": "In", "values": ["db", "cache"]},
-                {"key": "old", "operator": "DoesNotExist"},
-            ],
-        }));
-        assert_eq!(text(&s), "app=web,!old,tier in (cache,db)");
-        let labels = |pairs: &[(&str, &str)]| pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect::<BTreeMap<_, _>>();
-        assert!(matches(&s, Some(&labels(&[("app", "web"), ("tier", "db")]))));
-        assert!(!matches(&s, Some(&labels(&[("app", "web"), ("tier", "db"), ("old", "")]))));
-        assert!(!matches(&s, None));
     }
 }

@@ -4,6 +4,7 @@
 
 mod apps;
 mod batch;
+mod networks;
 
 use api::object::Object;
 use api::resource::{ErasedUpdate, ErasedView};
