@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use machinery::field::{Errors, Path};
 use machinery::schema::Schema;
+use machinery::table::RowCondition;
 use schemars::JsonSchema;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
@@ -162,6 +163,11 @@ pub trait Kind: Send + Sync + 'static {
 
     /// The cells of the object's table row, one for each of `COLUMNS`.
     fn row(object: &Self::Object, now: Timestamp) -> Vec<Value>;
+
+    /// What the row says besides its cells: whether the object has completed.
+    fn row_conditions(_object: &Self::Object) -> Vec<RowCondition> {
+        Vec::new()
+    }
 
     /// For kinds that are deleted gracefully: how long, in seconds, given what the request asks for.
     /// None: at once.

@@ -15,6 +15,8 @@ static BUILT_IN: LazyLock<Vec<Box<dyn Resource>>> = LazyLock::new(|| {
         served::<core::event::Events>(),
         served::<core::namespace::Namespaces>(),
         served::<core::node::Nodes>(),
+        served::<core::persistent_volume_claim::PersistentVolumeClaims>(),
+        served::<core::pod::Pods>(),
         served::<core::secret::Secrets>(),
         served::<core::service::Services>(),
         served::<core::service_account::ServiceAccounts>(),

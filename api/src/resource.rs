@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use machinery::field::Errors;
 use machinery::schema::{Definitions, Schema};
+use machinery::table::RowCondition;
 use machinery::{GroupKind, GroupResource, GroupVersion, GroupVersionKind, Status};
 use serde_json::Value;
 
@@ -61,6 +62,7 @@ pub trait Resource: Send + Sync + 'static {
     fn selectable_fields(&self, object: &dyn Object) -> Vec<SelectableField>;
     fn columns(&self) -> &[Column];
     fn row(&self, object: &dyn Object, now: Timestamp) -> Vec<Value>;
+    fn row_conditions(&self, object: &dyn Object) -> Vec<RowCondition>;
 
     fn deletion_grace_seconds(&self, object: &dyn Object, requested: Option<i64>) -> Option<i64>;
     fn begin_deletion(&self, object: &mut dyn Object);
@@ -259,6 +261,9 @@ impl<K: Kind> Resource for Served<K> {
     }
     fn row(&self, object: &dyn Object, now: Timestamp) -> Vec<Value> {
         K::row(typed(object), now)
+    }
+    fn row_conditions(&self, object: &dyn Object) -> Vec<RowCondition> {
+        K::row_conditions(typed(object))
     }
     fn deletion_grace_seconds(&self, object: &dyn Object, requested: Option<i64>) -> Option<i64> {
         K::deletion_grace_seconds(typed(object), requested)

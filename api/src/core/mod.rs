@@ -5,6 +5,8 @@ pub mod endpoints;
 pub mod event;
 pub mod namespace;
 pub mod node;
+pub mod persistent_volume_claim;
+pub mod pod;
 pub mod secret;
 pub mod service;
 pub mod service_account;

@@ -1,0 +1,248 @@
+//! What Kubernetes fills in where a pod, or a template of pods, leaves something out. Fields that Go's encoder shows
+//! although they are empty (`resources: {}`) are filled here too.
+
+use k8s_openapi::api::core::v1::{
+    Container, EnvVar, EphemeralContainer, HTTPGetAction, Lifecycle, ObjectFieldSelector, Pod, PodIP, PodSpec, PodTemplateSpec, Probe,
+    ResourceFieldSelector, ResourceRequirements,
+};
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity as Text;
+use machinery::quantity::{Format, Quantity, Scale};
+
+use super::volume_defaults::default_volume;
+use crate::scheduling::Resources;
+use crate::scheduling::resources::List;
+
+/// Defaults of a pod.
+pub(super) fn default_pod(pod: &mut Pod) {
+    let spec = pod.spec.get_or_insert_default();
+    let no_requests = spec.containers.iter().all(|c| c.resources.as_ref().is_none_or(|r| r.requests.is_none()));
+    default_pod_spec(spec);
+    // Requests follow limits in pods only, not in templates: a template shows what its writer wrote.
+    for container in spec.containers.iter_mut().chain(spec.init_containers.iter_mut().flatten()) {
+        request_what_is_limited(container);
+    }
+    default_pod_level_requests(spec, no_requests);
+    spec.enable_service_links.get_or_insert(true);
+    if spec.host_network == Some(true) {
+        for container in spec.containers.iter_mut().chain(spec.init_containers.iter_mut().flatten()) {
+            for port in container.ports.iter_mut().flatten() {
+                if port.host_port.unwrap_or_default() == 0 {
+                    port.host_port = Some(port.container_port);
+                }
+            }
+        }
+    }
+    if let Some(seconds) = &mut spec.termination_grace_period_seconds
+        && *seconds < 0
+    {
+        *seconds = 1;
+    }
+    default_status(pod);
+}
+
+fn default_status(pod: &mut Pod) {
+    let status = pod.status.get_or_insert_default();
+    // `podIP` is the first of `podIPs`; where they disagree, the old field wins.
+    let first = status.pod_ips.as_ref().and_then(|ips| ips.first()).map(|ip| ip.ip.clone());
+    match status.pod_ip.clone().filter(|ip| !ip.is_empty()) {
+        Some(ip) if first.as_ref() != Some(&ip) => status.pod_ips = Some(vec![PodIP { ip }]),
+        Some(_) => {}
+        None => status.pod_ip = first,
+    }
+    for list in [&mut status.container_statuses, &mut status.init_container_statuses, &mut status.ephemeral_container_statuses] {
+        for container in list.iter_mut().flatten() {
+            container.state.get_or_insert_default();
+            container.last_state.get_or_insert_default();
+        }
+    }
+}
+
+/// Defaults of a template of pods, as workloads hold one.
+pub fn default_pod_template(template: &mut PodTemplateSpec) {
+    template.metadata.get_or_insert_default();
+    default_pod_spec(template.spec.get_or_insert_default());
+}
+
+/// Defaults that pods and templates share.
+pub fn default_pod_spec(spec: &mut PodSpec) {
+    fill(&mut spec.dns_policy, "ClusterFirst");
+    fill(&mut spec.restart_policy, "Always");
+    fill(&mut spec.scheduler_name, "default-scheduler");
+    spec.security_context.get_or_insert_default();
+    spec.termination_grace_period_seconds.get_or_insert(30);
+    mirror_service_account(spec);
+    for volume in spec.volumes.iter_mut().flatten() {
+        default_volume(volume);
+    }
+    for container in spec.init_containers.iter_mut().flatten().chain(&mut spec.containers) {
+        default_container(container);
+    }
+    for container in spec.ephemeral_containers.iter_mut().flatten() {
+        default_ephemeral_container(container);
+    }
+    if let Some(overhead) = &mut spec.overhead {
+        round_up(overhead);
+    }
+    if let Some(resources) = &mut spec.resources {
+        default_resources(resources);
+    }
+}
+
+/// `serviceAccount` is the deprecated name of `serviceAccountName` and always shows the same.
+pub(super) fn mirror_service_account(spec: &mut PodSpec) {
+    let given = |name: &Option<String>| name.clone().filter(|n| !n.is_empty());
+    let name = given(&spec.service_account_name).or_else(|| given(&spec.service_account));
+    spec.service_account_name.clone_from(&name);
+    spec.service_account = name;
+}
+
+/// Sets a text that is absent or empty.
+pub(super) fn fill(field: &mut Option<String>, default: &str) {
+    if field.as_deref().unwrap_or_default().is_empty() {
+        *field = Some(default.to_owned());
+    }
+}
+
+fn default_container(container: &mut Container) {
+    let image = container.image.as_deref().unwrap_or_default();
+    fill(&mut container.image_pull_policy, pull_policy(image));
+    fill(&mut container.termination_message_path, "/dev/termination-log");
+    fill(&mut container.termination_message_policy, "File");
+    default_resources(container.resources.get_or_insert_default());
+    for port in container.ports.iter_mut().flatten() {
+        fill(&mut port.protocol, "TCP");
+    }
+    container.env.iter_mut().flatten().for_each(default_env);
+    for probe in [&mut container.liveness_probe, &mut container.readiness_probe, &mut container.startup_probe] {
+        probe.iter_mut().for_each(default_probe);
+    }
+    container.lifecycle.iter_mut().for_each(default_lifecycle);
+}
+
+fn default_ephemeral_container(container: &mut EphemeralContainer) {
+    let image = container.image.as_deref().unwrap_or_default();
+    fill(&mut container.image_pull_policy, pull_policy(image));
+    fill(&mut container.termination_message_path, "/dev/termination-log");
+    fill(&mut container.termination_message_policy, "File");
+    default_resources(container.resources.get_or_insert_default());
+    container.env.iter_mut().flatten().for_each(default_env);
+}
+
+/// An image whose tag moves is pulled each time.
+pub(super) fn pull_policy(image: &str) -> &'static str {
+    let (name, digest) = image.split_once('@').map_or((image, false), |(name, _)| (name, true));
+    // A colon before the last slash belongs to a registry's port.
+    let tag = name.rsplit('/').next().and_then(|last| last.split_once(':')).map(|(_, tag)| tag);
+    match tag {
+        Some("latest") => "Always",
+        None if !digest => "Always",
+        _ => "IfNotPresent",
+    }
+}
+
+fn default_env(variable: &mut EnvVar) {
+    if let Some(source) = &mut variable.value_from {
+        source.field_ref.iter_mut().for_each(default_field_selector);
+        source.resource_field_ref.iter_mut().for_each(default_resource_selector);
+    }
+}
+
+pub(super) fn default_field_selector(selector: &mut ObjectFieldSelector) {
+    fill(&mut selector.api_version, "v1");
+}
+
+pub(super) fn default_resource_selector(selector: &mut ResourceFieldSelector) {
+    selector.divisor.get_or_insert_with(|| Text("0".to_owned()));
+}
+
+fn default_probe(probe: &mut Probe) {
+    for (field, default) in [
+        (&mut probe.timeout_seconds, 1),
+        (&mut probe.period_seconds, 10),
+        (&mut probe.success_threshold, 1),
+        (&mut probe.failure_threshold, 3),
+    ] {
+        if field.unwrap_or_default() == 0 {
+            *field = Some(default);
+        }
+    }
+    probe.http_get.iter_mut().for_each(default_http_get);
+    if let Some(grpc) = &mut probe.grpc {
+        grpc.service.get_or_insert_default();
+    }
+}
+
+fn default_http_get(action: &mut HTTPGetAction) {
+    fill(&mut action.path, "/");
+    fill(&mut action.scheme, "HTTP");
+}
+
+fn default_lifecycle(lifecycle: &mut Lifecycle) {
+    for handler in [&mut lifecycle.post_start, &mut lifecycle.pre_stop].into_iter().flatten() {
+        handler.http_get.iter_mut().for_each(default_http_get);
+    }
+}
+
+fn default_resources(resources: &mut ResourceRequirements) {
+    resources.limits.iter_mut().chain(&mut resources.requests).for_each(round_up);
+}
+
+/// Amounts finer than thousandths are rounded up to them.
+fn round_up(list: &mut List) {
+    for amount in list.values_mut() {
+        let exact = Quantity::of(amount);
+        let rounded = exact.round_up(Scale::Milli);
+        if rounded != exact {
+            *amount = rounded.into();
+        }
+    }
+}
+
+fn request_what_is_limited(container: &mut Container) {
+    let Some(resources) = &mut container.resources else { return };
+    let Some(limits) = resources.limits.as_ref().filter(|limits| !limits.is_empty()) else { return };
+    let requests = resources.requests.get_or_insert_default();
+    for (name, amount) in limits {
+        requests.entry(name.clone()).or_insert_with(|| amount.clone());
+    }
+}
+
+/// What the pod requests as a whole, where it limits itself as a whole: what its containers request together, else
+/// what it is limited to.
+fn default_pod_level_requests(spec: &mut PodSpec, containers_request_nothing: bool) {
+    let Some(limits) = spec.resources.as_ref().and_then(|r| r.limits.clone()).filter(|l| !l.is_empty()) else { return };
+    let mut bare = spec.clone();
+    (bare.resources, bare.overhead) = (None, None);
+    let together = Resources::requested_by(&bare);
+    let Some(resources) = &mut spec.resources else { return };
+    let requests = resources.requests.get_or_insert_default();
+    for (name, limit) in limits {
+        let sum = match name.as_str() {
+            "cpu" => Quantity::from_milli(together.cpu_milli, Format::DecimalSi),
+            "memory" => Quantity::new(together.memory_bytes, Format::BinarySi),
+            _ => Quantity::ZERO,
+        };
+        let default = if containers_request_nothing || sum.is_zero() { limit } else { sum.into() };
+        requests.entry(name).or_insert(default);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::pull_policy;
+
+    #[test]
+    fn images_with_a_moving_tag_are_always_pulled() {
+        for (image, policy) in [
+            ("nginx", "Always"),
+            ("nginx:latest", "Always"),
+            ("nginx:1.27", "IfNotPresent"),
+            ("registry.local:5000/nginx", "Always"),
+            ("registry.local:5000/nginx:2", "IfNotPresent"),
+            ("nginx@sha256:00", "IfNotPresent"),
+            ("nginx:latest@sha256:00", "Always"),
+        ] {
+            assert_eq!(pull_policy(image), policy, "{image}");
+        }
+    }
+}
