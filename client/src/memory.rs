@@ -59,8 +59,16 @@ struct Event {
 struct Selector {
     resource: GroupVersionResource,
     namespace: String,
-    labels: Vec<(String, String)>,
-    fields: Vec<(String, String)>,
+    labels: Vec<Term>,
+    fields: Vec<Term>,
+}
+
+/// `path=value`, or `path!=value`.
+#[derive(Clone)]
+struct Term {
+    path: String,
+    value: String,
+    equal: bool,
 }
 
 impl Default for Memory {
@@ -228,8 +236,12 @@ fn key(target: &Target) -> Key {
     (target.resource.clone(), target.namespace.clone(), target.name.clone())
 }
 
-fn pairs(selector: &str) -> Vec<(String, String)> {
-    selector.split(',').filter_map(|term| term.split_once('=')).map(|(k, v)| (k.to_owned(), v.to_owned())).collect()
+fn terms(selector: &str) -> Vec<Term> {
+    let term = |(path, value): (&str, &str)| {
+        let equal = !path.ends_with('!');
+        Term { path: path.trim_end_matches('!').to_owned(), value: value.to_owned(), equal }
+    };
+    selector.split(',').filter_map(|term| term.split_once('=')).map(term).collect()
 }
 
 impl Selector {
@@ -237,8 +249,8 @@ impl Selector {
         let at = |path: &str| path.split('.').fold(value, |value, part| &value[part]).as_str().unwrap_or_default();
         key.0 == self.resource
             && (self.namespace.is_empty() || self.namespace == key.1)
-            && self.labels.iter().all(|(k, v)| value["metadata"]["labels"][k].as_str() == Some(v))
-            && self.fields.iter().all(|(path, v)| at(path) == v)
+            && self.labels.iter().all(|term| (value["metadata"]["labels"][&term.path].as_str() == Some(&term.value)) == term.equal)
+            && self.fields.iter().all(|term| (at(&term.path) == term.value) == term.equal)
     }
 
     /// The event as this selector's watchers see it.
@@ -265,8 +277,8 @@ impl Transport for Memory {
         let selector = Selector {
             resource: request.resource,
             namespace: request.namespace,
-            labels: pairs(&request.label_selector),
-            fields: pairs(&request.field_selector),
+            labels: terms(&request.label_selector),
+            fields: terms(&request.field_selector),
         };
         let state = self.state.lock();
         let items = state.objects.iter().filter(|(key, stored)| selector.matches(key, &stored.value)).map(|(_, stored)| payload(stored));
@@ -277,8 +289,8 @@ impl Transport for Memory {
         let selector = Selector {
             resource: request.resource,
             namespace: request.namespace,
-            labels: pairs(&request.label_selector),
-            fields: pairs(&request.field_selector),
+            labels: terms(&request.label_selector),
+            fields: terms(&request.field_selector),
         };
         let state = self.state.lock();
         let mut first = Vec::new();
@@ -364,8 +376,8 @@ impl Transport for Memory {
         let selector = Selector {
             resource: request.resource,
             namespace: request.namespace,
-            labels: pairs(&request.label_selector),
-            fields: pairs(&request.field_selector),
+            labels: terms(&request.label_selector),
+            fields: terms(&request.field_selector),
         };
         self.write(|state| {
             let keys: Vec<Key> =

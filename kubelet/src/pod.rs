@@ -1,0 +1,256 @@
+//! [`Pod`]: what the kubelet keeps of a pod, and no more. With thousands of nodes in one process it has all pods
+//! of the cluster in memory, and an API object is several times as large.
+
+use std::sync::Arc;
+
+use api::scheduling::ports::{HostPort, host_ports};
+use api::scheduling::resources::{Resources, is_sidecar};
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{
+    self as core, Affinity, Container as ApiContainer, ContainerRestartRule, PodSpec, PodStatus, Probe as ApiProbe, ResourceRequirements,
+    Toleration,
+};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use machinery::{NamespacedName, ResourceVersion};
+
+/// The condition types that the kubelet owns; all others are somebody else's.
+pub const OWN_CONDITIONS: [&str; 4] = ["PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady"];
+
+/// The identity of a pod over its life: a pod made anew under the same name is another one.
+pub type Uid = Arc<str>;
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Pod {
+    pub uid: Uid,
+    /// Without managed fields.
+    pub meta: ObjectMeta,
+    pub version: ResourceVersion,
+    pub node: Arc<str>,
+    pub host_network: bool,
+    pub restart_policy: RestartPolicy,
+    pub active_deadline_seconds: Option<i64>,
+    pub deletion: Option<Deletion>,
+    pub readiness_gates: Vec<String>,
+    /// Init containers in order, then the others.
+    pub containers: Vec<Container>,
+    pub host_ports: Vec<HostPort>,
+    pub requests: Resources,
+    /// What places the pod, where it says anything about that.
+    pub placement: Option<Box<PodSpec>>,
+    /// The phase that the API server shows.
+    pub phase: Option<String>,
+    /// What of the status is not the kubelet's: conditions of others, the quality of service, claims.
+    pub foreign: Box<PodStatus>,
+    /// The whole status, in pods that may have run here before this process.
+    pub history: Option<Box<PodStatus>>,
+}
+
+/// The pod has been deleted and is to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Deletion {
+    /// When its grace ends.
+    pub deadline: Timestamp,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RestartPolicy {
+    Always,
+    OnFailure,
+    Never,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Runs to its end before the next one starts.
+    Init,
+    /// An init container that goes on running beside the others.
+    Sidecar,
+    Main,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Container {
+    pub name: String,
+    pub kind: Kind,
+    pub image: String,
+    /// `command` followed by `args`.
+    pub command: Vec<String>,
+    /// Its own restart policy, where it has one.
+    pub restart_policy: Option<RestartPolicy>,
+    pub restart_rules: Vec<RestartRule>,
+    pub startup: Option<Probe>,
+    pub readiness: Option<Probe>,
+    pub liveness: Option<Probe>,
+    pub resources: Option<Box<ResourceRequirements>>,
+}
+
+/// Restarts the container, or not, for certain exit codes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RestartRule {
+    pub codes: Vec<i32>,
+    /// Whether the rule is for these codes, or for all others.
+    pub within: bool,
+}
+
+/// When a probe's first answers come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Probe {
+    pub initial_delay_seconds: i64,
+    pub period_seconds: i64,
+    pub success_threshold: i64,
+}
+
+impl Pod {
+    /// What the kubelet needs of an API object. `with_history` keeps the whole status too.
+    pub fn of(pod: Arc<core::Pod>, with_history: bool) -> Self {
+        // The last reference, mostly: then nothing is copied.
+        let mut pod = Arc::unwrap_or_clone(pod);
+        let requests = Resources::requested(&pod);
+        let spec = pod.spec.take().unwrap_or_default();
+        let status = pod.status.take().unwrap_or_default();
+        let mut meta = pod.metadata;
+        meta.managed_fields = None;
+        let grace = meta.deletion_timestamp.as_ref().map(|at| Deletion { deadline: at.0 });
+        Self {
+            uid: meta.uid.as_deref().unwrap_or_default().into(),
+            version: meta.resource_version.as_deref().and_then(|version| version.parse().ok()).unwrap_or_default(),
+            node: spec.node_name.as_deref().unwrap_or_default().into(),
+            host_network: spec.host_network.unwrap_or_default(),
+            restart_policy: spec.restart_policy.as_deref().and_then(RestartPolicy::parse).unwrap_or(RestartPolicy::Always),
+            active_deadline_seconds: spec.active_deadline_seconds,
+            deletion: grace,
+            readiness_gates: spec.readiness_gates.iter().flatten().map(|gate| gate.condition_type.clone()).collect(),
+            host_ports: host_ports(&spec),
+            requests,
+            placement: placement(&spec),
+            containers: containers(spec),
+            phase: status.phase.clone(),
+            history: with_history.then(|| Box::new(status.clone())),
+            foreign: Box::new(foreign(status)),
+            meta,
+        }
+    }
+
+    pub fn key(&self) -> NamespacedName {
+        NamespacedName::of(&self.meta)
+    }
+
+    pub fn generation(&self) -> Option<i64> {
+        self.meta.generation
+    }
+
+    /// Whether it ended, as the API server shows it.
+    pub fn is_terminal(&self) -> bool {
+        matches!(self.phase.as_deref(), Some("Succeeded" | "Failed"))
+    }
+
+    pub fn is_owned_by(&self, kind: &str) -> bool {
+        self.meta.owner_references.iter().flatten().any(|owner| owner.kind == kind)
+    }
+
+    /// An annotation for one container (`<name>.<container>`), or else for all (`<name>`).
+    pub fn annotation(&self, prefix: &str, name: &str, container: &str) -> Option<&str> {
+        let annotations = self.meta.annotations.as_ref()?;
+        let own = annotations.get(&format!("{prefix}/{name}.{container}"));
+        own.or_else(|| annotations.get(&format!("{prefix}/{name}"))).map(String::as_str)
+    }
+}
+
+impl RestartPolicy {
+    fn parse(text: &str) -> Option<Self> {
+        match text {
+            "Always" => Some(Self::Always),
+            "OnFailure" => Some(Self::OnFailure),
+            "Never" => Some(Self::Never),
+            _ => None,
+        }
+    }
+}
+
+fn containers(spec: PodSpec) -> Vec<Container> {
+    let init = spec.init_containers.into_iter().flatten().map(|container| {
+        let kind = if is_sidecar(&container) { Kind::Sidecar } else { Kind::Init };
+        Container::of(container, kind)
+    });
+    init.chain(spec.containers.into_iter().map(|container| Container::of(container, Kind::Main))).collect()
+}
+
+impl Container {
+    fn of(container: ApiContainer, kind: Kind) -> Self {
+        Self {
+            name: container.name,
+            kind,
+            image: container.image.unwrap_or_default(),
+            command: container.command.into_iter().flatten().chain(container.args.into_iter().flatten()).collect(),
+            restart_policy: container.restart_policy.as_deref().and_then(RestartPolicy::parse),
+            restart_rules: container.restart_policy_rules.iter().flatten().filter_map(RestartRule::of).collect(),
+            startup: container.startup_probe.as_ref().map(Probe::of),
+            readiness: container.readiness_probe.as_ref().map(Probe::of),
+            liveness: container.liveness_probe.as_ref().map(Probe::of),
+            resources: container.resources.filter(|resources| *resources != ResourceRequirements::default()).map(Box::new),
+        }
+    }
+}
+
+impl RestartRule {
+    fn of(rule: &ContainerRestartRule) -> Option<Self> {
+        let codes = rule.exit_codes.as_ref().filter(|_| rule.action == "Restart")?;
+        Some(Self { codes: codes.values.clone().unwrap_or_default(), within: codes.operator == "In" })
+    }
+
+    pub fn applies(&self, code: i32) -> bool {
+        self.codes.contains(&code) == self.within
+    }
+}
+
+impl Probe {
+    fn of(probe: &ApiProbe) -> Self {
+        Self {
+            initial_delay_seconds: probe.initial_delay_seconds.unwrap_or_default().into(),
+            period_seconds: probe.period_seconds.unwrap_or(10).into(),
+            success_threshold: probe.success_threshold.unwrap_or(1).into(),
+        }
+    }
+
+    /// How long after its first chance the probe has succeeded, if every answer is a success.
+    pub fn seconds_until_success(&self) -> i64 {
+        self.initial_delay_seconds + self.period_seconds * (self.success_threshold - 1).max(0)
+    }
+}
+
+/// The part of a spec that says where the pod may run; None where it says nothing.
+fn placement(spec: &PodSpec) -> Option<Box<PodSpec>> {
+    // NoExecute taints are the only ones that a kubelet refuses a pod for, so that tolerations matter always.
+    let tolerations: Vec<Toleration> =
+        spec.tolerations.iter().flatten().filter(|t| t.effect.as_deref() != Some("NoSchedule")).cloned().collect();
+    let node_affinity = spec.affinity.as_ref().and_then(|affinity| affinity.node_affinity.clone());
+    let says_something = node_affinity.is_some() || spec.node_selector.is_some() || !tolerations.is_empty();
+    says_something.then(|| {
+        Box::new(PodSpec {
+            affinity: node_affinity.map(|node_affinity| Affinity { node_affinity: Some(node_affinity), ..Affinity::default() }),
+            node_selector: spec.node_selector.clone(),
+            tolerations: (!tolerations.is_empty()).then_some(tolerations),
+            ..PodSpec::default()
+        })
+    })
+}
+
+/// A status without what the kubelet says.
+fn foreign(status: PodStatus) -> PodStatus {
+    let conditions = status.conditions.into_iter().flatten().filter(|c| !OWN_CONDITIONS.contains(&c.type_.as_str())).collect();
+    PodStatus {
+        conditions: Some(conditions),
+        container_statuses: None,
+        init_container_statuses: None,
+        host_ip: None,
+        host_ips: None,
+        message: None,
+        observed_generation: None,
+        phase: None,
+        pod_ip: None,
+        pod_ips: None,
+        reason: None,
+        start_time: None,
+        ..status
+    }
+}
