@@ -239,13 +239,12 @@ fn concerns(event: &Event, prefix: &[u8]) -> bool {
 
 /// What an event costs in memory, roughly.
 fn weight(event: &Event) -> usize {
-    let size = |kv: &crate::KeyValue| kv.key.len() + kv.value.len();
-    let (item, previous) = match event {
-        Event::Put { item, previous } => (size(item), previous),
-        Event::Delete { key, previous, .. } => (key.len(), previous),
-        Event::Progress(_) => (0, &None),
+    let held = match event {
+        Event::Put { item } => item.key.len() + item.value.len(),
+        Event::Delete { key, .. } => key.len(),
+        Event::Progress(_) => 0,
     };
-    size_of::<Event>() + item + previous.as_ref().map_or(0, size)
+    size_of::<Event>() + held
 }
 
 pub(crate) fn closed() -> Error {

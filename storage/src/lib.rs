@@ -84,13 +84,13 @@ pub struct Range {
     pub revision: Revision,
 }
 
-/// A change to a key, or a promise about progress.
+/// A change to a key, or a promise about progress. Who needs the state before it keeps that.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// The key was written; `previous` is its state before, where there was one.
-    Put { item: KeyValue, previous: Option<KeyValue> },
-    /// The key was removed at `revision`; `previous` is its last state.
-    Delete { key: Bytes, revision: Revision, previous: Option<KeyValue> },
+    /// The key was written.
+    Put { item: KeyValue },
+    /// The key was removed at `revision`.
+    Delete { key: Bytes, revision: Revision },
     /// Every event at or below this revision has been delivered on this watch.
     Progress(Revision),
 }
@@ -99,7 +99,7 @@ impl Event {
     /// The key that changed; none for progress.
     pub fn key(&self) -> Option<&Bytes> {
         match self {
-            Self::Put { item, .. } => Some(&item.key),
+            Self::Put { item } => Some(&item.key),
             Self::Delete { key, .. } => Some(key),
             Self::Progress(_) => None,
         }
@@ -108,7 +108,7 @@ impl Event {
     /// The revision of the change, or of the promise.
     pub fn revision(&self) -> Revision {
         match self {
-            Self::Put { item, .. } => item.modified,
+            Self::Put { item } => item.modified,
             Self::Delete { revision, .. } | Self::Progress(revision) => *revision,
         }
     }
@@ -183,7 +183,7 @@ pub trait Store: Send + Sync + 'static {
     /// was done already for a newer one, or `revision` has not happened.
     async fn compact(&self, revision: Revision) -> Result<()>;
 
-    /// A new lease that ends after `ttl`.
+    /// A new lease that ends after `ttl`, or up to a second later. A lease costs more than a key: share it.
     async fn grant(&self, ttl: Duration) -> Result<LeaseId>;
 
     /// Bytes that the store takes on disk, for metrics.

@@ -99,19 +99,18 @@ impl State {
     fn append(&mut self, key: Bytes, value: Option<Bytes>, lease: Option<LeaseId>) -> Revision {
         self.revision.0 += 1;
         let revision = self.revision;
-        let previous = self.current(&key).cloned();
         for held in self.leases.values_mut() {
             held.remove(&key);
         }
         if let Some(held) = lease.and_then(|id| self.leases.get_mut(&id)) {
             held.insert(key.clone());
         }
-        let created = previous.as_ref().map_or(revision, |kv| kv.created);
+        let created = self.current(&key).map_or(revision, |kv| kv.created);
         let item = value.map(|value| KeyValue { key: key.clone(), value, created, modified: revision });
         self.keys.entry(key.clone()).or_default().push((revision, item.clone()));
         let event = match item {
-            Some(item) => Event::Put { item, previous },
-            None => Event::Delete { key, revision, previous },
+            Some(item) => Event::Put { item },
+            None => Event::Delete { key, revision },
         };
         self.watchers.values().for_each(|watcher| watcher.send(event.clone()));
         self.history.push((revision, event));

@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 
 use super::Shared;
 use super::files::{Directory, Log};
-use super::index::{Located, Place};
+use super::index::Place;
 use super::record::{FRAME_HEADER, Record};
 use crate::{Error, Event, Expect, KeyValue, LeaseId, Outcome, Result, Revision};
 
@@ -94,18 +94,9 @@ struct Done {
 
 /// A record with its key, for the index and the feed.
 enum Owned {
-    Put { item: KeyValue, lease: Option<LeaseId>, previous: Previous },
-    Delete { key: Bytes, revision: Revision, previous: Previous },
+    Put { item: KeyValue, lease: Option<LeaseId> },
+    Delete { key: Bytes, revision: Revision },
     Other(Record<'static>),
-}
-
-/// The state that a write replaced.
-enum Previous {
-    None,
-    Pending(KeyValue),
-    OnDisk(Located),
-    /// Nobody watches.
-    Unwanted,
 }
 
 /// Somebody waiting for the group.
@@ -218,15 +209,18 @@ impl Committer {
                 current.is_some_and(|(modified, _)| modified == revision)
             }
         };
-        let before = match (pending, version) {
-            (Some(Some(kv)), _) => Previous::Pending(kv.clone()),
-            (None, Some(_)) if holds && !self.shared.feed.watched() => Previous::Unwanted,
-            (None, Some(version)) => Previous::OnDisk(index.locate(version)?),
-            _ => Previous::None,
-        };
         if !holds {
-            drop(index);
-            return Ok(Outcome::Conflict(before.read()?));
+            let found = match (pending, version) {
+                (Some(state), _) => state.clone(),
+                (None, Some(version)) => {
+                    let located = index.locate(version)?;
+                    // Nobody need wait for the disk.
+                    drop(index);
+                    Some(located.read()?)
+                }
+                (None, None) => None,
+            };
+            return Ok(Outcome::Conflict(found));
         }
         let revision = Revision(group.revision.0 + 1);
         match write {
@@ -238,11 +232,11 @@ impl Committer {
                 let created = current.map_or(revision, |(_, created)| created);
                 let item = KeyValue { key: key.clone(), value, created, modified: revision };
                 group.pending.insert(key, Some(item.clone()));
-                group.push(Owned::Put { item, lease, previous: before });
+                group.push(Owned::Put { item, lease });
             }
             Write::Delete { .. } => {
                 group.pending.insert(key.clone(), None);
-                group.push(Owned::Delete { key, revision, previous: before });
+                group.push(Owned::Delete { key, revision });
             }
         }
         group.revision = revision;
@@ -314,15 +308,11 @@ impl Committer {
         if group.revision == before {
             return;
         }
-        let events: Option<Vec<Event>> = self
-            .shared
-            .feed
-            .watched()
-            .then(|| group.done.iter().filter_map(|done| done.record.event().transpose()).collect::<Result<_>>().ok())
-            .flatten();
-        match events {
-            Some(events) => self.shared.feed.publish(events, group.revision),
-            None => self.shared.feed.skip(group.revision),
+        if self.shared.feed.watched() {
+            let events = group.done.iter().filter_map(|done| done.record.event()).collect();
+            self.shared.feed.publish(events, group.revision);
+        } else {
+            self.shared.feed.skip(group.revision);
         }
     }
 
@@ -372,33 +362,20 @@ impl Group {
 impl Owned {
     fn as_record(&self) -> Record<'_> {
         match self {
-            Self::Put { item, lease, .. } => {
+            Self::Put { item, lease } => {
                 Record::Put { revision: item.modified, created: item.created, lease: *lease, key: &item.key, value: &item.value }
             }
-            Self::Delete { key, revision, .. } => Record::Delete { revision: *revision, key },
+            Self::Delete { key, revision } => Record::Delete { revision: *revision, key },
             Self::Other(record) => *record,
         }
     }
 
-    /// What watches are told. Blocks on the disk. Fails where the previous state was not kept.
-    fn event(&self) -> Result<Option<Event>> {
-        Ok(match self {
-            Self::Put { item, previous, .. } => Some(Event::Put { item: item.clone(), previous: previous.read()? }),
-            Self::Delete { key, revision, previous } => {
-                Some(Event::Delete { key: key.clone(), revision: *revision, previous: previous.read()? })
-            }
-            Self::Other(_) => None,
-        })
-    }
-}
-
-impl Previous {
-    fn read(&self) -> Result<Option<KeyValue>> {
+    /// What watches are told.
+    fn event(&self) -> Option<Event> {
         match self {
-            Self::None => Ok(None),
-            Self::Pending(kv) => Ok(Some(kv.clone())),
-            Self::OnDisk(located) => located.read().map(Some),
-            Self::Unwanted => Err(Error::Unavailable("nobody was watching".into())),
+            Self::Put { item, .. } => Some(Event::Put { item: item.clone() }),
+            Self::Delete { key, revision } => Some(Event::Delete { key: key.clone(), revision: *revision }),
+            Self::Other(_) => None,
         }
     }
 }

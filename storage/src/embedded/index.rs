@@ -67,16 +67,14 @@ pub(super) struct Change {
     pub(super) revision: Revision,
     /// `None` for a deletion.
     pub(super) item: Option<Located>,
-    pub(super) previous: Option<Located>,
 }
 
 impl Change {
     /// Reads the values. Blocks on the disk.
     pub(super) fn read(&self) -> Result<Event> {
-        let previous = self.previous.as_ref().map(Located::read).transpose()?;
         Ok(match &self.item {
-            Some(item) => Event::Put { item: item.read()?, previous },
-            None => Event::Delete { key: self.key.clone(), revision: self.revision, previous },
+            Some(item) => Event::Put { item: item.read()? },
+            None => Event::Delete { key: self.key.clone(), revision: self.revision },
         })
     }
 }
@@ -227,15 +225,10 @@ impl Index {
         self.readable(after)?;
         let mut changes = Vec::new();
         for (key, entry) in self.between(prefix, &crate::prefix_end(prefix)) {
-            let first = entry.versions.partition_point(|version| version.revision <= after);
-            for at in (first..entry.versions.len()).take_while(|at| entry.versions[*at].revision <= through) {
-                let located = |version: &Version| version.created.is_some().then(|| self.locate(*version)).transpose();
-                changes.push(Change {
-                    key: key.clone(),
-                    revision: entry.versions[at].revision,
-                    item: located(&entry.versions[at])?,
-                    previous: at.checked_sub(1).map(|before| located(&entry.versions[before])).transpose()?.flatten(),
-                });
+            let later = entry.versions.partition_point(|version| version.revision <= after);
+            for version in entry.versions[later..].iter().take_while(|version| version.revision <= through) {
+                let item = version.created.is_some().then(|| self.locate(*version)).transpose()?;
+                changes.push(Change { key: key.clone(), revision: version.revision, item });
             }
         }
         changes.sort_unstable_by_key(|change| change.revision);

@@ -8,7 +8,6 @@
 //! is back they go on without a gap, or end with an error where that cannot be.
 
 mod calls;
-mod lease;
 mod watch;
 
 use std::path::{Path, PathBuf};
@@ -24,7 +23,6 @@ use etcd_client::{
 use tokio::task::AbortHandle;
 
 use self::calls::Calls;
-use self::lease::Leases;
 use crate::feed::Feed;
 use crate::{Error, Expect, KeyValue, LeaseId, Outcome, Range, Result, Revision, Store, VALUE_LIMIT, Watch};
 
@@ -65,7 +63,6 @@ impl Options {
 /// A connection to an etcd cluster.
 pub struct Etcd {
     calls: Calls,
-    leases: Leases,
     feed: Arc<Feed>,
     follower: AbortHandle,
 }
@@ -88,7 +85,7 @@ impl Etcd {
         let start = calls.revision().await?;
         let feed = Feed::new(start);
         let follower = tokio::spawn(watch::follow(calls.clone(), feed.clone(), start)).abort_handle();
-        Ok(Self { calls, leases: Leases::default(), feed, follower })
+        Ok(Self { calls, feed, follower })
     }
 
     /// Runs a transaction that writes if `compare` holds, and otherwise reads the key.
@@ -217,10 +214,7 @@ impl Store for Etcd {
         let options = lease.map(|lease| PutOptions::new().with_lease(lease.0));
         let answer = self.write(&key, compare, TxnOp::put(key.as_ref(), value.as_ref(), options)).await;
         match (answer, lease) {
-            (Err(Error::LeaseNotFound(_)), Some(lease)) => {
-                self.leases.forget(lease);
-                Err(Error::LeaseNotFound(lease))
-            }
+            (Err(Error::LeaseNotFound(_)), Some(lease)) => Err(Error::LeaseNotFound(lease)),
             (Err(Error::TooLarge { .. }), _) => Err(Error::TooLarge { size: value.len(), limit: VALUE_LIMIT }),
             (answer, _) => answer,
         }
@@ -257,7 +251,11 @@ impl Store for Etcd {
     }
 
     async fn grant(&self, ttl: Duration) -> Result<LeaseId> {
-        self.leases.grant(&self.calls, ttl).await
+        // Where an answer was lost, a lease remains that nobody uses and that ends by itself.
+        let seconds = ttl.as_secs_f64().ceil() as i64;
+        let granted =
+            self.calls.retried("granting a lease", |client| async move { client.lease_client().grant(seconds, None).await }).await?;
+        Ok(LeaseId(granted.id()))
     }
 
     async fn size(&self) -> Result<u64> {

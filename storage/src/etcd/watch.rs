@@ -77,7 +77,7 @@ impl Source {
     async fn open(&self) -> Result<WatchStream> {
         // A cluster that is behind what it told before would send nothing until it has caught up, and other events then.
         self.calls.readable(self.position).await?;
-        let options = WatchOptions::new().with_all_keys().with_prev_key().with_fragment().with_start_revision(self.position.0 as i64 + 1);
+        let options = WatchOptions::new().with_all_keys().with_fragment().with_start_revision(self.position.0 as i64 + 1);
         let mut client = self.calls.client().watch_client().max_decoding_message_size(ANSWER_LIMIT);
         let opened = tokio::time::timeout(self.calls.timeout(), client.watch(Vec::new(), Some(options))).await;
         match opened {
@@ -116,9 +116,8 @@ impl Source {
 
 fn event(event: PbEvent) -> Option<Event> {
     let removed = event.r#type() == etcd_client::EventType::Delete;
-    let previous = event.prev_kv.map(calls::key_value);
     let item = calls::key_value(event.kv?);
-    Some(if removed { Event::Delete { key: item.key, revision: item.modified, previous } } else { Event::Put { item, previous } })
+    Some(if removed { Event::Delete { key: item.key, revision: item.modified } } else { Event::Put { item } })
 }
 
 impl History for Calls {
