@@ -1,0 +1,161 @@
+//! Control planes to test: in one process or in many, on the embedded store or on etcd.
+
+use std::path::{Path, PathBuf};
+
+use tempfile::TempDir;
+
+use crate::etcd::{Etcd, free_port};
+use crate::kubectl::Kubectl;
+use crate::process::{Process, program};
+use crate::wait_for;
+
+/// What a cluster is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    /// `kybern up` on the embedded store.
+    Embedded,
+    /// `kybern up` on etcd.
+    Etcd,
+    /// etcd, API server, scheduler, controller manager and kubelets as processes of their own.
+    Processes,
+}
+
+/// A running control plane; it ends with the value.
+pub struct Cluster {
+    // The processes end before their directory goes.
+    processes: Vec<Process>,
+    pub etcd: Option<Etcd>,
+    pub kubectl: Kubectl,
+    port: u16,
+    nodes: usize,
+    extra: Vec<String>,
+    dir: TempDir,
+}
+
+impl Cluster {
+    /// A control plane with three nodes.
+    pub fn start(shape: Shape) -> Self {
+        Self::start_with(shape, 3, &[])
+    }
+
+    pub fn start_with(shape: Shape, nodes: usize, extra: &[&str]) -> Self {
+        let dir = TempDir::new().expect("a directory");
+        let etcd = (shape != Shape::Embedded).then(|| Etcd::start(dir.path()));
+        let kubeconfig = match shape {
+            Shape::Processes => dir.path().join("pki/admin.kubeconfig"),
+            _ => dir.path().join("data/kubeconfig"),
+        };
+        let extra = extra.iter().map(|e| (*e).to_owned()).collect();
+        let kubectl = Kubectl::new(kubeconfig);
+        let mut cluster = Self { processes: Vec::new(), etcd, kubectl, port: free_port(), nodes, extra, dir };
+        match shape {
+            Shape::Processes => cluster.start_processes(),
+            _ => cluster.start_up(),
+        }
+        cluster.wait_ready();
+        cluster
+    }
+
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    pub fn url(&self) -> String {
+        format!("https://127.0.0.1:{}", self.port)
+    }
+
+    fn start_up(&mut self) {
+        let mut args = vec![
+            "up".to_owned(),
+            format!("--data-dir={}", self.dir.path().join("data").display()),
+            format!("--secure-port={}", self.port),
+            format!("--nodes={}", self.nodes),
+        ];
+        args.extend(self.etcd.as_ref().map(|e| format!("--etcd-servers={}", e.url())));
+        args.extend(self.extra.iter().cloned());
+        self.processes.push(Process::start(&program("kybern"), args, &self.dir.path().join("kybern.log")));
+    }
+
+    fn start_processes(&mut self) {
+        let pki = self.dir.path().join("pki");
+        let names: Vec<String> = (0..self.nodes).map(|n| format!("node-{n}")).collect();
+        let made = std::process::Command::new(program("kybern"))
+            .arg("pki")
+            .arg(format!("--dir={}", pki.display()))
+            .arg(format!("--server={}", self.url()))
+            .arg(format!("--nodes={}", names.join(",")))
+            .status()
+            .expect("kybern pki");
+        assert!(made.success(), "kybern pki");
+        let file = |name: &str| pki.join(name).display().to_string();
+        let mut args = vec![
+            format!("--etcd-servers={}", self.etcd.as_ref().map(Etcd::url).unwrap_or_default()),
+            format!("--secure-port={}", self.port),
+            format!("--tls-cert-file={}", file("apiserver.crt")),
+            format!("--tls-private-key-file={}", file("apiserver.key")),
+            format!("--client-ca-file={}", file("ca.crt")),
+        ];
+        args.extend(self.extra.iter().cloned());
+        self.service("kybern-apiserver", "apiserver", args);
+        self.wait_ready();
+        let client = |name: &str| vec![format!("--kubeconfig={}", file(&format!("{name}.kubeconfig"))), "--secure-port=0".to_owned()];
+        self.service("kybern-scheduler", "scheduler", client("scheduler"));
+        let mut args = client("controller-manager");
+        args.push(format!("--root-ca-file={}", file("ca.crt")));
+        self.service("kybern-controller-manager", "controller-manager", args);
+        for name in names {
+            let mut args = client(&format!("node-{name}"));
+            args.push(format!("--hostname-override={name}"));
+            self.service("kybern-kubelet", &name, args);
+        }
+    }
+
+    fn service(&mut self, binary: &str, log: &str, args: Vec<String>) {
+        let log = self.dir.path().join(format!("{log}.log"));
+        self.processes.push(Process::start(&program(binary), args, &log));
+    }
+
+    fn wait_ready(&mut self) {
+        let kubectl = self.kubectl.clone();
+        let processes = &mut self.processes;
+        wait_for("the API server to be ready", || {
+            if let Some(dead) = processes.iter_mut().find_map(|p| p.ended().map(|status| format!("{status}: {}", p.output()))) {
+                panic!("a process ended: {dead}");
+            }
+            let output = kubectl.run(&["get", "--raw", "/readyz"]);
+            if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).into_owned()) }
+        });
+    }
+
+    /// Kills everything but etcd, as a power cut would, and starts it again on the same data and port.
+    pub fn crash_and_restart(&mut self) {
+        let many = self.processes.len() > 1;
+        self.processes.clear();
+        if many { self.start_processes() } else { self.start_up() }
+        self.wait_ready();
+    }
+
+    /// Asks the first process to end in order, and gives its exit code.
+    pub fn stop(&mut self) -> Option<i32> {
+        let process = self.processes.first_mut().expect("a process");
+        process.signal("TERM");
+        process.wait(crate::PATIENCE).code()
+    }
+
+    /// What the processes have printed.
+    pub fn output(&self) -> String {
+        self.processes.iter().map(Process::output).collect::<Vec<_>>().join("\n")
+    }
+
+    /// Resident memory of the first process, in KiB.
+    pub fn resident_kib(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.processes[0].pid())).expect("/proc");
+        let line = status.lines().find(|l| l.starts_with("VmRSS:")).expect("VmRSS");
+        line.split_whitespace().nth(1).and_then(|n| n.parse().ok()).expect("a number")
+    }
+}
+
+/// A file of the repository.
+pub fn repository(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path)
+}

@@ -1,0 +1,88 @@
+//! A child process that does not outlive the test, with its output at hand for failures.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+/// A running program. Dropped, it is killed.
+pub struct Process {
+    child: Child,
+    log: PathBuf,
+}
+
+/// A program of this workspace, where cargo puts it beside the tests.
+pub fn program(name: &str) -> PathBuf {
+    if let Some(dir) = std::env::var_os("KYBERN_BIN_DIR") {
+        return PathBuf::from(dir).join(name);
+    }
+    let mut dir = std::env::current_exe().expect("the test's own path");
+    // target/debug/deps/<test> -> target/debug/<name>
+    dir.pop();
+    if dir.ends_with("deps") {
+        dir.pop();
+    }
+    let path = dir.join(name);
+    assert!(path.exists(), "{} is not built: run `make test`, or cargo build --workspace --bins", path.display());
+    path
+}
+
+impl Process {
+    /// Starts a program with its output going to `log`.
+    pub fn start<S: AsRef<OsStr>>(program: &Path, args: impl IntoIterator<Item = S>, log: &Path) -> Self {
+        let output = File::options().create(true).append(true).open(log).expect("a log file");
+        let errors = output.try_clone().expect("a second handle");
+        let child = Command::new(program)
+            .args(args)
+            .stdin(Stdio::null())
+            .stdout(output)
+            .stderr(errors)
+            .spawn()
+            .unwrap_or_else(|e| panic!("cannot start {}: {e}", program.display()));
+        Self { child, log: log.to_owned() }
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// What it has printed.
+    pub fn output(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    pub fn signal(&self, signal: &str) {
+        let status = Command::new("kill").args([&format!("-{signal}"), &self.pid().to_string()]).status().expect("kill");
+        assert!(status.success(), "kill -{signal} {}", self.pid());
+    }
+
+    /// Ends it as a power cut would: nothing is flushed.
+    pub fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    /// Whether it has ended, and how.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().expect("the child's state")
+    }
+
+    /// Waits for it to end by itself.
+    pub fn wait(&mut self, at_most: Duration) -> ExitStatus {
+        let started = Instant::now();
+        loop {
+            if let Some(status) = self.ended() {
+                return status;
+            }
+            assert!(started.elapsed() < at_most, "it runs on after {at_most:?}:\n{}", self.output());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
