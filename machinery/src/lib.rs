@@ -14,6 +14,7 @@ pub mod names;
 pub mod objectmeta;
 pub mod partial;
 pub mod patch;
+pub mod protobuf;
 pub mod quantity;
 pub mod schema;
 pub mod status;

@@ -1,0 +1,139 @@
+//! The codec against JSON: round trips, Go's zeros, hostile bytes, and the table against the published schemas.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use proptest::prelude::*;
+use serde_json::json;
+
+use super::*;
+use crate::schema::Definitions;
+
+fn kind(group: &'static str, version: &'static str, kind: &'static str) -> GroupVersionKind {
+    GroupVersionKind::new(group, version, kind)
+}
+
+fn pod() -> Value {
+    json!({
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            "name": "a", "namespace": "b", "labels": {"x": "y"}, "creationTimestamp": "2024-05-01T10:00:00Z",
+            "deletionGracePeriodSeconds": 0,
+            "managedFields": [{"manager": "m", "fieldsType": "FieldsV1", "fieldsV1": {"f:spec": {".": {}}}}],
+            "ownerReferences": [{"apiVersion": "v1", "kind": "X", "name": "o", "uid": "u", "controller": false}],
+        },
+        "spec": {
+            "containers": [{
+                "name": "c", "image": "i", "command": ["a", ""],
+                "ports": [{"containerPort": 80, "protocol": "TCP"}],
+                "resources": {"limits": {"cpu": "1500m", "memory": "1Gi"}},
+                "livenessProbe": {"httpGet": {"path": "/", "port": "web"}, "periodSeconds": 3},
+                "readinessProbe": {"tcpSocket": {"port": -1}},
+                "env": [{"name": "E", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k", "optional": false}}}],
+            }],
+            "volumes": [
+                {"name": "v", "configMap": {"name": "m", "defaultMode": 420}},
+                {"name": "w", "emptyDir": {}},
+            ],
+            "terminationGracePeriodSeconds": 0,
+        },
+        "status": {"phase": "Running", "startTime": "2024-05-01T10:00:01Z"},
+    })
+}
+
+#[test]
+fn objects_survive_the_round_trip() {
+    let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}, "data": {"k": "AQI="}, "type": "Opaque"});
+    let lease = json!({
+        "apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": "l"},
+        "spec": {"renewTime": "2024-05-01T10:00:00.123456Z", "leaseDurationSeconds": 40},
+    });
+    let deployment = json!({
+        "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "d"},
+        "spec": {"replicas": 0, "selector": {"matchLabels": {"a": "b"}}, "strategy": {"rollingUpdate": {"maxSurge": "25%", "maxUnavailable": 1}},
+                 "template": {"metadata": {}, "spec": {"containers": []}}},
+        "status": {},
+    });
+    for (kind, object) in [
+        (kind("", "v1", "Pod"), pod()),
+        (kind("", "v1", "Secret"), secret),
+        (kind("coordination.k8s.io", "v1", "Lease"), lease),
+        (kind("apps", "v1", "Deployment"), deployment),
+    ] {
+        let body = encode_object(&kind, &object).unwrap();
+        let mut decoded = decode_object(&body, &kind).unwrap();
+        // An empty list has no form of its own in protobuf.
+        if let Some(template) = decoded.pointer_mut("/spec/template/spec").and_then(Value::as_object_mut) {
+            template.entry("containers").or_insert(json!([]));
+        }
+        assert_eq!(decoded, object);
+    }
+}
+
+#[test]
+fn zeros_without_a_pointer_are_unset() {
+    // hostNetwork (11) is a plain bool in Go, restartPolicy (3) a plain string, and both are written when empty;
+    // terminationGracePeriodSeconds (4) is a pointer.
+    let spec = [0x58, 0x00, 0x1a, 0x00, 0x20, 0x00];
+    let mut raw = Vec::new();
+    encode::put_bytes(&mut raw, 2, &spec);
+    let decoded = decode_object(&seal("v1", "Pod", &raw), &kind("", "v1", "Pod")).unwrap();
+    assert_eq!(decoded["spec"], json!({"terminationGracePeriodSeconds": 0}));
+}
+
+#[test]
+fn refuses_what_is_no_body() {
+    let pod_kind = kind("", "v1", "Pod");
+    assert_eq!(decode_object(b"{}", &pod_kind), Err(Error::Magic));
+    let huge = [MAGIC.as_slice(), &[0x12, 0xff, 0xff, 0xff, 0xff, 0x0f]].concat();
+    assert_eq!(decode_object(&huge, &pod_kind), Err(Error::Truncated));
+    assert!(matches!(decode_object(&seal("v1", "Gizmo", b""), &pod_kind), Err(Error::Unknown(_))));
+    // spec as a number.
+    assert_eq!(decode_object(&seal("v1", "Pod", &[0x10, 0x01]), &pod_kind), Err(Error::WireType(2)));
+}
+
+#[test]
+fn every_published_field_has_a_number() {
+    let mut definitions = Definitions::new();
+    definitions.add::<k8s_openapi::api::core::v1::Pod>();
+    definitions.add::<k8s_openapi::api::core::v1::PersistentVolume>();
+    definitions.add::<k8s_openapi::api::core::v1::Node>();
+    definitions.add::<k8s_openapi::api::core::v1::Service>();
+    definitions.add::<k8s_openapi::api::apps::v1::StatefulSet>();
+    definitions.add::<k8s_openapi::api::batch::v1::CronJob>();
+    definitions.add::<k8s_openapi::api::networking::v1::Ingress>();
+    for (name, schema) in definitions.into_map() {
+        let short = name.trim_start_matches("io.k8s.");
+        let Some(message) = messages::find(short).filter(|m| m.special.is_none()) else { continue };
+        let mut known = Vec::new();
+        collect(message, &mut known);
+        for field in schema["properties"].as_object().into_iter().flatten().map(|(n, _)| n.as_str()) {
+            assert!(matches!(field, "apiVersion" | "kind") || known.contains(&field), "{short}.{field}");
+        }
+    }
+}
+
+fn collect(message: &messages::Message, known: &mut Vec<&'static str>) {
+    for field in &message.fields {
+        match field.kind {
+            messages::Kind::Message(inner) if field.inline => collect(messages::get(inner), known),
+            _ => known.push(field.json),
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+        let _ = decode_object(&seal("v1", "Pod", &bytes), &kind("", "v1", "Pod"));
+        let _ = decode_object(&[MAGIC.as_slice(), &bytes].concat(), &kind("", "v1", "Pod"));
+    }
+
+    #[test]
+    fn no_damage_to_a_body_makes_it_panic(at in 0usize..400, byte in any::<u8>(), cut in 0usize..400) {
+        let mut body = encode_object(&kind("", "v1", "Pod"), &pod()).unwrap();
+        let (length, at) = (body.len(), at % body.len());
+        body[at] = byte;
+        body.truncate(length - cut % length);
+        let _ = decode_object(&body, &kind("", "v1", "Pod"));
+    }
+}
