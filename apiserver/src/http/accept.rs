@@ -2,6 +2,7 @@
 
 use http::HeaderMap;
 use http::header::{ACCEPT, CONTENT_TYPE};
+use machinery::protobuf::MEDIA_TYPE;
 use machinery::{Status, status};
 
 /// How bytes are encoded.
@@ -9,6 +10,7 @@ use machinery::{Status, status};
 pub enum Format {
     Json,
     Yaml,
+    Protobuf,
 }
 
 /// What objects are turned into.
@@ -27,7 +29,7 @@ pub struct Form {
     pub shape: Shape,
 }
 
-const SERVED: [&str; 2] = ["application/json", "application/yaml"];
+pub const SERVED: [&str; 3] = ["application/json", "application/yaml", MEDIA_TYPE];
 
 /// One clause of an Accept header.
 pub struct Clause<'a> {
@@ -50,8 +52,8 @@ pub fn clauses(headers: &HeaderMap) -> impl Iterator<Item = Clause<'_>> {
     })
 }
 
-/// The form to answer a resource request in. Only `application/json`, `application/yaml` and `*/*` are known:
-/// `application/*` is refused, as upstream does.
+/// The form to answer a resource request in. Only whole media types and `*/*` are known: `application/*` is refused,
+/// as upstream does.
 pub fn negotiate(headers: &HeaderMap) -> status::Result<Form> {
     let mut any = false;
     for clause in clauses(headers).filter(|c| !c.media.is_empty()) {
@@ -59,9 +61,14 @@ pub fn negotiate(headers: &HeaderMap) -> status::Result<Form> {
         let format = match clause.media {
             "application/json" | "*/*" => Format::Json,
             "application/yaml" => Format::Yaml,
+            MEDIA_TYPE => Format::Protobuf,
             _ => continue,
         };
         let Some(shape) = shape(&clause) else { continue };
+        if format == Format::Protobuf && shape == Shape::Table {
+            // Tables have cells of any type, and so no protobuf form.
+            continue;
+        }
         return Ok(Form { format, shape });
     }
     if any { Err(Status::not_acceptable(&SERVED)) } else { Ok(Form { format: Format::Json, shape: Shape::Object }) }
@@ -91,6 +98,7 @@ pub fn body_format(headers: &HeaderMap) -> status::Result<Format> {
     match content_type(headers) {
         "" | "application/json" | "*/*" => Ok(Format::Json),
         "application/yaml" | "application/x-yaml" => Ok(Format::Yaml),
+        MEDIA_TYPE => Ok(Format::Protobuf),
         _ => Err(Status::unsupported_media_type(&SERVED)),
     }
 }

@@ -3,7 +3,7 @@
 use axum::body::Body;
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
-use machinery::{Status, status};
+use machinery::{GroupVersionKind, Status, protobuf, status};
 
 /// The largest body that is read, as in Kubernetes.
 pub const MOST_BYTES: usize = 3 << 20;
@@ -32,4 +32,10 @@ pub async fn read(mut body: Body) -> status::Result<Bytes> {
         }
     }
     Ok(first.unwrap_or_else(|| joined.freeze()))
+}
+
+/// A protobuf body as the JSON that the verbs read. One that names no kind is taken for `expected`.
+pub fn protobuf_to_json(bytes: &[u8], expected: &GroupVersionKind) -> status::Result<Bytes> {
+    let value = protobuf::decode_object(bytes, expected).map_err(|e| Status::bad_request(format!("the body does not decode: {e}")))?;
+    serde_json::to_vec(&value).map(Bytes::from).map_err(|e| Status::internal(e.to_string()))
 }

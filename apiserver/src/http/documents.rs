@@ -133,7 +133,7 @@ fn legacy_format(headers: &HeaderMap) -> status::Result<Format> {
             _ => {}
         }
     }
-    Err(Status::not_acceptable(&["application/json", "application/yaml"]))
+    Err(Status::not_acceptable(&accept::SERVED))
 }
 
 fn group_version(chain: &Chain, group: &str, version: &str, headers: &HeaderMap) -> status::Result<Answer> {

@@ -6,7 +6,7 @@ use api::kind::Scope;
 use axum::body::Body as HttpBody;
 use http::{HeaderMap, Method, StatusCode};
 use machinery::field::Error;
-use machinery::{Status, status};
+use machinery::{GroupVersionKind, Status, status};
 use serde::Deserialize;
 
 use super::accept::{self, Format};
@@ -79,13 +79,13 @@ impl Call<'_> {
             }
             "create" => {
                 let options = self.query.write("CreateOptions")?;
-                let body = self.object(body).await?;
+                let body = self.object(&target, body).await?;
                 let written = api.create(&self.caller, &target, body, &options).await?;
                 Ok(self.written(form, &target, &written, include))
             }
             "update" => {
                 let options = self.query.write("UpdateOptions")?;
-                let body = self.object(body).await?;
+                let body = self.object(&target, body).await?;
                 let written = api.update(&self.caller, &target, body, &options).await?;
                 Ok(self.written(form, &target, &written, include))
             }
@@ -146,12 +146,14 @@ impl Call<'_> {
         if !verbs.contains(&self.verb) || misplaced { Err(refused()) } else { Ok(()) }
     }
 
-    async fn object(&self, body: HttpBody) -> status::Result<Body> {
+    /// The body of a create or update.
+    async fn object(&self, target: &Target, body: HttpBody) -> status::Result<Body> {
         let format = accept::body_format(self.headers)?;
         let bytes = body::read(body).await?;
         Ok(match format {
             Format::Json => Body::Json(bytes),
             Format::Yaml => Body::Yaml(bytes),
+            Format::Protobuf => Body::Json(body::protobuf_to_json(&bytes, &target.resource.kind())?),
         })
     }
 
@@ -183,6 +185,10 @@ impl Call<'_> {
         let json = match accept::body_format(self.headers)? {
             Format::Json => serde_json::from_slice::<DeleteBody>(&bytes).map_err(|e| e.to_string()),
             Format::Yaml => serde_yaml::from_slice::<DeleteBody>(&bytes).map_err(|e| e.to_string()),
+            Format::Protobuf => {
+                let kind = GroupVersionKind::new("meta.k8s.io", "v1", "DeleteOptions");
+                serde_json::from_slice::<DeleteBody>(&body::protobuf_to_json(&bytes, &kind)?).map_err(|e| e.to_string())
+            }
         };
         json.map_err(|e| Status::bad_request(format!("the body does not read as DeleteOptions: {e}")))?.options()
     }

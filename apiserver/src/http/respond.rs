@@ -9,9 +9,10 @@ use bytes::{BufMut, Bytes, BytesMut};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, RETRY_AFTER, WARNING};
 use http::{HeaderValue, Response, StatusCode};
 use http_body_util::StreamBody;
-use machinery::{Status, status};
+use machinery::{GroupVersion, GroupVersionKind, Status, protobuf, status};
+use serde_json::Value;
 
-use super::accept::{Form, Format, Shape};
+use super::accept::{self, Form, Format, Shape};
 use super::table;
 use crate::verbs::{List, Shown};
 
@@ -22,6 +23,7 @@ const PIECE_BYTES: usize = 128 << 10;
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const YAML: HeaderValue = HeaderValue::from_static("application/yaml");
+const PROTOBUF: HeaderValue = HeaderValue::from_static(protobuf::MEDIA_TYPE);
 const NO_CACHE: HeaderValue = HeaderValue::from_static("no-cache, private");
 
 /// A response with a body of this media type.
@@ -41,11 +43,29 @@ pub fn encoded(code: StatusCode, format: Format, json: Bytes) -> Answer {
             Ok(text) => body(code, YAML, text),
             Err(status) => self::status(&status, Format::Json),
         },
+        // What has no protobuf form is answered in JSON, which clients of protobuf take too.
+        Format::Protobuf => match protobuf_body(&json) {
+            Some(bytes) => body(code, PROTOBUF, bytes),
+            None => body(code, JSON, json),
+        },
     }
 }
 
+/// An object's protobuf body. None: its kind has none.
+pub fn protobuf_body(json: &[u8]) -> Option<Vec<u8>> {
+    let (kind, value) = kind_and_value(json)?;
+    protobuf::encode_object(&kind, &value)
+}
+
+fn kind_and_value(json: &[u8]) -> Option<(GroupVersionKind, Value)> {
+    let value: Value = serde_json::from_slice(json).ok()?;
+    let text = |key: &str| value.get(key).and_then(Value::as_str).map(str::to_owned);
+    let gv = GroupVersion::parse(&text("apiVersion")?);
+    Some((GroupVersionKind { group: gv.group, version: gv.version, kind: text("kind")?.into() }, value))
+}
+
 fn yaml(json: &[u8]) -> status::Result<String> {
-    let value: serde_json::Value = serde_json::from_slice(json).map_err(|e| Status::internal(e.to_string()))?;
+    let value: Value = serde_json::from_slice(json).map_err(|e| Status::internal(e.to_string()))?;
     serde_yaml::to_string(&value).map_err(|e| Status::internal(e.to_string()))
 }
 
@@ -64,11 +84,7 @@ pub fn text(code: StatusCode, text: impl Into<Body>) -> Answer {
 /// A Status: a failure with its code, or the success of a delete.
 pub fn status(status: &Status, format: Format) -> Answer {
     let code = StatusCode::from_u16(status.code).unwrap_or(StatusCode::OK);
-    let json = serde_json::to_vec(status).unwrap_or_default();
-    let mut answer = match format {
-        Format::Json => body(code, JSON, json),
-        Format::Yaml => body(code, YAML, yaml(&json).unwrap_or_default()),
-    };
+    let mut answer = encoded(code, format, serde_json::to_vec(status).unwrap_or_default().into());
     if let Some(details) = &status.details
         && details.retry_after_seconds > 0
     {
@@ -85,7 +101,7 @@ pub fn object(code: StatusCode, form: Form, resource: &'static dyn Resource, sho
         Shape::Table => table::of_object(resource, json, include),
         Shape::PartialObjectMetadata => table::partial(json),
         // A single object is no list.
-        Shape::PartialObjectMetadataList => Err(Status::not_acceptable(&["application/json", "application/yaml"])),
+        Shape::PartialObjectMetadataList => Err(Status::not_acceptable(&accept::SERVED)),
     };
     match converted {
         Ok(json) => encoded(code, form.format, json),
@@ -97,10 +113,11 @@ pub fn object(code: StatusCode, form: Form, resource: &'static dyn Resource, sho
 pub fn list(form: Form, resource: &'static dyn Resource, list: List, include: table::Include) -> Answer {
     let converted = match form.shape {
         Shape::Object if form.format == Format::Json => return streamed(resource, list),
+        Shape::Object if form.format == Format::Protobuf && protobuf_known(resource) => return protobuf_list(resource, &list),
         Shape::Object => Ok(joined(resource, list)),
         Shape::Table => table::of_list(resource, &list, include),
         Shape::PartialObjectMetadataList => table::partial_list(&list),
-        Shape::PartialObjectMetadata => Err(Status::not_acceptable(&["application/json", "application/yaml"])),
+        Shape::PartialObjectMetadata => Err(Status::not_acceptable(&accept::SERVED)),
     };
     match converted {
         Ok(json) => encoded(StatusCode::OK, form.format, json),
@@ -129,6 +146,25 @@ fn header(resource: &dyn Resource, list: &List) -> Vec<u8> {
     let kind = resource.kind();
     let meta = serde_json::to_string(&list_meta(list)).unwrap_or_default();
     format!(r#"{{"kind":"{}List","apiVersion":"{}","metadata":{meta},"items":["#, kind.kind, kind.api_version()).into_bytes()
+}
+
+fn protobuf_known(resource: &dyn Resource) -> bool {
+    let names = resource.names();
+    protobuf::is_known(names.group, names.version, names.kind)
+}
+
+fn protobuf_list(resource: &dyn Resource, list: &List) -> Answer {
+    let kind = resource.kind();
+    let items: Vec<Vec<u8>> = list
+        .items
+        .iter()
+        .filter_map(|entry| {
+            let value: Value = serde_json::from_slice(&presented(resource, &entry.json)).ok()?;
+            protobuf::encode_message(&kind.group, &kind.version, &kind.kind, &value)
+        })
+        .collect();
+    let meta = serde_json::to_value(list_meta(list)).unwrap_or_default();
+    body(StatusCode::OK, PROTOBUF, protobuf::encode_list(&kind, &meta, items.iter().map(Vec::as_slice)))
 }
 
 /// An entry's JSON as a list item: without `apiVersion` and `kind`, which the list's own say.

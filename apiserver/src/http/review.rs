@@ -3,6 +3,7 @@
 
 use axum::body::Body as HttpBody;
 use http::StatusCode;
+use k8s_openapi::Resource;
 use k8s_openapi::api::authentication::v1::{self as authentication, SelfSubjectReview};
 use k8s_openapi::api::authorization::v1::{
     LocalSubjectAccessReview, NonResourceAttributes, ResourceAttributes, SelfSubjectAccessReview, SubjectAccessReview,
@@ -10,7 +11,7 @@ use k8s_openapi::api::authorization::v1::{
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use machinery::field::{Error, Errors, Path};
-use machinery::{GroupKind, GroupResource, Status, status};
+use machinery::{GroupKind, GroupResource, GroupVersionKind, Status, status};
 use serde::{Serialize, de::DeserializeOwned};
 
 use api::strategy::UserInfo;
@@ -52,7 +53,7 @@ impl Review {
             return Err(Status::method_not_supported(&GroupResource::new("", ""), call.verb).without_details());
         }
         if form.shape != Shape::Object {
-            return Err(Status::not_acceptable(&["application/json", "application/yaml"]));
+            return Err(Status::not_acceptable(&accept::SERVED));
         }
         let format = accept::body_format(call.headers)?;
         let bytes = body::read(http_body).await?;
@@ -66,8 +67,12 @@ impl Review {
     }
 }
 
-fn decode<T: DeserializeOwned>(bytes: &[u8], format: Format) -> status::Result<T> {
+fn decode<T: DeserializeOwned + Resource>(bytes: &[u8], format: Format) -> status::Result<T> {
     let read = match format {
+        Format::Protobuf => {
+            let json = body::protobuf_to_json(bytes, &GroupVersionKind::new(T::GROUP, T::VERSION, T::KIND))?;
+            serde_json::from_slice(&json).map_err(|e| e.to_string())
+        }
         Format::Json => serde_json::from_slice(bytes).map_err(|e| e.to_string()),
         Format::Yaml => serde_yaml::from_slice(bytes).map_err(|e| e.to_string()),
     };

@@ -8,9 +8,9 @@ use bytes::{BufMut, Bytes, BytesMut};
 use http::{HeaderValue, StatusCode};
 use http_body::Frame;
 use http_body_util::StreamBody;
-use machinery::Status;
+use machinery::protobuf;
 
-use super::accept::{Form, Shape};
+use super::accept::{Form, Format, Shape};
 use super::respond::{self, Answer};
 use super::table;
 use crate::log::Watch;
@@ -24,12 +24,14 @@ const INITIAL_EVENTS_END: &str = "k8s.io/initial-events-end";
 
 /// The response that streams the watch's events until it ends.
 pub fn stream(form: Form, resource: &'static dyn Resource, watch: Watch, include: table::Include) -> Answer {
-    let frames = Frames { watch: Some(watch), resource, shape: form.shape, include, first: true };
+    let protobuf = form.format == Format::Protobuf;
+    let frames = Frames { watch: Some(watch), resource, shape: form.shape, protobuf, include, first: true };
     let pieces = futures::stream::unfold(frames, |mut frames| async move {
         let piece = frames.piece().await?;
         Some((Ok::<_, std::convert::Infallible>(Frame::data(piece)), frames))
     });
-    respond::body(StatusCode::OK, HeaderValue::from_static("application/json"), Body::new(StreamBody::new(pieces)))
+    let media = if protobuf { "application/vnd.kubernetes.protobuf;stream=watch" } else { "application/json" };
+    respond::body(StatusCode::OK, HeaderValue::from_static(media), Body::new(StreamBody::new(pieces)))
 }
 
 struct Frames {
@@ -37,6 +39,7 @@ struct Frames {
     watch: Option<Watch>,
     resource: &'static dyn Resource,
     shape: Shape,
+    protobuf: bool,
     include: table::Include,
     /// No frame was written yet.
     first: bool,
@@ -52,7 +55,7 @@ impl Frames {
                 None => self.watch = None,
                 Some(Ok(event)) => self.put(&mut piece, &event),
                 Some(Err(status)) => {
-                    put_error(&mut piece, &status);
+                    self.put_frame(&mut piece, "ERROR", &serde_json::to_vec(&status).unwrap_or_default());
                     self.watch = None;
                 }
             }
@@ -84,10 +87,10 @@ impl Frames {
         };
         self.first = false;
         match converted {
-            None => put_frame(out, name, json),
-            Some(Ok(json)) => put_frame(out, name, &json),
+            None => self.put_frame(out, name, json),
+            Some(Ok(json)) => self.put_frame(out, name, &json),
             Some(Err(status)) => {
-                put_error(out, &status);
+                self.put_frame(out, "ERROR", &serde_json::to_vec(&status).unwrap_or_default());
                 self.watch = None;
             }
         }
@@ -110,19 +113,23 @@ impl Frames {
         } else {
             format!(r#"{{"kind":"{kind}","apiVersion":"{api_version}","metadata":{meta}}}"#)
         };
-        put_frame(out, "BOOKMARK", object.as_bytes());
+        self.put_frame(out, "BOOKMARK", object.as_bytes());
+    }
+
+    fn put_frame(&self, out: &mut BytesMut, name: &str, object: &[u8]) {
+        let body = if self.protobuf { respond::protobuf_body(object) } else { None };
+        match body {
+            Some(body) => out.put_slice(&protobuf::encode_event(name, &body)),
+            None => put_json(out, name, object),
+        }
     }
 }
 
-fn put_frame(out: &mut BytesMut, name: &str, object: &[u8]) {
+fn put_json(out: &mut BytesMut, name: &str, object: &[u8]) {
     out.reserve(object.len() + 40);
     out.put_slice(br#"{"type":""#);
     out.put_slice(name.as_bytes());
     out.put_slice(br#"","object":"#);
     out.put_slice(object);
     out.put_slice(b"}\n");
-}
-
-fn put_error(out: &mut BytesMut, status: &Status) {
-    put_frame(out, "ERROR", &serde_json::to_vec(status).unwrap_or_default());
 }
