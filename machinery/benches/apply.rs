@@ -5,6 +5,7 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
 use machinery::apply::{Entry, OneVersion, Set, Target, Writer, apply, update};
 use machinery::schema::Schema;
 use serde_json::{Value, json};
@@ -42,6 +43,12 @@ fn main() {
     measure("parse the entries", || {
         serde_json::from_str::<Vec<Entry>>(&serde_json::to_string(&after_status).unwrap_or_default()).map(|entries| entries.len())
     });
+    let typed: Vec<ManagedFieldsEntry> = after_status.iter().map(ManagedFieldsEntry::from).collect();
+    measure("entries copied from the typed object", || typed.iter().map(Entry::try_from).filter_map(Result::ok).count());
+    measure("entries into the typed object", || after_status.iter().map(ManagedFieldsEntry::from).count());
+    let held: Vec<Entry> = typed.into_iter().map(Entry::try_from).filter_map(Result::ok).collect();
+    let ready = flipped(running.clone());
+    measure("status again, typed entries", || update(&sub, Some(&running), &ready, held.clone(), kubelet));
     measure("create", || update(&object, None, &created, Vec::new(), maker));
     measure("first status", || update(&sub, Some(&bound), &running, after_create.clone(), kubelet));
     let ready = flipped(running.clone());
@@ -58,7 +65,7 @@ fn writer<'a>(manager: &'a str, subresource: &'a str) -> Writer<'a> {
 }
 
 fn entries_bytes(entries: &[Entry]) -> usize {
-    entries.iter().map(|entry| entry.fields.get().len()).sum()
+    entries.iter().map(|entry| serde_json::to_string(&entry.fields).unwrap_or_default().len()).sum()
 }
 
 fn pod() -> Value {

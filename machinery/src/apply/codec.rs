@@ -2,7 +2,7 @@
 //! `i:<index>`, and `.` for the level itself.
 //!
 //! Most writes leave most managers' sets alone, so a set can be compared with another without being decoded
-//! ([`count_common`]).
+//! ([`count_common`]). Sets are read from text and from JSON trees alike.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -87,22 +87,13 @@ pub(super) fn write_json(out: &mut String, value: &Value) {
 }
 
 /// Reads a set.
-pub(super) fn decode(text: &str) -> Result<Set<'_>, serde_json::Error> {
-    let mut deserializer = serde_json::Deserializer::from_str(text);
-    let (_, set) = Level.deserialize(&mut deserializer)?;
-    deserializer.end()?;
-    Ok(set)
+pub(super) fn decode<'de, D: Deserializer<'de>>(fields: D) -> Result<Set<'de>, D::Error> {
+    Level.deserialize(fields).map(|(_, set)| set)
 }
 
-/// How many members of `set` are members of the encoded set `text` too. Reads past what `set` does not name.
-pub(super) fn count_common(text: &str, set: &Set<'_>) -> Result<usize, serde_json::Error> {
-    if set.is_empty() {
-        return Ok(0);
-    }
-    let mut deserializer = serde_json::Deserializer::from_str(text);
-    let count = Count { set, member: false }.deserialize(&mut deserializer)?;
-    deserializer.end()?;
-    Ok(count)
+/// How many members of `set` are members of the encoded set `fields` too. Reads past what `set` does not name.
+pub(super) fn count_common<'de, D: Deserializer<'de>>(fields: D, set: &Set<'_>) -> Result<usize, D::Error> {
+    if set.is_empty() { Ok(0) } else { Count { set, member: false }.deserialize(fields) }
 }
 
 /// The element that a key names; `None` for kinds of elements that are not known.
@@ -261,6 +252,19 @@ impl<'de> Visitor<'de> for Count<'_, '_> {
 mod tests {
     use super::*;
 
+    fn read(text: &str) -> Result<Set<'_>, serde_json::Error> {
+        let mut deserializer = serde_json::Deserializer::from_str(text);
+        let set = decode(&mut deserializer)?;
+        deserializer.end().map(|()| set)
+    }
+
+    fn common(set: &Set<'_>) -> usize {
+        let tree: Value = serde_json::from_str(TEXT).unwrap();
+        let count = count_common(&mut serde_json::Deserializer::from_str(TEXT), set).unwrap();
+        assert_eq!(count_common(&tree, set).unwrap(), count);
+        count
+    }
+
     const TEXT: &str = concat!(
         r#"{"f:data":{".":{},"f:a":{},"f:z\"":{}},"f:metadata":{"f:finalizers":{"v:\"x\"":{}}},"#,
         r#""f:spec":{"f:ports":{"k:{\"port\":80,\"protocol\":\"TCP\"}":{".":{},"f:port":{}},"#,
@@ -269,27 +273,29 @@ mod tests {
 
     #[test]
     fn sets_survive_the_round_trip() {
-        let set = decode(TEXT).unwrap();
+        let set = read(TEXT).unwrap();
         assert_eq!(encode(&set), TEXT);
         assert_eq!(set.len(), 7);
         assert_eq!(encode(&Set::new()), "{}");
-        assert!(decode("{}").unwrap().is_empty());
+        assert!(read("{}").unwrap().is_empty());
+        let tree: Value = serde_json::from_str(TEXT).unwrap();
+        assert_eq!(decode(&tree).unwrap(), set);
     }
 
     #[test]
     fn foreign_spellings_are_read() {
-        let set = decode(r#"{ "k:{\"b\": 1, \"a\":\"<\"}" : {}, "f:x":{}, "q:new":{"deep":1}, "i:07":{} }"#).unwrap();
+        let set = read(r#"{ "k:{\"b\": 1, \"a\":\"<\"}" : {}, "f:x":{}, "q:new":{"deep":1}, "i:07":{} }"#).unwrap();
         assert_eq!(encode(&set), r#"{"f:x":{},"k:{\"a\":\"\\u003c\",\"b\":1}":{},"i:7":{}}"#);
         for bad in ["[]", "{\"f\":{}}", "{\"f:x\":1}", "{\"k:x\":{}}", "{\"i:x\":{}}", "{", "{}{}"] {
-            assert!(decode(bad).is_err(), "{bad}");
+            assert!(read(bad).is_err(), "{bad}");
         }
     }
 
     #[test]
     fn common_members_are_counted_without_decoding() {
-        let set = decode(TEXT).unwrap();
-        assert_eq!(count_common(TEXT, &set).unwrap(), set.len());
-        assert_eq!(count_common(TEXT, &Set::of_fields(&["data", "data.a", "data.b", "spec.ports"])).unwrap(), 2);
-        assert_eq!(count_common(TEXT, &Set::new()).unwrap(), 0);
+        let set = read(TEXT).unwrap();
+        assert_eq!(common(&set), set.len());
+        assert_eq!(common(&Set::of_fields(&["data", "data.a", "data.b", "spec.ports"])), 2);
+        assert_eq!(common(&Set::new()), 0);
     }
 }

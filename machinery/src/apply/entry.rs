@@ -5,9 +5,9 @@ use std::cmp::Ordering;
 
 use jiff::{RoundMode, Timestamp, TimestampRound, Unit};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{FieldsV1, ManagedFieldsEntry, Time};
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
+use serde_json::{Map, Value};
 
 use super::codec;
 use super::set::Set;
@@ -28,17 +28,82 @@ pub enum FieldsType {
     FieldsV1,
 }
 
+/// A set of fields in its encoded form.
+#[derive(Clone, Debug)]
+pub enum Fields {
+    /// As JSON text, fresh from the encoder or from a stored object.
+    Text(Box<RawValue>),
+    /// As the API's types hold it.
+    Tree(Value),
+}
+
+impl Fields {
+    /// Encodes a set; `None` where there is nothing to encode.
+    pub(super) fn of(set: &Set<'_>) -> Option<Self> {
+        // What the codec writes is JSON, so that this does not fail.
+        (!set.is_empty()).then(|| Self::Text(RawValue::from_string(codec::encode(set)).unwrap_or_default()))
+    }
+
+    /// Decodes the set.
+    pub fn set(&self) -> Result<Set<'_>, serde_json::Error> {
+        match self {
+            Self::Text(text) => codec::decode(&mut serde_json::Deserializer::from_str(text.get())),
+            Self::Tree(tree) => codec::decode(tree),
+        }
+    }
+
+    /// How many members of `set` are among these fields.
+    pub(super) fn count_common(&self, set: &Set<'_>) -> Result<usize, serde_json::Error> {
+        match self {
+            Self::Text(text) => codec::count_common(&mut serde_json::Deserializer::from_str(text.get()), set),
+            Self::Tree(tree) => codec::count_common(tree, set),
+        }
+    }
+
+    fn into_tree(self) -> Value {
+        match self {
+            // The text is JSON, so that this does not fail.
+            Self::Text(text) => serde_json::from_str(text.get()).unwrap_or_default(),
+            Self::Tree(tree) => tree,
+        }
+    }
+}
+
+impl PartialEq for Fields {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Text(a), Self::Text(b)) => a.get() == b.get(),
+            (Self::Tree(a), Self::Tree(b)) => a == b,
+            (a, b) => a.clone().into_tree() == b.clone().into_tree(),
+        }
+    }
+}
+
+impl Serialize for Fields {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Text(text) => text.serialize(serializer),
+            Self::Tree(tree) => tree.serialize(serializer),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Fields {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Box::deserialize(deserializer).map(Self::Text)
+    }
+}
+
 /// One manager's fields. Serializes as a `metav1.ManagedFieldsEntry`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Entry {
     /// The version of the object's type that the fields are named in.
     #[serde(default)]
     pub api_version: String,
     pub fields_type: FieldsType,
-    /// The set of fields, encoded.
     #[serde(rename = "fieldsV1")]
-    pub fields: Box<RawValue>,
+    pub fields: Fields,
     #[serde(default)]
     pub manager: String,
     pub operation: Operation,
@@ -49,14 +114,6 @@ pub struct Entry {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub time: Option<Time>,
 }
-
-impl PartialEq for Entry {
-    fn eq(&self, other: &Self) -> bool {
-        self.is_same_but_for_time(other) && self.time == other.time
-    }
-}
-
-impl Eq for Entry {}
 
 /// Who writes, through what, and when.
 #[derive(Clone, Copy, Debug)]
@@ -82,7 +139,7 @@ impl Writer<'_> {
 }
 
 impl Entry {
-    pub(super) fn new(writer: Writer<'_>, operation: Operation, fields: Box<RawValue>) -> Self {
+    pub(super) fn new(writer: Writer<'_>, operation: Operation, fields: Fields) -> Self {
         Self {
             api_version: writer.api_version.into(),
             fields_type: FieldsType::FieldsV1,
@@ -102,17 +159,12 @@ impl Entry {
             && (operation == Operation::Apply || self.api_version == writer.api_version)
     }
 
-    /// Decodes the set of fields.
-    pub fn set(&self) -> Result<Set<'_>, serde_json::Error> {
-        codec::decode(self.fields.get())
-    }
-
     fn is_same_but_for_time(&self, other: &Self) -> bool {
         self.operation == other.operation
             && self.manager == other.manager
             && self.api_version == other.api_version
             && self.subresource == other.subresource
-            && self.fields.get() == other.fields.get()
+            && self.fields == other.fields
     }
 
     /// The order of entries in an object: appliers first, then the oldest first.
@@ -130,12 +182,6 @@ impl Entry {
     }
 }
 
-/// A set as an entry holds it; `None` where there is nothing to hold.
-pub(super) fn encoded(fields: &Set<'_>) -> Option<Box<RawValue>> {
-    // What the codec writes is JSON, so that this does not fail.
-    (!fields.is_empty()).then(|| RawValue::from_string(codec::encode(fields)).unwrap_or_default())
-}
-
 /// The entries that a write starts from: those that the client sent, where it sent any that can be read, else those
 /// of the live object. A client clears them by sending an empty list, or a list of one empty entry. Writes through
 /// a subresource cannot change them: `sent` is `None` there.
@@ -144,7 +190,15 @@ pub fn starting_entries(live: Vec<Entry>, sent: Option<&[ManagedFieldsEntry]>) -
         None => live,
         Some(sent) if sent.is_empty() || sent == [ManagedFieldsEntry::default()] => Vec::new(),
         // What cannot be read does not come from somebody who knows what it is.
-        Some(sent) => sent.iter().map(Entry::try_from).collect::<Result<_, _>>().unwrap_or(live),
+        Some(sent) => sent.iter().map(read).collect::<Result<_, _>>().unwrap_or(live),
+    }
+}
+
+fn read(entry: &ManagedFieldsEntry) -> Result<Entry, Malformed> {
+    let entry = Entry::try_from(entry)?;
+    match entry.fields.set() {
+        Ok(_) => Ok(entry),
+        Err(source) => Err(Malformed::Fields { manager: entry.manager, source }),
     }
 }
 
@@ -171,48 +225,56 @@ impl TryFrom<&ManagedFieldsEntry> for Entry {
     type Error = Malformed;
 
     fn try_from(entry: &ManagedFieldsEntry) -> Result<Self, Malformed> {
-        let text = |text: &Option<String>| text.clone().unwrap_or_default();
+        entry.clone().try_into()
+    }
+}
+
+impl TryFrom<ManagedFieldsEntry> for Entry {
+    type Error = Malformed;
+
+    /// Takes an entry as it is; its set is not looked into.
+    fn try_from(entry: ManagedFieldsEntry) -> Result<Self, Malformed> {
         let operation = match entry.operation.as_deref() {
             Some("Apply") => Operation::Apply,
             Some("Update") => Operation::Update,
             other => return Err(Malformed::Operation(other.unwrap_or_default().into())),
         };
         if entry.fields_type.as_deref() != Some("FieldsV1") {
-            return Err(Malformed::FieldsType(text(&entry.fields_type)));
+            return Err(Malformed::FieldsType(entry.fields_type.unwrap_or_default()));
         }
-        let unreadable = |source| Malformed::Fields { manager: text(&entry.manager), source };
-        let fields = match &entry.fields_v1 {
-            Some(FieldsV1(fields)) => serde_json::value::to_raw_value(fields).map_err(unreadable)?,
-            None => RawValue::from_string("{}".into()).map_err(unreadable)?,
-        };
-        codec::decode(fields.get()).map_err(unreadable)?;
+        let FieldsV1(tree) = entry.fields_v1.unwrap_or_else(|| FieldsV1(Value::Object(Map::new())));
         Ok(Self {
-            api_version: text(&entry.api_version),
+            api_version: entry.api_version.unwrap_or_default(),
             fields_type: FieldsType::FieldsV1,
-            fields,
-            manager: text(&entry.manager),
+            fields: Fields::Tree(tree),
+            manager: entry.manager.unwrap_or_default(),
             operation,
-            subresource: text(&entry.subresource),
-            time: entry.time.clone(),
+            subresource: entry.subresource.unwrap_or_default(),
+            time: entry.time,
         })
     }
 }
 
 impl From<&Entry> for ManagedFieldsEntry {
     fn from(entry: &Entry) -> Self {
+        entry.clone().into()
+    }
+}
+
+impl From<Entry> for ManagedFieldsEntry {
+    fn from(entry: Entry) -> Self {
         let operation = match entry.operation {
             Operation::Apply => "Apply",
             Operation::Update => "Update",
         };
         Self {
-            api_version: Some(entry.api_version.clone()),
+            api_version: Some(entry.api_version),
             fields_type: Some("FieldsV1".into()),
-            // The text of a set is JSON.
-            fields_v1: Some(FieldsV1(serde_json::from_str(entry.fields.get()).unwrap_or(Value::Null))),
-            manager: Some(entry.manager.clone()),
+            fields_v1: Some(FieldsV1(entry.fields.into_tree())),
+            manager: Some(entry.manager),
             operation: Some(operation.into()),
-            subresource: Some(entry.subresource.clone()).filter(|name| !name.is_empty()),
-            time: entry.time.clone(),
+            subresource: Some(entry.subresource).filter(|name| !name.is_empty()),
+            time: entry.time,
         }
     }
 }

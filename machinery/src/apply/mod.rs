@@ -27,7 +27,7 @@ use serde_json::Value;
 
 pub use compare::Changes;
 pub use conflict::{Conflict, Error};
-pub use entry::{Entry, FieldsType, Malformed, Operation, Writer, keep_times, starting_entries};
+pub use entry::{Entry, Fields, FieldsType, Malformed, Operation, Writer, keep_times, starting_entries};
 pub use extract::{Mismatch, fields_of};
 pub use scale::{from_scale, to_scale};
 pub use server_side::{Applied, apply};

@@ -1,7 +1,7 @@
 //! Field management through the scale subresource. A Scale has entries of its own while it is written: those who own
 //! the replica count of the object behind it, in the words of a Scale. Afterwards they go back to the object.
 
-use super::entry::{Entry, encoded};
+use super::entry::{Entry, Fields};
 use super::set::Set;
 
 /// The version that Scales are written in.
@@ -9,7 +9,7 @@ const SCALE_VERSION: &str = "autoscaling/v1";
 
 /// The entries of a Scale: whoever owns `replicas` (the count's path in the object) owns `spec.replicas` here.
 pub fn to_scale(parent: &[Entry], replicas: &Set<'_>) -> Vec<Entry> {
-    let Some(fields) = encoded(&Set::of_fields(&["spec.replicas"])) else { return Vec::new() };
+    let Some(fields) = Fields::of(&Set::of_fields(&["spec.replicas"])) else { return Vec::new() };
     let owners = parent.iter().filter(|entry| owns(entry, replicas));
     owners.map(|entry| Entry { api_version: SCALE_VERSION.into(), fields: fields.clone(), ..entry.clone() }).collect()
 }
@@ -29,11 +29,11 @@ pub fn from_scale(parent: Vec<Entry>, scale: Vec<Entry>, replicas: &Set<'_>, api
         } else if let Some(at) = scale.iter().position(|scaled| is_same_owner(scaled, &entry)) {
             entries.push(Entry { time: scale.swap_remove(at).time, ..entry });
         } else {
-            let rest = entry.set().ok().and_then(|set| encoded(&set.difference(replicas)));
+            let rest = entry.fields.set().ok().and_then(|set| Fields::of(&set.difference(replicas)));
             entries.extend(rest.map(|fields| Entry { fields, ..entry }));
         }
     }
-    if let Some(fields) = encoded(replicas) {
+    if let Some(fields) = Fields::of(replicas) {
         let newcomers = scale.into_iter();
         entries.extend(newcomers.map(|entry| Entry { api_version: api_version.to_owned(), fields: fields.clone(), ..entry }));
     }
@@ -42,7 +42,7 @@ pub fn from_scale(parent: Vec<Entry>, scale: Vec<Entry>, replicas: &Set<'_>, api
 }
 
 fn owns(entry: &Entry, replicas: &Set<'_>) -> bool {
-    super::codec::count_common(entry.fields.get(), replicas).is_ok_and(|common| common > 0)
+    entry.fields.count_common(replicas).is_ok_and(|common| common > 0)
 }
 
 fn is_same_owner(a: &Entry, b: &Entry) -> bool {

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 
 use super::compare::Changes;
 use super::conflict::{Conflict, Error, owner};
-use super::entry::{Entry, Operation, Writer, encoded};
+use super::entry::{Entry, Fields, Operation, Writer};
 use super::extract::fields_of;
 use super::merge::{merge, prune};
 use super::set::Set;
@@ -107,8 +107,8 @@ fn merged(
     if let Some(last) = managed.iter().find(|entry| entry.is_of(writer, Operation::Apply)) {
         // Sets of other versions are taken as they are: what they name is mostly named alike here.
         let others = managed.iter().filter(|entry| !entry.is_of(writer, Operation::Apply));
-        let wanted = others.map(Entry::set).try_fold(fields.clone(), |wanted, set| Ok::<_, Error>(wanted.union(set?)))?;
-        prune(target.schema, &mut merged, &last.set()?, &wanted);
+        let wanted = others.map(|entry| entry.fields.set()).try_fold(fields.clone(), |wanted, set| Ok::<_, Error>(wanted.union(set?)))?;
+        prune(target.schema, &mut merged, &last.fields.set()?, &wanted);
     }
     Ok(merged)
 }
@@ -118,7 +118,7 @@ fn conflicts<'e>(managed: &'e [Entry], seen: &Seen<'_>, writer: Writer<'_>) -> R
     let mut conflicts = Vec::new();
     for entry in managed.iter().filter(|entry| !entry.is_of(writer, Operation::Apply)) {
         let Some(changes) = seen.by(entry) else { continue };
-        let common = entry.set()?.intersection(&changes.written);
+        let common = entry.fields.set()?.intersection(&changes.written);
         if !common.is_empty() {
             conflicts.push((entry, common));
         }
@@ -143,7 +143,7 @@ fn beyond_last_applied<'e>(target: &Target<'_>, live: &Value, conflicts: Vec<(&'
 
 /// The entries after the apply.
 fn shared_out(managed: Vec<Entry>, seen: &Seen<'_>, fields: &Set<'_>, writer: Writer<'_>) -> Vec<Entry> {
-    let mut own = encoded(fields).map(|fields| Entry::new(writer, Operation::Apply, fields));
+    let mut own = Fields::of(fields).map(|fields| Entry::new(writer, Operation::Apply, fields));
     let mut entries = Vec::with_capacity(managed.len() + 1);
     for entry in managed {
         if !entry.is_of(writer, Operation::Apply) {

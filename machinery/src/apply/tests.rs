@@ -63,7 +63,7 @@ impl Tracked {
     #[track_caller]
     fn owns(&self, manager: &str, operation: Operation, expected: Value) {
         let entry = self.managed.iter().find(|entry| entry.manager == manager && entry.operation == operation);
-        let fields = entry.map_or(Value::Null, |entry| serde_json::from_str(entry.fields.get()).unwrap());
+        let fields = entry.map_or(Value::Null, |entry| serde_json::to_value(&entry.fields).unwrap());
         assert_eq!(fields, expected, "{manager}");
     }
 

@@ -5,10 +5,10 @@ use std::sync::LazyLock;
 
 use serde_json::Value;
 
+use super::Target;
 use super::compare::Changes;
-use super::entry::{Entry, Operation, Writer, encoded};
+use super::entry::{Entry, Fields, Operation, Writer};
 use super::set::Set;
-use super::{Target, codec};
 
 /// The most entries of updates that an object keeps. Beyond, the oldest of each version are put together.
 const MAX_UPDATE_ENTRIES: usize = 10;
@@ -77,29 +77,27 @@ pub(super) fn record(target: &Target<'_>, live: Option<&Value>, new: &Value, man
 fn grown(own: Option<Entry>, changes: Changes<'_>, writer: Writer<'_>) -> Option<Entry> {
     let written = ownable(changes.written);
     let Some(own) = own else {
-        return encoded(&written).map(|fields| Entry::new(writer, Operation::Update, fields));
+        return Fields::of(&written).map(|fields| Entry::new(writer, Operation::Update, fields));
     };
     // Removing alone does not bring the entry up to date.
     let time = if written.is_empty() { own.time.clone() } else { Some(writer.time()) };
-    let text = own.fields.get();
-    let known = codec::count_common(text, &written).is_ok_and(|common| common == written.len());
-    if known && codec::count_common(text, &changes.removed).is_ok_and(|common| common == 0) {
+    let known = own.fields.count_common(&written).is_ok_and(|common| common == written.len());
+    if known && own.fields.count_common(&changes.removed).is_ok_and(|common| common == 0) {
         return Some(Entry { time, ..own });
     }
     // A set that cannot be read counts for nothing.
-    let fields = encoded(&own.set().unwrap_or_default().difference(&changes.removed).union(written));
+    let fields = Fields::of(&own.fields.set().unwrap_or_default().difference(&changes.removed).union(written));
     fields.map(|fields| Entry { fields, time, ..own })
 }
 
 /// Somebody else's entry after the write: what was changed is no longer theirs.
 pub(super) fn without_changed(entry: Entry, changes: &Changes<'_>) -> Option<Entry> {
-    let text = entry.fields.get();
-    let written = codec::count_common(text, &changes.written).ok()?;
-    let removed = codec::count_common(text, &changes.removed).ok()?;
+    let written = entry.fields.count_common(&changes.written).ok()?;
+    let removed = entry.fields.count_common(&changes.removed).ok()?;
     if written + removed == 0 {
         return Some(entry);
     }
-    let fields = encoded(&entry.set().ok()?.difference(&changes.written).difference(&changes.removed));
+    let fields = Fields::of(&entry.fields.set().ok()?.difference(&changes.written).difference(&changes.removed));
     fields.map(|fields| Entry { fields, ..entry })
 }
 
@@ -116,8 +114,8 @@ fn cap(entries: &mut Vec<Entry>) {
         };
         let newer = entries.remove(next);
         let bucket = &mut entries[first];
-        let both = match (bucket.set(), newer.set()) {
-            (Ok(old), Ok(new)) => encoded(&old.union(new)),
+        let both = match (bucket.fields.set(), newer.fields.set()) {
+            (Ok(old), Ok(new)) => Fields::of(&old.union(new)),
             _ => None,
         };
         bucket.fields = both.unwrap_or_else(|| newer.fields.clone());
