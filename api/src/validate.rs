@@ -1,9 +1,12 @@
 //! Checks that several kinds share, besides those of `machinery`. Each returns what is wrong, with paths below the
 //! one given.
 
+use std::collections::BTreeMap;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use machinery::field::{Error, Errors, Path};
-use machinery::names;
 pub use machinery::objectmeta::complaints;
+use machinery::{names, objectmeta};
 use serde::Serialize;
 
 /// A text, or nothing where it is absent: Kubernetes seldom tells absent and empty texts apart.
@@ -25,11 +28,16 @@ pub fn required(path: &Path, value: &str) -> Errors {
 }
 
 /// `Required` where empty, `NotSupported` where not one of `supported`.
-pub fn one_of(path: &Path, value: &str, supported: &[&str]) -> Errors {
+pub fn choice(path: &Path, value: &str, supported: &[&str]) -> Errors {
     match value {
         "" => vec![Error::required(path, "")],
         value => supported_value(path, value, supported),
     }
+}
+
+/// [`choice`], of a field that may be absent.
+pub fn one_of(path: &Path, value: Option<&str>, supported: &[&str]) -> Errors {
+    choice(path, value.unwrap_or_default(), supported)
 }
 
 /// `NotSupported` where not one of `supported`.
@@ -49,4 +57,18 @@ pub fn finalizer(path: &Path, name: &str) -> Errors {
         errors.extend(complaints(path, name, names::finalizer_domain(name)));
     }
     errors
+}
+
+/// Labels, reported at the map's own path.
+pub fn labels(path: &Path, labels: Option<&BTreeMap<String, String>>) -> Errors {
+    objectmeta::validate_labels(labels, path)
+}
+
+/// Annotations, reported at the map's own path.
+pub fn annotations(path: &Path, annotations: Option<&BTreeMap<String, String>>) -> Errors {
+    objectmeta::validate_annotations(annotations, path)
+}
+
+pub fn label_selector(path: &Path, selector: &LabelSelector) -> Errors {
+    machinery::labels::validate(selector, path)
 }

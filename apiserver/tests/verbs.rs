@@ -135,3 +135,27 @@ async fn a_namespace_must_exist_and_the_systems_own_stay() {
     let body = json_body(&config_map("a", &json!({})));
     assert!(server.create(&caller, &at, body, &WriteOptions::default()).await.is_ok(), "a new namespace is seen at once");
 }
+
+#[tokio::test]
+async fn fields_have_managers_and_apply_respects_them() {
+    let server = server().await;
+    let caller = Caller { agent: "reference".into(), ..Caller::default() };
+    let at = target(&server, "configmaps", "cfg");
+    let apply = |body: Value, manager: &str, force: bool| {
+        let patch = Patch::Apply { config: body.to_string().into(), force };
+        let options = WriteOptions { field_manager: Some(manager.into()), ..WriteOptions::default() };
+        let (server, caller, at) = (server.clone(), caller.clone(), at.clone());
+        async move { server.patch(&caller, &at, patch, &options).await }
+    };
+    let made = apply(config_map("cfg", &json!({"a": "1", "b": "2"})), "ann", false).await.unwrap();
+    assert!(made.created);
+    assert_eq!(value(&made.object)["metadata"]["managedFields"][0]["fieldsV1"], json!({"f:data": {"f:a": {}, "f:b": {}}}));
+    let same = apply(config_map("cfg", &json!({"a": "1", "b": "2"})), "ann", false).await.unwrap();
+    assert_eq!(value(&same.object)["metadata"]["resourceVersion"], value(&made.object)["metadata"]["resourceVersion"]);
+    let refused = apply(config_map("cfg", &json!({"a": "9"})), "bob", false).await.err().unwrap();
+    assert_eq!((refused.code, refused.details.unwrap().causes[0].reason.as_str()), (409, "FieldManagerConflict"));
+    let taken = apply(config_map("cfg", &json!({"a": "9"})), "bob", true).await.unwrap();
+    assert_eq!(value(&taken.object)["data"], json!({"a": "9", "b": "2"}));
+    let dropped = apply(config_map("cfg", &json!({})), "ann", false).await.unwrap();
+    assert_eq!(value(&dropped.object)["data"], json!({"a": "9"}));
+}

@@ -202,7 +202,7 @@ fn validate_taints(node: &Node) -> Errors {
         let value = taint.value.as_deref().unwrap_or_default();
         errors.extend(validate::complaints(&at.child("value"), value, names::label_value(value)));
         let effects = ["NoSchedule", "PreferNoSchedule", "NoExecute"];
-        errors.extend(validate::one_of(&at.child("effect"), &taint.effect, &effects));
+        errors.extend(validate::choice(&at.child("effect"), &taint.effect, &effects));
         if !seen.insert((&taint.key, &taint.effect)) {
             errors.push(Error::duplicate(&at, taint));
         }

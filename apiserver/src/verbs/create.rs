@@ -5,7 +5,7 @@ use machinery::Status;
 use machinery::objectmeta;
 use storage::Expect;
 
-use super::write::{Put, Ready, Write};
+use super::write::{Ownership, Put, Ready, Write};
 use super::{Body, Caller, Shown, Target, WriteOptions, Written, binding, body, eviction};
 use crate::server::ApiServer;
 
@@ -31,23 +31,36 @@ impl ApiServer {
         caller: &Caller,
         target: &Target,
         mut object: Box<dyn Object>,
-        mut warnings: Vec<String>,
+        warnings: Vec<String>,
         options: &WriteOptions,
     ) -> Result<Written, Status> {
         let write = Write::new(self, caller, target, options)?;
         body::check_address(target, &mut *object)?;
-        let ready = match write.ready_new(object.clone_boxed()) {
-            Ok(ready) => ready,
-            // It may have been refused for the want of something that was made a moment ago.
-            Err(_) => {
-                self.feed.catch_up().await?;
-                write.ready_new(object)?
-            }
-        };
-        warnings.extend(ready.warnings.iter().cloned());
-        let shown = store(&write, ready).await?;
-        Ok(Written { object: shown, created: true, warnings })
+        create_ready(&write, object, warnings, Ownership::Record).await
     }
+}
+
+/// Creates an object whose address has been checked.
+pub(super) async fn create_ready(
+    write: &Write<'_>,
+    mut object: Box<dyn Object>,
+    mut warnings: Vec<String>,
+    ownership: Ownership,
+) -> Result<Written, Status> {
+    if !write.target.namespace.is_empty() {
+        object.meta_mut().namespace = Some(write.target.namespace.clone());
+    }
+    let ready = match write.ready_new(object.clone_boxed(), ownership) {
+        Ok(ready) => ready,
+        // It may have been refused for the want of something that was made a moment ago.
+        Err(_) => {
+            write.server.feed.catch_up().await?;
+            write.ready_new(object, ownership)?
+        }
+    };
+    warnings.extend(ready.warnings.iter().cloned());
+    let shown = store(write, ready).await?;
+    Ok(Written { object: shown, created: true, warnings })
 }
 
 async fn store(write: &Write<'_>, ready: Ready) -> Result<Shown, Status> {

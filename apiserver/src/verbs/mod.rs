@@ -1,12 +1,14 @@
 //! The verbs of the API, one file each, for every resource. A door (HTTP, gRPC, or a component in the same
 //! process) has authenticated and authorized the caller and parsed the request into the types below.
 
+mod apply;
 mod binding;
 mod body;
 mod create;
 mod delete;
 mod delete_collection;
 mod eviction;
+mod fields;
 mod get;
 mod list;
 mod metadata;

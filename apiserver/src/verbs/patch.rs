@@ -12,8 +12,8 @@ use serde_json::Value;
 
 use super::revision::Revision;
 use super::update::{View, check_version, decide, shown, view};
-use super::write::Write;
-use super::{Caller, FieldValidation, Patch, Target, WriteOptions, Written, body, scale};
+use super::write::{Ownership, Write};
+use super::{Caller, FieldValidation, Patch, Target, WriteOptions, Written, apply, body, scale};
 use crate::log::path;
 use crate::server::ApiServer;
 
@@ -24,8 +24,11 @@ impl ApiServer {
             View::Object(strategy) => strategy,
             View::Scale(view) => return scale::patch(self, caller, target, view, &patch, options).await,
         };
-        let document = Document::read(&patch)?;
         let write = Write::new(self, caller, target, options)?;
+        if let Patch::Apply { config, force } = &patch {
+            return apply::apply(&write, strategy, config, *force).await;
+        }
+        let document = Document::read(&patch)?;
         let mut revision = Revision::begin(&write, path(&target.namespace, &target.name));
         let mut warnings = Vec::new();
         loop {
@@ -34,7 +37,7 @@ impl ApiServer {
                 let (mut new, found) = decode_patched(target.resource, patched, options.field_validation)?;
                 body::check_address(target, &mut *new)?;
                 check_version(target, new.meta(), &entry)?;
-                let ready = write.ready_change(strategy, new, &*old)?;
+                let ready = write.ready_change(strategy, new, &*old, Ownership::Record)?;
                 let decision = decide(&write, ready, &*old, &mut warnings);
                 warnings.splice(0..0, found);
                 Ok(decision)

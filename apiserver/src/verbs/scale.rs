@@ -9,13 +9,13 @@ use machinery::decode::{self, Encoding};
 use machinery::field::{Error, Path};
 use machinery::schema::Schema;
 use machinery::{GroupKind, Status};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::patch::Document;
 use super::revision::{Decision, Revision, Settled};
 use super::update::check_version;
-use super::write::{Ready, Write};
-use super::{Body, Caller, Patch, Shown, Target, WriteOptions, Written};
+use super::write::{Ownership, Write};
+use super::{Body, Caller, Patch, Shown, Target, WriteOptions, Written, apply};
 use crate::log::{Entry, path};
 use crate::server::ApiServer;
 
@@ -53,6 +53,8 @@ fn of(view: &dyn ErasedScale, object: &dyn api::Object) -> Scale {
 enum Source<'a> {
     Body(Value),
     Patch(&'a Document),
+    /// A Scale to apply, and whether to take fields from others.
+    Apply(Value, bool),
 }
 
 pub(super) async fn update(
@@ -79,6 +81,10 @@ pub(super) async fn patch(
     patch: &Patch,
     options: &WriteOptions,
 ) -> Result<Written, Status> {
+    if let Patch::Apply { config, force } = patch {
+        let config = read(config, Encoding::Yaml, options)?;
+        return revise(server, caller, target, view, Source::Apply(config, *force), options).await;
+    }
     let document = Document::read(patch)?;
     revise(server, caller, target, view, Source::Patch(&document), options).await
 }
@@ -109,10 +115,15 @@ async fn revise(
             let scale = wanted(&source, &of(view, &*old))?;
             check(target, &scale)?;
             check_version(target, &scale.metadata, &entry)?;
+            let strategy = target.resource.update();
+            if let Source::Apply(config, force) = &source {
+                let config = of_object(target, view, config);
+                let Some(new) = apply::merged(&write, strategy, &*old, &config, *force)? else { return Ok(Decision::Keep) };
+                return Ok(Decision::Replace(write.ready_change(strategy, new, &*old, Ownership::Settled)?));
+            }
             let mut new = old.clone_boxed();
             view.set_replicas(&mut *new, scale.spec.and_then(|spec| spec.replicas).unwrap_or(0));
-            let ready: Ready = write.ready_change(target.resource.update(), new, &*old)?;
-            Ok(Decision::Replace(ready))
+            Ok(Decision::Replace(write.ready_change(strategy, new, &*old, Ownership::Record)?))
         });
         let shown = match revision.settle(decision).await? {
             None => continue,
@@ -129,13 +140,26 @@ async fn revise(
 
 fn wanted(source: &Source<'_>, present: &Scale) -> Result<Scale, Status> {
     let value = match source {
-        Source::Body(value) => value.clone(),
+        Source::Body(value) | Source::Apply(value, _) => value.clone(),
         Source::Patch(document) => {
             let present = serde_json::to_value(present).map_err(|error| Status::internal(error.to_string()))?;
             document.apply(schema(), present)?
         }
     };
     serde_json::from_value(value).map_err(|error| Status::bad_request(error.to_string()))
+}
+
+/// The object's part of an applied Scale: its replica count, where the object keeps it.
+fn of_object(target: &Target, view: &dyn ErasedScale, scale: &Value) -> Value {
+    let replicas = scale.pointer("/spec/replicas").cloned().unwrap_or(Value::Null);
+    let path = view.path();
+    let nested = path.as_str().rsplit('.').fold(replicas, |inner, name| json!({ name: inner }));
+    let kind = target.resource.kind();
+    let mut config = json!({"apiVersion": kind.api_version(), "kind": kind.kind, "metadata": {"name": target.name}});
+    if let (Value::Object(config), Value::Object(nested)) = (&mut config, nested) {
+        config.extend(nested);
+    }
+    config
 }
 
 fn check(target: &Target, scale: &Scale) -> Result<(), Status> {

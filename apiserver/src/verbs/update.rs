@@ -7,7 +7,7 @@ use machinery::field::{Error, Path};
 use machinery::{GroupKind, ResourceVersion, Status};
 
 use super::revision::{Decision, Revision, Settled};
-use super::write::{Ready, Write};
+use super::write::{Ownership, Ready, Write};
 use super::{Body, Caller, Shown, Target, WriteOptions, Written, body, delete, scale};
 use crate::log::{Entry, path};
 use crate::server::ApiServer;
@@ -43,7 +43,7 @@ impl ApiServer {
             let decision = revision.existing().and_then(|(entry, old)| {
                 check_version(target, object.meta(), &entry)?;
                 check_uid(target, object.meta(), old.meta())?;
-                let ready = write.ready_change(strategy, object.clone_boxed(), &*old)?;
+                let ready = write.ready_change(strategy, object.clone_boxed(), &*old, Ownership::Record)?;
                 Ok(decide(&write, ready, &*old, &mut warnings))
             });
             if let Some(settled) = revision.settle(decision).await? {

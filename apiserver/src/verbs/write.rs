@@ -48,6 +48,15 @@ pub(super) struct Ready {
     pub(super) generated: bool,
 }
 
+/// Who works out what managers own after a write.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ownership {
+    /// The pipeline, from what was changed.
+    Record,
+    /// Server-side apply has done so.
+    Settled,
+}
+
 impl<'a> Write<'a> {
     pub(super) fn new(server: &'a ApiServer, caller: &'a Caller, target: &'a Target, options: &'a WriteOptions) -> Result<Self, Status> {
         let log = server.log(target.resource)?;
@@ -63,7 +72,7 @@ impl<'a> Write<'a> {
     }
 
     /// The pipeline for a new object whose address has been checked.
-    pub(super) fn ready_new(&self, mut object: Box<dyn Object>) -> Result<Ready, Status> {
+    pub(super) fn ready_new(&self, mut object: Box<dyn Object>, ownership: Ownership) -> Result<Ready, Status> {
         let resource = self.resource();
         let cx = self.context();
         let given = object.meta_mut().resource_version.take().unwrap_or_default();
@@ -78,6 +87,9 @@ impl<'a> Write<'a> {
             meta.name = Some(objectmeta::generate_name(&prefix, &mut rand::rng()));
         }
         resource.default(&mut *object);
+        if ownership == Ownership::Record {
+            self.record(resource.update().reset_fields(), None, &mut *object);
+        }
         self.admit(Operation::Create, &mut *object, None)?;
         resource.prepare_create(&cx, &mut *object);
         let name_rule = |name: &str, prefix| resource.validate_name(name, prefix);
@@ -91,11 +103,20 @@ impl<'a> Write<'a> {
     }
 
     /// The pipeline for a new state of the object `old`. `new` comes decoded from the writer, or from a patch.
-    pub(super) fn ready_change(&self, strategy: &dyn ErasedUpdate, mut new: Box<dyn Object>, old: &dyn Object) -> Result<Ready, Status> {
+    pub(super) fn ready_change(
+        &self,
+        strategy: &dyn ErasedUpdate,
+        mut new: Box<dyn Object>,
+        old: &dyn Object,
+        ownership: Ownership,
+    ) -> Result<Ready, Status> {
         let resource = self.resource();
         let cx = self.context();
         metadata::carry_over(new.meta_mut(), old.meta());
         resource.default(&mut *new);
+        if ownership == Ownership::Record {
+            self.record(strategy.reset_fields(), Some(old), &mut *new);
+        }
         self.admit(Operation::Update, &mut *new, Some(old))?;
         strategy.prepare(&cx, &mut *new, old);
         let name_rule = |name: &str, prefix| resource.validate_name(name, prefix);

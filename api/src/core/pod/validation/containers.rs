@@ -9,7 +9,7 @@ use machinery::names;
 use super::volumes::KnownVolumes;
 use super::{env, mounts, probes, resources, security};
 use crate::scheduling::resources::is_sidecar;
-use crate::validate::{complaints, one_of, supported_value, text};
+use crate::validate::{choice, complaints, supported_value, text};
 
 const MOST_EXIT_CODES: usize = 255;
 
@@ -99,14 +99,14 @@ impl Checks<'_> {
         }
         let policy = text(&container.termination_message_policy);
         let policies = ["File", "FallbackToLogsOnError"];
-        errors.extend(one_of(&path.child("terminationMessagePolicy"), policy, &policies));
+        errors.extend(choice(&path.child("terminationMessagePolicy"), policy, &policies));
         errors.extend(validate_ports(&path.child("ports"), container.ports.as_deref().unwrap_or_default()));
         errors.extend(env::validate_env(&path.child("env"), container.env.as_deref().unwrap_or_default()));
         errors.extend(env::validate_env_from(&path.child("envFrom"), container.env_from.as_deref().unwrap_or_default()));
         errors.extend(mounts::validate_mounts(&path.child("volumeMounts"), container, self.volumes));
         errors.extend(mounts::validate_devices(&path.child("volumeDevices"), container, self.volumes));
         let pull_policies = ["Always", "IfNotPresent", "Never"];
-        errors.extend(one_of(&path.child("imagePullPolicy"), text(&container.image_pull_policy), &pull_policies));
+        errors.extend(choice(&path.child("imagePullPolicy"), text(&container.image_pull_policy), &pull_policies));
         if let Some(resources) = &container.resources {
             errors.extend(resources::validate_resources(&path.child("resources"), resources));
             errors.extend(resources::validate_claim_references(&path.child("resources"), resources, self.spec));
@@ -143,8 +143,8 @@ impl Checks<'_> {
             if !seen.insert(&policy.resource_name) {
                 errors.push(Error::duplicate(&path.index(i), &policy.resource_name));
             }
-            errors.extend(one_of(path, &policy.resource_name, &["cpu", "memory"]));
-            errors.extend(one_of(path, &policy.restart_policy, &["NotRequired", "RestartContainer"]));
+            errors.extend(choice(path, &policy.resource_name, &["cpu", "memory"]));
+            errors.extend(choice(path, &policy.restart_policy, &["NotRequired", "RestartContainer"]));
             if text(&self.spec.restart_policy) == "Never" && policy.restart_policy != "NotRequired" {
                 let why = "must be NotRequired in a pod that never restarts";
                 errors.push(Error::invalid(path, &policy.restart_policy, why));
@@ -175,7 +175,7 @@ pub(super) fn validate_ports(path: &Path, ports: &[ContainerPort]) -> Errors {
         if let Some(host) = port.host_port.filter(|port| *port != 0) {
             errors.extend(port_in_range(&at.child("hostPort"), host));
         }
-        errors.extend(one_of(&at.child("protocol"), text(&port.protocol), &["TCP", "UDP", "SCTP"]));
+        errors.extend(choice(&at.child("protocol"), text(&port.protocol), &["TCP", "UDP", "SCTP"]));
     }
     errors
 }
@@ -213,12 +213,12 @@ fn validate_restarts(path: &Path, container: &Container) -> Errors {
     }
     for (i, rule) in rules.iter().enumerate() {
         let at = path.child("restartPolicyRules").index(i);
-        errors.extend(one_of(&at.child("action"), &rule.action, &["Restart"]));
+        errors.extend(choice(&at.child("action"), &rule.action, &["Restart"]));
         let codes = at.child("exitCodes");
         match &rule.exit_codes {
             None => errors.push(Error::required(&codes, "")),
             Some(exit) => {
-                errors.extend(one_of(&codes.child("operator"), &exit.operator, &["In", "NotIn"]));
+                errors.extend(choice(&codes.child("operator"), &exit.operator, &["In", "NotIn"]));
                 let count = exit.values.as_ref().map_or(0, Vec::len);
                 if count > MOST_EXIT_CODES {
                     errors.push(Error::too_many(&codes.child("values"), count, MOST_EXIT_CODES));

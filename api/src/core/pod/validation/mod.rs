@@ -19,7 +19,7 @@ use machinery::{names, objectmeta};
 pub use affinity::{validate_node_selector, validate_tolerations};
 pub use resources::{validate_amount, validate_resource_name, validate_resources};
 
-use crate::validate::{complaints, one_of, supported_value, text};
+use crate::validate::{choice, complaints, supported_value, text};
 
 /// The annotation of pods that show what a kubelet runs on its own account.
 pub(super) const MIRROR_ANNOTATION: &str = "kubernetes.io/config.mirror";
@@ -114,9 +114,9 @@ fn validate_pod_spec(path: &Path, spec: &PodSpec, pod: Option<&str>) -> Errors {
         errors.extend(resources::validate_pod_level(&path.child("resources"), resources, spec));
     }
     let restart_policies = ["Always", "OnFailure", "Never"];
-    errors.extend(one_of(&path.child("restartPolicy"), text(&spec.restart_policy), &restart_policies));
+    errors.extend(choice(&path.child("restartPolicy"), text(&spec.restart_policy), &restart_policies));
     let dns_policies = ["ClusterFirstWithHostNet", "ClusterFirst", "Default", "None"];
-    errors.extend(one_of(&path.child("dnsPolicy"), text(&spec.dns_policy), &dns_policies));
+    errors.extend(choice(&path.child("dnsPolicy"), text(&spec.dns_policy), &dns_policies));
     errors.extend(objectmeta::validate_labels(spec.node_selector.as_ref(), &path.child("nodeSelector")));
     errors.extend(security::validate_pod(path, spec));
     errors.extend(affinity::validate_affinity(&path.child("affinity"), spec.affinity.as_ref()));
@@ -177,7 +177,7 @@ fn validate_classes(path: &Path, spec: &PodSpec) -> Errors {
         errors.extend(complaints(&path.child("runtimeClassName"), runtime, wrong));
     }
     if let Some(policy) = &spec.preemption_policy {
-        errors.extend(one_of(&path.child("preemptionPolicy"), policy, &["PreemptLowerPriority", "Never"]));
+        errors.extend(choice(&path.child("preemptionPolicy"), policy, &["PreemptLowerPriority", "Never"]));
     }
     if let Some(overhead) = &spec.overhead {
         errors.extend(resources::validate_limits(&path.child("overhead"), overhead));

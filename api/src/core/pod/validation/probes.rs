@@ -6,7 +6,7 @@ use machinery::field::{Error, Errors, Path};
 use machinery::names;
 
 use super::containers::port_in_range;
-use crate::validate::{complaints, non_negative, one_of, required, text};
+use crate::validate::{choice, complaints, non_negative, required, text};
 
 /// Liveness and startup probes succeed at once or not at all.
 pub(super) fn validate_liveness(path: &Path, probe: &Probe) -> Errors {
@@ -107,7 +107,7 @@ fn validate_exec(path: &Path, action: &ExecAction) -> Errors {
 fn validate_http_get(path: &Path, action: &HTTPGetAction) -> Errors {
     let mut errors = required(&path.child("path"), text(&action.path));
     errors.extend(validate_port(&path.child("port"), &action.port));
-    errors.extend(one_of(&path.child("scheme"), text(&action.scheme), &["HTTP", "HTTPS"]));
+    errors.extend(choice(&path.child("scheme"), text(&action.scheme), &["HTTP", "HTTPS"]));
     for header in action.http_headers.iter().flatten() {
         errors.extend(complaints(&path.child("httpHeaders"), &header.name, names::http_header_name(&header.name)));
     }

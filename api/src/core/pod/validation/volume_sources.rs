@@ -12,7 +12,7 @@ use machinery::quantity::Quantity;
 
 use super::env;
 use super::volumes::{file_path, no_backsteps};
-use crate::validate::{complaints, one_of, required, supported_value, text};
+use crate::validate::{choice, complaints, required, supported_value, text};
 
 /// Fields of the pod that a file can show.
 const FILE_FIELDS: [&str; 5] = ["metadata.annotations", "metadata.labels", "metadata.name", "metadata.namespace", "metadata.uid"];
@@ -216,7 +216,7 @@ fn ephemeral(path: &Path, source: &EphemeralVolumeSource, volume: &str, pod: Opt
 
 fn image(path: &Path, reference: &str, policy: &str) -> Errors {
     let mut errors = required(&path.child("reference"), reference);
-    errors.extend(one_of(&path.child("pullPolicy"), policy, &["Always", "IfNotPresent", "Never"]));
+    errors.extend(choice(&path.child("pullPolicy"), policy, &["Always", "IfNotPresent", "Never"]));
     errors
 }
 

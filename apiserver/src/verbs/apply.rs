@@ -1,0 +1,143 @@
+//! Server-side apply: merges what an applier wants into what there is, or makes the object.
+
+use api::resource::ErasedUpdate;
+use api::{Object, Resource};
+use bytes::Bytes;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use machinery::Status;
+use machinery::apply::{self, Applied, Set};
+use machinery::decode::{self, Encoding, FieldValidation};
+use machinery::field::{Error, Path};
+use serde_json::Value;
+
+use super::revision::{Decision, Revision};
+use super::update::{check_version, decide, shown};
+use super::write::{Ownership, Write};
+use super::{Target, Written, body, create, fields};
+use crate::log::path;
+
+pub(super) async fn apply(write: &Write<'_>, strategy: &dyn ErasedUpdate, config: &Bytes, force: bool) -> Result<Written, Status> {
+    let target = write.target;
+    let (config, mut found) = read(write, config)?;
+    let mut revision = Revision::begin(write, path(&target.namespace, &target.name));
+    let mut warnings = Vec::new();
+    loop {
+        if revision.present().is_none() && target.subresource.is_none() {
+            if revision.refresh().await? {
+                continue;
+            }
+            let object = merged_new(write, strategy, &config, force)?;
+            return create::create_ready(write, object, found, Ownership::Settled).await;
+        }
+        let decision = revision.existing().and_then(|(entry, old)| {
+            let meta = meta_of(&config);
+            // An applier that names a version means it; one that names none never had to.
+            if meta.resource_version.is_some() {
+                check_version(target, &meta, &entry)?;
+            }
+            let Some(new) = merged(write, strategy, &*old, &config, force)? else { return Ok(Decision::Keep) };
+            let ready = write.ready_change(strategy, new, &*old, Ownership::Settled)?;
+            Ok(decide(write, ready, &*old, &mut warnings))
+        });
+        if let Some(settled) = revision.settle(decision).await? {
+            warnings.append(&mut found);
+            return Ok(Written { object: shown(settled), created: false, warnings });
+        }
+    }
+}
+
+/// The configuration, which names the object that it is for.
+fn read(write: &Write<'_>, config: &Bytes) -> Result<(Value, Vec<String>), Status> {
+    let parsed = decode::parse(config, Encoding::Yaml).map_err(|error| Status::bad_request(format!("error decoding YAML: {error}")))?;
+    let validation: FieldValidation = write.options.field_validation.into();
+    let findings = parsed.duplicates.into_iter().map(decode::Finding::Duplicate).collect();
+    let findings = validation.judge(findings).map_err(|error| Status::bad_request(error.to_string()))?;
+    check_address(write.target, &parsed.value)?;
+    Ok((parsed.value, findings.iter().map(ToString::to_string).collect()))
+}
+
+fn check_address(target: &Target, config: &Value) -> Result<(), Status> {
+    let text = |pointer: &str| config.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+    for field in ["/apiVersion", "/kind"] {
+        if text(field).is_empty() {
+            return Err(Status::bad_request(format!("the applied configuration has no {}", &field[1..])));
+        }
+    }
+    body::check_kind(target.resource, config)?;
+    let (name, namespace) = (text("/metadata/name"), text("/metadata/namespace"));
+    if name != target.name {
+        return Err(Status::bad_request(format!("the configuration's name {name:?} is not that of the request, {:?}", target.name)));
+    }
+    if !namespace.is_empty() && namespace != target.namespace {
+        return Err(Status::bad_request(format!(
+            "the configuration's namespace {namespace:?} is not that of the request, {:?}",
+            target.namespace
+        )));
+    }
+    Ok(())
+}
+
+/// What the configuration says of the object's version.
+fn meta_of(config: &Value) -> ObjectMeta {
+    let version = config.pointer("/metadata/resourceVersion").and_then(Value::as_str).filter(|version| !version.is_empty());
+    ObjectMeta { resource_version: version.map(str::to_owned), ..ObjectMeta::default() }
+}
+
+fn merged_new(write: &Write<'_>, strategy: &dyn ErasedUpdate, config: &Value, force: bool) -> Result<Box<dyn Object>, Status> {
+    if let Some(uid) = config.pointer("/metadata/uid").and_then(Value::as_str).filter(|uid| !uid.is_empty()) {
+        let error = Error::invalid(&Path::new("metadata").child("uid"), uid, "there is no object of this name to have a uid");
+        return Err(Status::invalid(&write.resource().stored_kind().group_kind(), &write.target.name, &[error]));
+    }
+    let applied = run(write, strategy, None, config, Vec::new(), force)?;
+    let value = applied.object.unwrap_or_else(|| config.clone());
+    let mut object = typed(write.resource(), value)?;
+    object.meta_mut().resource_version = None;
+    fields::set(&mut *object, &applied.managed);
+    Ok(object)
+}
+
+/// The object that results, or None if nothing changes.
+pub(super) fn merged(
+    write: &Write<'_>,
+    strategy: &dyn ErasedUpdate,
+    old: &dyn Object,
+    config: &Value,
+    force: bool,
+) -> Result<Option<Box<dyn Object>>, Status> {
+    let live = write.resource().encode(old);
+    let before = fields::entries(Some(old));
+    let Applied { object, mut managed } = run(write, strategy, Some(&live), config, before.clone(), force)?;
+    let mut new = match object {
+        Some(value) => typed(write.resource(), value)?,
+        None => {
+            apply::keep_times(&before, &mut managed);
+            if managed == before {
+                return Ok(None);
+            }
+            old.clone_boxed()
+        }
+    };
+    fields::set(&mut *new, &managed);
+    Ok(Some(new))
+}
+
+fn run(
+    write: &Write<'_>,
+    strategy: &dyn ErasedUpdate,
+    live: Option<&Value>,
+    config: &Value,
+    managed: Vec<apply::Entry>,
+    force: bool,
+) -> Result<Applied, Status> {
+    let resource = write.resource();
+    let (reset, versions) = (Set::of_fields(strategy.reset_fields()), fields::Served::new(write.server.registry(), resource));
+    let target = apply::Target { schema: resource.schema(), reset: &reset, versions: &versions };
+    let api_version = resource.kind().api_version();
+    Ok(apply::apply(&target, live, config, managed, write.writer(&api_version), force)?)
+}
+
+/// The merged object, typed. The configuration has been checked, so that what does not decode is the server's own doing.
+fn typed(resource: &dyn Resource, mut value: Value) -> Result<Box<dyn Object>, Status> {
+    decode::conform(&mut value, resource.schema(), &mut Vec::new()).map_err(|error| Status::unclassified(error.to_string()))?;
+    resource.decode(value).map_err(Status::unclassified)
+}
