@@ -2,6 +2,8 @@
 //! not of chance: a controller that decides from a stale world asks again for a name that exists, and is refused
 //! instead of making a second object.
 
+use std::collections::HashSet;
+
 use crate::world::World;
 
 /// Kubernetes' alphabet for generated suffixes: no vowels, and nothing that reads like another letter.
@@ -53,30 +55,34 @@ pub fn joined(base: &str, suffix: &str) -> String {
     format!("{}{suffix}", &base[..end])
 }
 
-/// Free names for pods, each of them `<base><5 letters>`.
-pub struct PodNames<'a> {
-    world: &'a World,
-    namespace: &'a str,
+/// Free names, each of them `<base><5 letters>`.
+pub struct Names<'a> {
+    taken: Box<dyn Fn(&str) -> bool + 'a>,
     base: String,
     seed: String,
     attempt: u32,
-    given: std::collections::HashSet<String>,
+    given: HashSet<String>,
 }
 
-impl<'a> PodNames<'a> {
+impl<'a> Names<'a> {
     /// Names that begin with `base` (with its dash), for the maker that `seed` identifies.
-    pub fn new(world: &'a World, namespace: &'a str, base: &str, seed: &str) -> Self {
-        let base = joined(base, "").chars().take(MOST_NAME - SUFFIX).collect();
-        Self { world, namespace, base, seed: seed.to_owned(), attempt: 0, given: Default::default() }
+    pub fn new(base: &str, seed: &str, taken: impl Fn(&str) -> bool + 'a) -> Self {
+        let base = base.chars().take(MOST_NAME - SUFFIX).collect();
+        Self { taken: Box::new(taken), base, seed: seed.to_owned(), attempt: 0, given: HashSet::new() }
     }
 
-    /// The next name that no pod has or had lately.
+    /// Names of pods, none of which exists or did until recently.
+    pub fn of_pods(world: &'a World, namespace: &'a str, base: &str, seed: &str) -> Self {
+        Self::new(base, seed, move |name| world.pod_name_taken(namespace, name))
+    }
+
+    /// The next name that is free.
     pub fn next_free(&mut self) -> String {
         loop {
             let suffix = letters(hash(&[&self.seed, &self.attempt.to_string()]), SUFFIX);
             self.attempt = self.attempt.wrapping_add(1);
             let name = format!("{}{suffix}", self.base);
-            if !self.world.pod_name_taken(self.namespace, &name) && self.given.insert(name.clone()) {
+            if !(self.taken)(&name) && self.given.insert(name.clone()) {
                 return name;
             }
         }
@@ -91,13 +97,13 @@ mod tests {
     fn names_do_not_repeat_and_depend_on_the_maker_alone() {
         let world = World::default();
         let take = |seed: &str| -> Vec<String> {
-            let mut names = PodNames::new(&world, "default", "web-abc-", seed);
+            let mut names = Names::of_pods(&world, "default", "web-abc-", seed);
             (0..500).map(|_| names.next_free()).collect()
         };
         let first = take("one");
         assert_eq!(first, take("one"));
         assert_ne!(first, take("two"));
-        assert_eq!(first.iter().collect::<std::collections::HashSet<_>>().len(), 500);
+        assert_eq!(first.iter().collect::<HashSet<_>>().len(), 500);
         assert!(first.iter().all(|n| n.len() == "web-abc-".len() + 5));
     }
 

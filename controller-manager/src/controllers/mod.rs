@@ -2,6 +2,7 @@
 //! [`Controller`](crate::controller::Controller), and add it to the list in `set.rs`.
 
 pub mod deployment;
+pub mod endpoints;
 pub mod garbage_collector;
 pub mod namespace;
 pub mod replica_set;

@@ -10,7 +10,7 @@ use k8s_openapi::api::core::v1::{Pod, PodTemplateSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use crate::controller::Wake;
-use crate::naming::PodNames;
+use crate::naming::Names;
 use crate::ownership::{claim, controller_reference};
 use crate::plan::{BURST, Note, Plan, Write};
 use crate::world::{Change, Delta, Header, Labels, PodRow, Row, World};
@@ -83,7 +83,7 @@ fn count(world: &World, head: &Header, pods: &[Arc<PodRow>], wanted: &Wanted<'_>
 fn create<O: Row>(world: &World, owner: &O, template: &PodTemplateSpec, count: usize, plan: &mut Plan) {
     let head = owner.header();
     let prefix = format!("{}-", head.name());
-    let mut names = PodNames::new(world, head.namespace(), &prefix, &head.uid);
+    let mut names = Names::of_pods(world, head.namespace(), &prefix, &head.uid);
     for _ in 0..count {
         let name = names.next_free();
         let done = Note::normal(owner, "SuccessfulCreate", format!("Created pod: {name}"));

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::deployment::DeploymentController;
+use super::endpoints::{EndpointSliceController, EndpointSliceMirroringController, EndpointsController};
 use super::garbage_collector::GarbageCollector;
 use super::namespace::NamespaceController;
 use super::replica_set::ReplicaSetController;
@@ -21,6 +22,9 @@ pub fn controllers(options: &Options, root_ca: Option<String>) -> Vec<(Arc<dyn C
         (Arc::new(DeploymentController), options.concurrent_deployment_syncs),
         (Arc::new(ReplicaSetController), options.concurrent_replicaset_syncs),
         (Arc::new(ReplicationControllerController), options.concurrent_replicaset_syncs),
+        (Arc::new(EndpointSliceController), options.concurrent_service_endpoint_syncs),
+        (Arc::new(EndpointsController), options.concurrent_service_endpoint_syncs),
+        (Arc::new(EndpointSliceMirroringController), options.concurrent_service_endpoint_syncs),
     ];
     if let Some(bundle) = root_ca {
         all.push((Arc::new(RootCaController { bundle }), 1));
