@@ -74,6 +74,9 @@ impl ApiServer {
             registry.all().iter().copied().partition(|r| r.stored_kind() == r.kind());
         let logs: HashMap<_, _> = stored.into_iter().chain(converted).map(|r| (r.stored_under(), feed.open(r))).collect();
         feed.load().await?;
+        let services = logs.get("services/specs").cloned();
+        let allocation = Allocation::new(&options.service_cluster_ip_range, options.service_node_port_range, feed.clone(), services)
+            .map_err(Status::internal)?;
         tokio::spawn(feed.clone().run());
         tokio::spawn(upkeep(feed.clone(), options.compaction_interval));
         let server = Arc::new(Self {
@@ -83,7 +86,7 @@ impl ApiServer {
             feed,
             logs,
             admission: admission::Chain::default(),
-            allocation: Allocation::default(),
+            allocation,
             leases: Leases::default(),
             _stop: stop.drop_guard(),
         });

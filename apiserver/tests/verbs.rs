@@ -159,3 +159,20 @@ async fn fields_have_managers_and_apply_respects_them() {
     let dropped = apply(config_map("cfg", &json!({})), "ann", false).await.unwrap();
     assert_eq!(value(&dropped.object)["data"], json!({"a": "9"}));
 }
+
+#[tokio::test]
+async fn services_get_addresses_and_ports_of_their_own() {
+    let server = server().await;
+    let service = |name: &str, spec: Value| json!({"metadata": {"name": name}, "spec": spec});
+    let one = json!({"type": "NodePort", "selector": {"a": "b"}, "ports": [{"port": 80}]});
+    let first = value(&create(&server, "services", &service("one", one.clone())).await.unwrap().object);
+    let second = value(&create(&server, "services", &service("two", one)).await.unwrap().object);
+    assert_ne!(first["spec"]["clusterIP"], second["spec"]["clusterIP"]);
+    let port = &first["spec"]["ports"][0]["nodePort"];
+    assert!(port.as_i64().is_some_and(|port| (30_000..=32_767).contains(&port)));
+    let taken = json!({"type": "NodePort", "ports": [{"port": 80, "nodePort": port}]});
+    let refused = create(&server, "services", &service("three", taken.clone())).await.err().unwrap();
+    assert_eq!(refused.details.unwrap().causes[0].field, "spec.ports[0].nodePort");
+    server.delete(&Caller::default(), &target(&server, "services", "one"), &DeleteOptions::default()).await.unwrap();
+    assert!(create(&server, "services", &service("three", taken)).await.is_ok(), "what was given back can be had again");
+}

@@ -1,28 +1,271 @@
 //! Allocation: cluster IPs and node ports of Services, each from a range that all Services share.
+//!
+//! What is taken is what the log of Services shows, and what writes under way have reserved. The log is read with a
+//! cursor when something is to be reserved, so that deletions, and writes that other processes made, count as well.
 
+mod range;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use api::core::service::allocation::{AddressRequest, Family, Plan, PortRequest, plan, release};
+use api::object::{downcast_mut, downcast_ref};
 use api::{Object, Resource};
+use hashbrown::{HashMap, HashSet};
+use k8s_openapi::api::core::v1::Service;
+use machinery::field::Errors;
 use machinery::{ResourceVersion, Status};
+use parking_lot::Mutex;
+use rand::Rng;
+
+pub use range::AddressRange;
+
+use crate::log::{Entry, Feed, Log, Watch};
+use crate::verbs::WatchEvent;
+
+const FULL: &str = "range is full";
+const TAKEN: &str = "provided IP is already allocated";
+const PORT_TAKEN: &str = "provided port is already allocated";
 
 /// The ranges and what is taken of them.
-#[derive(Default)]
-pub struct Allocation {}
+pub struct Allocation {
+    ranges: Vec<AddressRange>,
+    families: Vec<Family>,
+    ports: std::ops::RangeInclusive<i32>,
+    state: Arc<Mutex<State>>,
+}
+
+struct State {
+    feed: Arc<Feed>,
+    log: Option<Arc<Log>>,
+    cursor: Option<Watch>,
+    /// What each Service holds, by its path.
+    held: HashMap<Arc<str>, Held>,
+    taken: Held,
+    reserved: Vec<Reserved>,
+    last: u64,
+}
+
+#[derive(Default, Clone)]
+struct Held {
+    addresses: HashSet<IpAddr>,
+    ports: HashSet<i32>,
+}
+
+/// What a write under way has taken.
+struct Reserved {
+    id: u64,
+    held: Held,
+    /// The write happened at this version; the log shows it from there on.
+    kept: Option<ResourceVersion>,
+}
 
 /// What a write takes of the ranges. Given back when it is dropped, unless it was kept.
-pub struct Reservation {}
+pub struct Reservation {
+    state: Arc<Mutex<State>>,
+    id: u64,
+    kept: bool,
+}
 
 impl Reservation {
     /// The write happened, at this version.
-    pub(crate) fn keep(self, _version: ResourceVersion) {}
+    pub(crate) fn keep(mut self, version: ResourceVersion) {
+        self.kept = true;
+        let mut state = self.state.lock();
+        if let Some(one) = state.reserved.iter_mut().find(|one| one.id == self.id) {
+            one.kept = Some(version);
+        }
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        if !self.kept {
+            self.state.lock().reserved.retain(|one| one.id != self.id);
+        }
+    }
 }
 
 impl Allocation {
-    /// Takes what a new or changed object needs and fills it in.
+    /// `ranges` has a range of addresses for each family, separated by commas; the first one is preferred.
+    pub fn new(ranges: &str, ports: (u16, u16), feed: Arc<Feed>, log: Option<Arc<Log>>) -> Result<Self, String> {
+        let ranges = ranges.split(',').map(AddressRange::parse).collect::<Result<Vec<_>, _>>()?;
+        let state = State { feed, log, cursor: None, held: HashMap::new(), taken: Held::default(), reserved: Vec::new(), last: 0 };
+        Ok(Self {
+            families: ranges.iter().map(AddressRange::family).collect(),
+            ranges,
+            ports: i32::from(ports.0)..=i32::from(ports.1),
+            state: Arc::new(Mutex::new(state)),
+        })
+    }
+
+    /// The first address of the preferred range, which is that of the API server's own Service.
+    pub fn first_address(&self) -> Option<IpAddr> {
+        self.ranges.first()?.at(1)
+    }
+
+    /// Takes what a new or changed object needs and fills it in. Objects of other kinds need nothing.
     pub(crate) fn reserve(
         &self,
-        _resource: &dyn Resource,
-        _object: &mut dyn Object,
-        _old: Option<&dyn Object>,
+        resource: &dyn Resource,
+        object: &mut dyn Object,
+        old: Option<&dyn Object>,
     ) -> Result<Option<Reservation>, Status> {
-        Ok(None)
+        let Some(service) = downcast_mut::<Service>(object) else { return Ok(None) };
+        let old = old.and_then(downcast_ref::<Service>);
+        let name = service.metadata.name.clone().unwrap_or_default();
+        let invalid = |errors: Errors| Status::invalid(&resource.group_kind(), &name, &errors);
+        let plan = plan(service, old, &self.families).map_err(invalid)?;
+        if plan.addresses.is_empty() && plan.ports.is_empty() {
+            return Ok(None);
+        }
+        let mut state = self.state.lock();
+        state.catch_up();
+        let mut held = Held::default();
+        let errors = self.fill(&state, &plan, service, &mut held);
+        if !errors.is_empty() {
+            return Err(invalid(errors));
+        }
+        state.last += 1;
+        let id = state.last;
+        state.reserved.push(Reserved { id, held, kept: None });
+        drop(state);
+        Ok(Some(Reservation { state: self.state.clone(), id, kept: false }))
+    }
+
+    fn fill(&self, state: &State, plan: &Plan, service: &mut Service, held: &mut Held) -> Errors {
+        let mut errors = Errors::new();
+        for request in &plan.addresses {
+            match self.address(state, request, held) {
+                Ok(address) => {
+                    held.addresses.insert(address);
+                    request.grant(service, address);
+                }
+                Err(why) => errors.push(request.refuse(&why)),
+            }
+        }
+        for request in &plan.ports {
+            match self.port(state, request, held) {
+                Ok(port) => {
+                    held.ports.insert(port);
+                    request.grant(service, port);
+                }
+                Err(why) => errors.push(request.refuse(&why)),
+            }
+        }
+        errors
+    }
+
+    fn address(&self, state: &State, request: &AddressRequest, held: &Held) -> Result<IpAddr, String> {
+        let mut ranges = self.ranges.iter().filter(|range| range.family() == request.family);
+        let Some(range) = ranges.next() else { return Err(format!("there is no range of {} addresses", request.family.name())) };
+        let free = |address: &IpAddr| !held.addresses.contains(address) && !state.has_address(address);
+        match request.wanted {
+            Some(wanted) if !range.contains(wanted) => Err("the provided IP is not in the valid range".into()),
+            Some(wanted) if free(&wanted) => Ok(wanted),
+            Some(_) => Err(TAKEN.into()),
+            None => {
+                let end = range.end();
+                pick(1..end, band(end, 16, 256)).filter_map(|offset| range.at(offset)).find(free).ok_or_else(|| FULL.into())
+            }
+        }
+    }
+
+    fn port(&self, state: &State, request: &PortRequest, held: &Held) -> Result<i32, String> {
+        let free = |port: &i32| !held.ports.contains(port) && !state.has_port(*port);
+        let (first, last) = (*self.ports.start(), *self.ports.end());
+        match request.wanted {
+            Some(wanted) if !self.ports.contains(&wanted) => {
+                Err(format!("provided port is not in the valid range. The range of valid ports is {first}-{last}"))
+            }
+            Some(wanted) if free(&wanted) => Ok(wanted),
+            Some(_) => Err(PORT_TAKEN.into()),
+            None => {
+                let size = usize::try_from(last - first + 1).unwrap_or(0);
+                let mut offsets = pick(0..size, band(size, 32, 128)).filter_map(|offset| i32::try_from(offset).ok());
+                offsets.find_map(|offset| Some(first + offset).filter(free)).ok_or_else(|| FULL.into())
+            }
+        }
+    }
+}
+
+/// How much of the beginning of a range is left to those who ask for a certain value, as long as there is something else.
+fn band(size: usize, part: usize, most: usize) -> usize {
+    if size < 16 { 0 } else { (size / part).clamp(16, most) }
+}
+
+/// All offsets of a range, in an order that begins at random beyond the band and comes to the band last.
+fn pick(range: std::ops::Range<usize>, band: usize) -> impl Iterator<Item = usize> {
+    let middle = (range.start + band).min(range.end);
+    let start = if middle < range.end { rand::rng().random_range(middle..range.end) } else { middle };
+    (start..range.end).chain(middle..start).chain(range.start..middle)
+}
+
+impl State {
+    fn has_address(&self, address: &IpAddr) -> bool {
+        self.taken.addresses.contains(address) || self.reserved.iter().any(|one| one.held.addresses.contains(address))
+    }
+
+    fn has_port(&self, port: i32) -> bool {
+        self.taken.ports.contains(&port) || self.reserved.iter().any(|one| one.held.ports.contains(&port))
+    }
+
+    /// Reads what the log has that was not read yet.
+    fn catch_up(&mut self) {
+        let Some(log) = self.log.clone() else { return };
+        let mut cursor = match self.cursor.take() {
+            Some(cursor) => cursor,
+            None => self.begin(&log),
+        };
+        loop {
+            match cursor.ready() {
+                Some(Ok(WatchEvent::Added(entry) | WatchEvent::Modified(entry))) => self.observe(&log, &entry),
+                Some(Ok(WatchEvent::Deleted(entry))) => self.forget(&entry),
+                Some(Ok(WatchEvent::Bookmark { .. })) => {}
+                // The cursor was too slow; the present state is all that matters.
+                Some(Err(_)) => cursor = self.begin(&log),
+                None => break,
+            }
+        }
+        let position = cursor.position();
+        self.reserved.retain(|one| one.kept.is_none_or(|kept| kept > position));
+        self.cursor = Some(cursor);
+    }
+
+    fn begin(&mut self, log: &Arc<Log>) -> Watch {
+        self.held.clear();
+        self.taken = Held::default();
+        Watch::present(self.feed.clone(), log)
+    }
+
+    fn observe(&mut self, log: &Log, entry: &Entry) {
+        self.forget(entry);
+        let Ok(object) = entry.object(log.resource()) else { return };
+        let Some(service) = downcast_ref::<Service>(&*object) else { return };
+        let given = release(service);
+        let held = Held { addresses: given.released_addresses.into_iter().collect(), ports: given.released_ports.into_iter().collect() };
+        self.taken.addresses.extend(held.addresses.iter().copied());
+        self.taken.ports.extend(held.ports.iter().copied());
+        self.held.insert(crate::log::path(&entry.key.namespace, &entry.key.name), held);
+    }
+
+    fn forget(&mut self, entry: &Entry) {
+        if let Some(held) = self.held.remove(&*crate::log::path(&entry.key.namespace, &entry.key.name)) {
+            self.taken.addresses.retain(|address| !held.addresses.contains(address));
+            self.taken.ports.retain(|port| !held.ports.contains(port));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_offset_is_tried_once_and_the_band_last() {
+        let mut offsets: Vec<usize> = pick(1..100, 16).collect();
+        assert!(offsets[83..].iter().all(|offset| *offset <= 16));
+        offsets.sort_unstable();
+        assert_eq!(offsets, (1..100).collect::<Vec<_>>());
     }
 }

@@ -78,6 +78,17 @@ impl Watch {
         }
     }
 
+    /// A cursor for code that follows a log with [`Watch::ready`]: the present objects first, then events, without an end.
+    pub(crate) fn present(feed: Arc<Feed>, log: &Arc<Log>) -> Self {
+        const FOREVER: Duration = Duration::from_secs(100 * 365 * 86_400);
+        Self::new(feed, log, Filter::default(), Start::Present { announce_end: false }, false, FOREVER)
+    }
+
+    /// Everything at or below this version has been given out, or does not concern this watch.
+    pub(crate) fn position(&self) -> ResourceVersion {
+        self.position
+    }
+
     /// The next event, once there is one. None: the watch ended in good order (its timeout, a shutdown).
     /// An error is the last thing a watch gives; 410 says that events between are gone. Safe to cancel.
     pub async fn next(&mut self) -> Option<Result<WatchEvent, Status>> {
@@ -150,7 +161,8 @@ impl Watch {
         }
         let at = self.bookmark_at.filter(|at| ends || now >= *at)?;
         self.bookmark_at = Some(at.max(now) + BOOKMARK_EVERY);
-        if self.told == self.position {
+        // A client may ask for events after a version that has not come yet.
+        if self.told == self.position || self.position > self.feed.position() {
             return None;
         }
         self.told = self.position;

@@ -91,6 +91,8 @@ impl<'a> Write<'a> {
             self.record(resource.update().reset_fields(), None, &mut *object);
         }
         self.admit(Operation::Create, &mut *object, None)?;
+        // Before the strategy, whose validation expects addresses to be there. Given back if the object is refused.
+        let reservation = self.server.allocation.reserve(resource, &mut *object, None)?;
         resource.prepare_create(&cx, &mut *object);
         let name_rule = |name: &str, prefix| resource.validate_name(name, prefix);
         let mut errors = objectmeta::validate_create(object.meta(), metadata::rules(resource, &name_rule));
@@ -98,7 +100,6 @@ impl<'a> Write<'a> {
         self.refuse(&*object, errors)?;
         let warnings = resource.warnings_create(&*object);
         self.review(Operation::Create, Some(&*object), None)?;
-        let reservation = self.server.allocation.reserve(resource, &mut *object, None)?;
         Ok(Ready { object, reservation, warnings, generated })
     }
 
@@ -118,6 +119,10 @@ impl<'a> Write<'a> {
             self.record(strategy.reset_fields(), Some(old), &mut *new);
         }
         self.admit(Operation::Update, &mut *new, Some(old))?;
+        let reservation = match self.target.subresource {
+            None => self.server.allocation.reserve(resource, &mut *new, Some(old))?,
+            Some(_) => None,
+        };
         strategy.prepare(&cx, &mut *new, old);
         let name_rule = |name: &str, prefix| resource.validate_name(name, prefix);
         let mut errors = objectmeta::validate_update(new.meta(), old.meta(), metadata::rules(resource, &name_rule));
@@ -125,10 +130,6 @@ impl<'a> Write<'a> {
         self.refuse(&*new, errors)?;
         let warnings = strategy.warnings(&*new, old);
         self.review(Operation::Update, Some(&*new), Some(old))?;
-        let reservation = match self.target.subresource {
-            None => self.server.allocation.reserve(resource, &mut *new, Some(old))?,
-            Some(_) => None,
-        };
         Ok(Ready { object: new, reservation, warnings, generated: false })
     }
 
