@@ -201,7 +201,7 @@ impl Committer {
         let version = if pending.is_some() { None } else { index.current(&key) };
         let current = match pending {
             Some(state) => state.as_ref().map(|kv| (kv.modified, kv.created)),
-            None => version.and_then(|version| version.created.map(|created| (version.revision, created))),
+            None => version.map(|version| (version.revision, version.created)),
         };
         let holds = match write {
             Write::Put { expect: Expect::Absent, .. } => current.is_none(),
@@ -249,7 +249,9 @@ impl Committer {
         let ended: Vec<(LeaseId, Vec<Bytes>)> = {
             let index = self.shared.index.read();
             let due = index.deadlines.iter().take_while(|(ends, _)| *ends <= now).filter_map(|(_, id)| Some((*id, index.leases.get(id)?)));
-            due.map(|(id, lease)| (id, lease.keys.iter().take(GROUP_WRITES).cloned().collect())).take(GROUP_WRITES).collect()
+            due.map(|(id, lease)| (id, lease.keys.iter().take(GROUP_WRITES).map(|key| Bytes::copy_from_slice(key)).collect()))
+                .take(GROUP_WRITES)
+                .collect()
         };
         for (lease, keys) in ended {
             // A key that this very group writes may leave the lease, or join it: look again with the next group.
@@ -318,12 +320,12 @@ impl Committer {
 
     /// Closes the log and begins the next.
     fn roll(&mut self) -> Result<Sealed> {
-        let next = self.directory.create_log(self.log.id.number + 1, self.log.sequence())?;
+        let next = self.directory.create_log(self.log.id.number() + 1, self.log.sequence())?;
         let sealed = std::mem::replace(&mut self.log, next);
         let mut index = self.shared.index.write();
         index.files.insert(self.log.id, self.log.file.clone());
         Ok(Sealed {
-            number: sealed.id.number,
+            number: sealed.id.number(),
             revision: index.revision,
             compacted: index.compacted,
             last_lease: index.last_lease,

@@ -74,12 +74,12 @@ impl Directory {
         }
     }
 
-    pub(super) fn file_path(&self, FileId { number, kind }: FileId) -> PathBuf {
-        let suffix = match kind {
+    pub(super) fn file_path(&self, id: FileId) -> PathBuf {
+        let suffix = match id.kind() {
             FileKind::Log => "log",
             FileKind::Base => "base",
         };
-        self.path.join(format!("{number:08}.{suffix}"))
+        self.path.join(format!("{:08}.{suffix}", id.number()))
     }
 
     /// Makes names of files durable.
@@ -87,8 +87,8 @@ impl Directory {
         File::open(&self.path).and_then(|directory| directory.sync_all()).map_err(|error| failed("syncing", &self.path, &error))
     }
 
-    /// The numbers of the files of one kind, in order. Leftovers of unfinished files are removed.
-    fn list(&self, kind: FileKind) -> Result<Vec<u32>> {
+    /// The numbers of the files that `id` names, in order. Leftovers of unfinished files are removed.
+    fn list(&self, id: fn(u32) -> FileId) -> Result<Vec<u32>> {
         let mut numbers = Vec::new();
         for entry in fs::read_dir(&self.path).map_err(|error| failed("listing", &self.path, &error))? {
             let path = entry.map_err(|error| failed("listing", &self.path, &error))?.path();
@@ -96,9 +96,7 @@ impl Directory {
                 fs::remove_file(&path).map_err(|error| failed("removing", &path, &error))?;
             }
             let number = path.file_stem().and_then(|stem| stem.to_str()).and_then(|stem| stem.parse().ok());
-            if let Some(number) = number.filter(|number| path == self.file_path(FileId { number: *number, kind })) {
-                numbers.push(number);
-            }
+            numbers.extend(number.filter(|number| path == self.file_path(id(*number))));
         }
         numbers.sort_unstable();
         Ok(numbers)
@@ -150,16 +148,16 @@ impl Directory {
     /// Reads everything into an index, and opens the log for more.
     pub(super) fn replay(&self) -> Result<(Index, Log)> {
         let mut index = Index::new();
-        let base = self.list(FileKind::Base)?.pop();
-        for stale in self.list(FileKind::Base)?.into_iter().filter(|number| Some(*number) != base) {
-            self.remove(FileId { number: stale, kind: FileKind::Base })?;
+        let base = self.list(FileId::base)?.pop();
+        for stale in self.list(FileId::base)?.into_iter().filter(|number| Some(*number) != base) {
+            self.remove(FileId::base(stale))?;
         }
-        let (stale, logs): (Vec<u32>, Vec<u32>) = self.list(FileKind::Log)?.into_iter().partition(|number| Some(*number) <= base);
+        let (stale, logs): (Vec<u32>, Vec<u32>) = self.list(FileId::log)?.into_iter().partition(|number| Some(*number) <= base);
         for number in stale {
-            self.remove(FileId { number, kind: FileKind::Log })?;
+            self.remove(FileId::log(number))?;
         }
         if let Some(number) = base {
-            self.replay_file(&mut index, FileId { number, kind: FileKind::Base }, None, false)?;
+            self.replay_file(&mut index, FileId::base(number), None, false)?;
         }
         let first = base.unwrap_or(0) + 1;
         if logs.iter().zip(first..).any(|(found, wanted)| *found != wanted) {
@@ -168,12 +166,7 @@ impl Directory {
         let mut log = None;
         for number in &logs {
             let sequence = log.as_ref().map(|log: &Log| log.sequence);
-            log = Some(self.replay_file(
-                &mut index,
-                FileId { number: *number, kind: FileKind::Log },
-                sequence,
-                Some(number) == logs.last(),
-            )?);
+            log = Some(self.replay_file(&mut index, FileId::log(*number), sequence, Some(number) == logs.last())?);
         }
         let log = match log {
             Some(log) => log,
@@ -188,7 +181,7 @@ impl Directory {
 
     /// A new, empty log.
     pub(super) fn create_log(&self, number: u32, sequence: u64) -> Result<Log> {
-        let id = FileId { number, kind: FileKind::Log };
+        let id = FileId::log(number);
         let file = self.create(id, |_| Ok(()))?;
         Ok(Log { id, file, length: FILE_HEADER as u64, sequence, dirty: false })
     }
@@ -215,7 +208,7 @@ impl Directory {
                 Frame::Broken => return Err(Error::Corrupt(format!("{name} is damaged at byte {start}"))),
             }
         }
-        if id.kind == FileKind::Base && !reader.closed {
+        if id.kind() == FileKind::Base && !reader.closed {
             return Err(Error::Corrupt(format!("{name} has lost its end")));
         }
         let length = reader.at;

@@ -10,14 +10,13 @@ use std::io::{Seek, Write};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender};
 
-use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use super::Shared;
 use super::commit::{Request, Sealed};
 use super::files::{Directory, failed};
-use super::index::{Place, Stored};
-use super::record::{self, FRAME_HEADER, FileId, FileKind, Record};
+use super::index::{Key, Place, Stored};
+use super::record::{self, FRAME_HEADER, FileId, Record};
 use crate::feed::closed;
 use crate::{Error, Result, Revision};
 
@@ -37,7 +36,7 @@ pub(super) struct Housekeeper {
 
 /// A version that was copied.
 struct Moved {
-    key: Bytes,
+    key: Key,
     revision: Revision,
     place: Place,
 }
@@ -73,7 +72,7 @@ impl Housekeeper {
         let (reply, sealed) = oneshot::channel();
         self.requests.send(Request::Roll { reply }).map_err(|_| closed())?;
         let sealed = sealed.blocking_recv().map_err(|_| closed())??;
-        let id = FileId { number: sealed.number, kind: FileKind::Base };
+        let id = FileId::base(sealed.number);
         let mut moved = Vec::new();
         let file = self.directory.create(id, |file| {
             let mut base =
@@ -89,8 +88,8 @@ impl Housekeeper {
         }
         let stale: Vec<FileId> = {
             let mut index = self.shared.index.write();
-            let stale = index.files.keys().filter(|old| old.number <= id.number && **old != id).copied().collect();
-            index.files.retain(|old, _| old.number > id.number || *old == id);
+            let stale = index.files.keys().filter(|old| old.number() <= id.number() && **old != id).copied().collect();
+            index.files.retain(|old, _| old.number() > id.number() || *old == id);
             stale
         };
         for old in stale {
@@ -131,7 +130,7 @@ struct Base<'a> {
 }
 
 impl Base<'_> {
-    fn add(&mut self, key: Bytes, revision: Revision, record: &[u8]) -> Result<()> {
+    fn add(&mut self, key: Key, revision: Revision, record: &[u8]) -> Result<()> {
         // Damage must be found now, while the original can still be restored, not copied.
         if !matches!(Record::decode(record), Some((_, length)) if length == record.len()) {
             return Err(Error::Corrupt(format!("the record of revision {} does not match its checksum", revision.0)));

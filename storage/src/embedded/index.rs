@@ -14,6 +14,9 @@ use bytes::Bytes;
 use super::record::{self, FileId, Record};
 use crate::{Error, Event, FIRST_REVISION, KeyValue, LeaseId, Result, Revision};
 
+/// A key, shared by all who name it.
+pub(super) type Key = Arc<[u8]>;
+
 /// Where a record lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Place {
@@ -22,12 +25,21 @@ pub(super) struct Place {
     pub(super) offset: u64,
 }
 
-/// A state of a key: written or, where `created` is `None`, removed at `revision`.
+/// A state of a key: written or, where `created` is zero, removed at `revision`. There are many, so it is small.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Version {
     pub(super) revision: Revision,
-    pub(super) created: Option<Revision>,
+    pub(super) created: Revision,
     pub(super) place: Place,
+}
+
+/// In place of a creation: there is no key.
+const GONE: Revision = Revision(0);
+
+impl Version {
+    fn exists(&self) -> bool {
+        self.created != GONE
+    }
 }
 
 /// A record that can be read without the index.
@@ -56,14 +68,14 @@ impl Located {
 
 /// A version, wherever it lies.
 pub(super) struct Stored {
-    pub(super) key: Bytes,
+    pub(super) key: Key,
     pub(super) revision: Revision,
     pub(super) located: Located,
 }
 
 /// An event whose values are still on disk.
 pub(super) struct Change {
-    pub(super) key: Bytes,
+    pub(super) key: Key,
     pub(super) revision: Revision,
     /// `None` for a deletion.
     pub(super) item: Option<Located>,
@@ -74,7 +86,7 @@ impl Change {
     pub(super) fn read(&self) -> Result<Event> {
         Ok(match &self.item {
             Some(item) => Event::Put { item: item.read()? },
-            None => Event::Delete { key: self.key.clone(), revision: self.revision },
+            None => Event::Delete { key: Bytes::copy_from_slice(&self.key), revision: self.revision },
         })
     }
 }
@@ -90,7 +102,7 @@ struct Entry {
 pub(super) struct Lease {
     /// Milliseconds since 1970.
     pub(super) ends: u64,
-    pub(super) keys: BTreeSet<Bytes>,
+    pub(super) keys: BTreeSet<Key>,
 }
 
 pub(super) struct Index {
@@ -104,9 +116,9 @@ pub(super) struct Index {
     pub(super) files: HashMap<FileId, Arc<File>>,
     /// Bytes of records that are still wanted.
     pub(super) live_bytes: u64,
-    keys: BTreeMap<Bytes, Entry>,
+    keys: BTreeMap<Key, Entry>,
     /// Which keys have a version that ended at which revision, for compaction.
-    superseded: VecDeque<(Revision, Bytes)>,
+    superseded: VecDeque<(Revision, Key)>,
 }
 
 impl Index {
@@ -128,9 +140,9 @@ impl Index {
     pub(super) fn apply(&mut self, record: &Record<'_>, place: Place) {
         match *record {
             Record::Put { revision, created, lease, key, .. } => {
-                self.push(key, Version { revision, created: Some(created), place }, lease);
+                self.push(key, Version { revision, created, place }, lease);
             }
-            Record::Delete { revision, key } => self.push(key, Version { revision, created: None, place }, None),
+            Record::Delete { revision, key } => self.push(key, Version { revision, created: GONE, place }, None),
             Record::Grant { lease, ends } => {
                 self.last_lease = self.last_lease.max(lease.0);
                 self.deadlines.insert((ends, lease));
@@ -159,7 +171,7 @@ impl Index {
     fn push(&mut self, key: &[u8], version: Version, lease: Option<LeaseId>) {
         let key = match self.keys.get_key_value(key) {
             Some((key, _)) => key.clone(),
-            None => Bytes::copy_from_slice(key),
+            None => Arc::from(key),
         };
         self.revision = self.revision.max(version.revision);
         self.live_bytes += u64::from(version.place.length);
@@ -173,7 +185,7 @@ impl Index {
             }
             entry.lease = lease;
         }
-        if !entry.versions.is_empty() || version.created.is_none() {
+        if !entry.versions.is_empty() || !version.exists() {
             self.superseded.push_back((version.revision, key));
         }
         entry.versions.push(version);
@@ -181,7 +193,7 @@ impl Index {
 
     /// The newest version of a key that exists.
     pub(super) fn current(&self, key: &[u8]) -> Option<Version> {
-        self.keys.get(key).and_then(|entry| entry.versions.last()).filter(|version| version.created.is_some()).copied()
+        self.keys.get(key).and_then(|entry| entry.versions.last()).filter(|version| version.exists()).copied()
     }
 
     pub(super) fn locate(&self, version: Version) -> Result<Located> {
@@ -206,14 +218,14 @@ impl Index {
     pub(super) fn range(&self, start: &[u8], end: &[u8], limit: usize, revision: Revision) -> Result<(Vec<Located>, bool)> {
         let mut found = self.between(start, end).filter_map(|(_, entry)| {
             let seen = entry.versions.partition_point(|version| version.revision <= revision);
-            entry.versions[..seen].last().filter(|version| version.created.is_some())
+            entry.versions[..seen].last().filter(|version| version.exists())
         });
         let page =
             found.by_ref().take(if limit == 0 { usize::MAX } else { limit }).map(|version| self.locate(*version)).collect::<Result<_>>()?;
         Ok((page, found.next().is_some()))
     }
 
-    fn between(&self, start: &[u8], end: &[u8]) -> impl Iterator<Item = (&Bytes, &Entry)> {
+    fn between(&self, start: &[u8], end: &[u8]) -> impl Iterator<Item = (&Key, &Entry)> {
         let empty = !end.is_empty() && start >= end;
         let upper = if end.is_empty() { Bound::Unbounded } else { Bound::Excluded(end) };
         let range = (!empty).then(|| self.keys.range::<[u8], _>((Bound::Included(start), upper)));
@@ -227,7 +239,7 @@ impl Index {
         for (key, entry) in self.between(prefix, &crate::prefix_end(prefix)) {
             let later = entry.versions.partition_point(|version| version.revision <= after);
             for version in entry.versions[later..].iter().take_while(|version| version.revision <= through) {
-                let item = version.created.is_some().then(|| self.locate(*version)).transpose()?;
+                let item = version.exists().then(|| self.locate(*version)).transpose()?;
                 changes.push(Change { key: key.clone(), revision: version.revision, item });
             }
         }
@@ -238,15 +250,22 @@ impl Index {
     /// Drops up to `budget` versions that ended at or below the compacted revision. Whether some remain.
     pub(super) fn trim(&mut self, budget: usize) -> bool {
         for _ in 0..budget {
-            let Some((_, key)) = self.superseded.pop_front_if(|(revision, _)| *revision <= self.compacted) else { return false };
+            let Some((_, key)) = self.superseded.pop_front_if(|(revision, _)| *revision <= self.compacted) else {
+                // What a burst needed is given back.
+                self.superseded.shrink_to(self.superseded.len() * 2);
+                return false;
+            };
             let Some(entry) = self.keys.get_mut(&key) else { continue };
             let seen = entry.versions.partition_point(|version| version.revision <= self.compacted);
             let gone = match seen.checked_sub(1).map(|last| entry.versions[last]) {
-                Some(last) if last.created.is_none() => seen,
+                Some(last) if !last.exists() => seen,
                 _ => seen.saturating_sub(1),
             };
             for version in entry.versions.drain(..gone) {
                 self.live_bytes -= u64::from(version.place.length);
+            }
+            if entry.versions.len() * 4 < entry.versions.capacity() {
+                entry.versions.shrink_to_fit();
             }
             if entry.versions.is_empty() {
                 self.keys.remove(&key);
@@ -256,11 +275,11 @@ impl Index {
     }
 
     /// All versions of up to `limit` keys from `start` on that lie in files up to `number`, and the last of the keys.
-    pub(super) fn stored(&self, start: &[u8], limit: usize, number: u32) -> Result<(Vec<Stored>, Option<Bytes>)> {
+    pub(super) fn stored(&self, start: &[u8], limit: usize, number: u32) -> Result<(Vec<Stored>, Option<Key>)> {
         let mut stored = Vec::new();
         let mut last = None;
         for (key, entry) in self.keys.range::<[u8], _>((Bound::Included(start), Bound::Unbounded)).take(limit) {
-            for version in entry.versions.iter().filter(|version| version.place.file.number <= number) {
+            for version in entry.versions.iter().filter(|version| version.place.file.number() <= number) {
                 stored.push(Stored { key: key.clone(), revision: version.revision, located: self.locate(*version)? });
             }
             last = Some(key.clone());

@@ -107,7 +107,7 @@ pub(super) fn key_value(bytes: Bytes) -> Result<KeyValue> {
 }
 
 /// What a file holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum FileKind {
     /// Writes as they came.
     Log,
@@ -115,20 +115,35 @@ pub(super) enum FileKind {
     Base,
 }
 
-/// What a file is called in memory: a log and a base may have the same number.
+/// Which file: its number, and in the lowest bit its kind, since every version in memory carries one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct FileId {
-    pub(super) number: u32,
-    pub(super) kind: FileKind,
+pub(super) struct FileId(u32);
+
+impl FileId {
+    pub(super) fn log(number: u32) -> Self {
+        Self(number << 1)
+    }
+
+    pub(super) fn base(number: u32) -> Self {
+        Self(number << 1 | 1)
+    }
+
+    pub(super) fn number(self) -> u32 {
+        self.0 >> 1
+    }
+
+    pub(super) fn kind(self) -> FileKind {
+        if self.0 & 1 == 0 { FileKind::Log } else { FileKind::Base }
+    }
 }
 
 /// The first bytes of a file.
-pub(super) fn file_header(FileId { number, kind }: FileId) -> [u8; FILE_HEADER] {
+pub(super) fn file_header(id: FileId) -> [u8; FILE_HEADER] {
     let mut header = [0; FILE_HEADER];
     header[4..12].copy_from_slice(MAGIC);
     header[12..16].copy_from_slice(&FORMAT.to_le_bytes());
-    header[16..20].copy_from_slice(&u32::from(kind == FileKind::Base).to_le_bytes());
-    header[20..24].copy_from_slice(&number.to_le_bytes());
+    header[16..20].copy_from_slice(&u32::from(id.kind() == FileKind::Base).to_le_bytes());
+    header[20..24].copy_from_slice(&id.number().to_le_bytes());
     seal(&mut header);
     header
 }
