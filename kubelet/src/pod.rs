@@ -102,15 +102,11 @@ pub struct Probe {
 
 impl Pod {
     /// What the kubelet needs of an API object. `with_history` keeps the whole status too.
-    pub fn of(pod: Arc<core::Pod>, with_history: bool) -> Self {
-        // The last reference, mostly: then nothing is copied.
-        let mut pod = Arc::unwrap_or_clone(pod);
-        let requests = Resources::requested(&pod);
-        let spec = pod.spec.take().unwrap_or_default();
-        let status = pod.status.take().unwrap_or_default();
-        let mut meta = pod.metadata;
-        meta.managed_fields = None;
-        let grace = meta.deletion_timestamp.as_ref().map(|at| Deletion { deadline: at.0 });
+    pub fn of(pod: &core::Pod, with_history: bool) -> Self {
+        let (no_spec, no_status) = (PodSpec::default(), PodStatus::default());
+        let spec = pod.spec.as_ref().unwrap_or(&no_spec);
+        let status = pod.status.as_ref().unwrap_or(&no_status);
+        let meta = &pod.metadata;
         Self {
             uid: meta.uid.as_deref().unwrap_or_default().into(),
             version: meta.resource_version.as_deref().and_then(|version| version.parse().ok()).unwrap_or_default(),
@@ -118,16 +114,16 @@ impl Pod {
             host_network: spec.host_network.unwrap_or_default(),
             restart_policy: spec.restart_policy.as_deref().and_then(RestartPolicy::parse).unwrap_or(RestartPolicy::Always),
             active_deadline_seconds: spec.active_deadline_seconds,
-            deletion: grace,
+            deletion: meta.deletion_timestamp.as_ref().map(|at| Deletion { deadline: at.0 }),
             readiness_gates: spec.readiness_gates.iter().flatten().map(|gate| gate.condition_type.clone()).collect(),
-            host_ports: host_ports(&spec),
-            requests,
-            placement: placement(&spec),
+            host_ports: host_ports(spec),
+            requests: Resources::requested(pod),
+            placement: placement(spec),
             containers: containers(spec),
             phase: status.phase.clone(),
             history: with_history.then(|| Box::new(status.clone())),
             foreign: Box::new(foreign(status)),
-            meta,
+            meta: without_managed_fields(meta),
         }
     }
 
@@ -167,27 +163,48 @@ impl RestartPolicy {
     }
 }
 
-fn containers(spec: PodSpec) -> Vec<Container> {
-    let init = spec.init_containers.into_iter().flatten().map(|container| {
-        let kind = if is_sidecar(&container) { Kind::Sidecar } else { Kind::Init };
+fn containers(spec: &PodSpec) -> Vec<Container> {
+    let init = spec.init_containers.iter().flatten().map(|container| {
+        let kind = if is_sidecar(container) { Kind::Sidecar } else { Kind::Init };
         Container::of(container, kind)
     });
-    init.chain(spec.containers.into_iter().map(|container| Container::of(container, Kind::Main))).collect()
+    init.chain(spec.containers.iter().map(|container| Container::of(container, Kind::Main))).collect()
+}
+
+/// Managed fields are the largest part of an object's metadata, and nothing to a kubelet.
+fn without_managed_fields(meta: &ObjectMeta) -> ObjectMeta {
+    ObjectMeta {
+        annotations: meta.annotations.clone(),
+        creation_timestamp: meta.creation_timestamp.clone(),
+        deletion_grace_period_seconds: meta.deletion_grace_period_seconds,
+        deletion_timestamp: meta.deletion_timestamp.clone(),
+        finalizers: meta.finalizers.clone(),
+        generate_name: meta.generate_name.clone(),
+        generation: meta.generation,
+        labels: meta.labels.clone(),
+        managed_fields: None,
+        name: meta.name.clone(),
+        namespace: meta.namespace.clone(),
+        owner_references: meta.owner_references.clone(),
+        resource_version: meta.resource_version.clone(),
+        self_link: None,
+        uid: meta.uid.clone(),
+    }
 }
 
 impl Container {
-    fn of(container: ApiContainer, kind: Kind) -> Self {
+    fn of(container: &ApiContainer, kind: Kind) -> Self {
         Self {
-            name: container.name,
+            name: container.name.clone(),
             kind,
-            image: container.image.unwrap_or_default(),
-            command: container.command.into_iter().flatten().chain(container.args.into_iter().flatten()).collect(),
+            image: container.image.clone().unwrap_or_default(),
+            command: container.command.iter().flatten().chain(container.args.iter().flatten()).cloned().collect(),
             restart_policy: container.restart_policy.as_deref().and_then(RestartPolicy::parse),
             restart_rules: container.restart_policy_rules.iter().flatten().filter_map(RestartRule::of).collect(),
             startup: container.startup_probe.as_ref().map(Probe::of),
             readiness: container.readiness_probe.as_ref().map(Probe::of),
             liveness: container.liveness_probe.as_ref().map(Probe::of),
-            resources: container.resources.filter(|resources| *resources != ResourceRequirements::default()).map(Box::new),
+            resources: container.resources.clone().filter(|resources| *resources != ResourceRequirements::default()).map(Box::new),
         }
     }
 }
@@ -236,21 +253,19 @@ fn placement(spec: &PodSpec) -> Option<Box<PodSpec>> {
 }
 
 /// A status without what the kubelet says.
-fn foreign(status: PodStatus) -> PodStatus {
-    let conditions = status.conditions.into_iter().flatten().filter(|c| !OWN_CONDITIONS.contains(&c.type_.as_str())).collect();
+fn foreign(status: &PodStatus) -> PodStatus {
+    let others = |condition: &&core::PodCondition| !OWN_CONDITIONS.contains(&condition.type_.as_str());
     PodStatus {
-        conditions: Some(conditions),
-        container_statuses: None,
-        init_container_statuses: None,
-        host_ip: None,
-        host_ips: None,
-        message: None,
-        observed_generation: None,
-        phase: None,
-        pod_ip: None,
-        pod_ips: None,
-        reason: None,
-        start_time: None,
-        ..status
+        allocated_resources: status.allocated_resources.clone(),
+        conditions: Some(status.conditions.iter().flatten().filter(others).cloned().collect()),
+        ephemeral_container_statuses: status.ephemeral_container_statuses.clone(),
+        extended_resource_claim_status: status.extended_resource_claim_status.clone(),
+        node_allocatable_resource_claim_statuses: status.node_allocatable_resource_claim_statuses.clone(),
+        nominated_node_name: status.nominated_node_name.clone(),
+        qos_class: status.qos_class.clone(),
+        resize: status.resize.clone(),
+        resource_claim_statuses: status.resource_claim_statuses.clone(),
+        resources: status.resources.clone(),
+        ..PodStatus::default()
     }
 }

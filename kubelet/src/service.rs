@@ -104,7 +104,7 @@ fn watch_pods(
     let with_history = first.clone();
     let mut informer = Informer::new(transport.clone(), selection, move |pod: Arc<ApiPod>| {
         let node = pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref()).unwrap_or_default();
-        own.contains(node).then(|| Arc::new(Pod::of(pod, with_history.load(Ordering::Relaxed))))
+        own.contains(node).then(|| Arc::new(Pod::of(&pod, with_history.load(Ordering::Relaxed))))
     });
     let queue = queue.clone();
     informer.on_change(move |change| {

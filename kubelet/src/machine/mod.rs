@@ -7,6 +7,9 @@ mod restart;
 pub mod restore;
 pub mod status;
 
+#[cfg(test)]
+mod tests;
+
 use jiff::{SignedDuration, Timestamp};
 
 use crate::pod::{Kind, Pod};
