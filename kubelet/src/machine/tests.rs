@@ -115,7 +115,10 @@ fn an_init_container_that_fails_for_good_fails_the_pod() {
     assert_eq!(step(&pod, &now, &mut progress, at(2)).actions, [Action::RemoveSandbox]);
     let status = shown(&pod, &now, &mut progress, 2);
     assert_eq!(status.phase.as_deref(), Some("Failed"));
-    assert_eq!(status.container_statuses.unwrap()[0].state.as_ref().unwrap().waiting.as_ref().unwrap().reason.as_deref(), Some("PodInitializing"));
+    assert_eq!(
+        status.container_statuses.unwrap()[0].state.as_ref().unwrap().waiting.as_ref().unwrap().reason.as_deref(),
+        Some("PodInitializing")
+    );
 }
 
 #[test]
