@@ -4,7 +4,7 @@
 use serde_json::Value;
 
 use super::list::Naming;
-use super::set::{Element, Node as SetNode, Set};
+use super::set::{Element, Node as SetNode, Set, Step};
 use crate::schema::{Cursor, Node, Scalar, Schema};
 
 /// Why a configuration does not fit its type.
@@ -34,9 +34,7 @@ pub fn fields_of<'a>(schema: &'a Schema, config: &'a Value) -> Result<Set<'a>, M
 
 fn extract<'a>(at: Cursor<'a>, value: &'a Value) -> Result<Set<'a>, Mismatch> {
     match (at.node(), value) {
-        (Node::Scalar(_) | Node::Any, Value::Null) | (Node::Struct { .. } | Node::Map { .. } | Node::List { .. }, Value::Null) => {
-            Ok(Set::new())
-        }
+        (_, Value::Null) => Ok(Set::new()),
         (Node::Scalar(scalar), value) => check_scalar(*scalar, value).map(|()| Set::new()),
         (Node::Struct { .. } | Node::Map { .. } | Node::Any, Value::Object(fields)) => {
             let atomic = is_atomic(at);
@@ -56,10 +54,7 @@ fn extract<'a>(at: Cursor<'a>, value: &'a Value) -> Result<Set<'a>, Mismatch> {
             None => {
                 let Some(item) = at.items() else { return Ok(Set::new()) };
                 for (index, value) in items.iter().enumerate() {
-                    extract(item, value).map_err(|error| {
-                        let step = super::set::Step::Index;
-                        error.below(&Element { step, text: index.to_string().into() })
-                    })?;
+                    extract(item, value).map_err(|error| error.below(&Element { step: Step::Index, text: index.to_string().into() }))?;
                 }
                 Ok(Set::new())
             }

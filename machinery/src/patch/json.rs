@@ -22,10 +22,13 @@ pub const MAX_DEPTH: usize = 120;
 /// is stopped before it costs seconds.
 const MAX_MEASURED_VALUES: usize = 4_000_000;
 
+const OPERATION_FIELDS: [&str; 4] = ["op", "path", "from", "value"];
+
 /// A decoded JSON patch.
 #[derive(Clone, Debug)]
 pub struct Patch<'a> {
     operations: Vec<Operation<'a>>,
+    unknown_fields: Vec<String>,
 }
 
 #[derive(Clone, Debug)]
@@ -46,8 +49,18 @@ impl<'a> Patch<'a> {
         if operations.len() > MAX_OPERATIONS {
             return Err(Error::TooManyOperations { count: operations.len() });
         }
+        let unknown_fields = operations.iter().enumerate().flat_map(|(at, operation)| {
+            let names = operation.as_object().into_iter().flat_map(|fields| fields.keys());
+            names.filter(|name| !OPERATION_FIELDS.contains(&name.as_str())).map(move |name| format!("[{at}].{name}"))
+        });
+        let unknown_fields = unknown_fields.collect();
         let operations = operations.iter().map(Operation::parse).collect::<Result<_, _>>()?;
-        Ok(Self { operations })
+        Ok(Self { operations, unknown_fields })
+    }
+
+    /// Fields of operations that mean nothing, such as `[0].valeu`; strict field validation refuses them.
+    pub fn unknown_fields(&self) -> &[String] {
+        &self.unknown_fields
     }
 
     /// The object after all operations.
@@ -352,6 +365,12 @@ mod tests {
         for patch in [json!({"op": "remove"}), json!([1]), json!([{"op": "add", "path": 1}]), json!(null)] {
             assert!(matches!(patched(object.clone(), patch), Err(Error::Malformed(_))));
         }
+    }
+
+    #[test]
+    fn unknown_fields_are_told() {
+        let document = json!([{"op": "add", "path": "/a", "value": 1}, {"op": "add", "path": "/b", "valeu": 1}]);
+        assert_eq!(Patch::parse(&document).unwrap().unknown_fields(), ["[1].valeu"]);
     }
 
     #[test]
