@@ -8,6 +8,9 @@ pub mod json;
 pub mod merge;
 pub mod strategic;
 
+#[cfg(test)]
+mod laws;
+
 use crate::status::{Details, Status};
 
 /// Why a patch was refused. Turns into the [`Status`] that Kubernetes answers.
