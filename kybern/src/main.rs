@@ -21,6 +21,8 @@ enum Command {
     Up(Box<up::Args>),
     /// Runs the API server alone
     Apiserver(Box<apiserver::args::Args>),
+    /// Runs the controllers alone
+    ControllerManager(Box<controller_manager::start::Args>),
     /// Makes certificates and kubeconfigs for a cluster of many processes
     Pki(pki::Args),
 }
@@ -34,6 +36,11 @@ fn main() -> ExitCode {
         Command::Apiserver(args) => {
             let logs = args.logs.clone();
             runtime::shutdown::main(&logs, |shutdown| apiserver::start::run(*args, shutdown.token()))
+        }
+        Command::ControllerManager(args) => {
+            let logs = args.logs.clone();
+            let run = |shutdown: runtime::Shutdown| async move { Ok(controller_manager::start::run(*args, shutdown.token()).await?) };
+            runtime::shutdown::main(&logs, run)
         }
         Command::Pki(args) => runtime::shutdown::main(&LogArgs::default(), |_| async move { pki::run(&args) }),
     }

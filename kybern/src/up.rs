@@ -3,10 +3,15 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::Context as _;
+use api::strategy::UserInfo;
 use apiserver::args::ApiArgs;
+use apiserver::in_process::InProcess;
+use apiserver::server::ApiServer;
+use client::Transport;
 use runtime::args::LogArgs;
 use runtime::health::Health;
 use runtime::metrics::Metrics;
@@ -28,8 +33,13 @@ pub struct Args {
     /// The address to listen on
     #[arg(long, default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
     bind_address: IpAddr,
+    /// How many simulated nodes to run
+    #[arg(long, default_value_t = 3)]
+    nodes: usize,
     #[command(flatten)]
     api: ApiArgs,
+    #[command(flatten)]
+    controllers: controller_manager::Options,
     #[command(flatten)]
     pub(crate) logs: LogArgs,
 }
@@ -52,14 +62,47 @@ pub async fn run(args: Args, shutdown: Shutdown) -> anyhow::Result<()> {
     let metrics = Metrics::default();
     let draining = shutdown.token();
     health.ready("shutdown", move || if draining.is_cancelled() { Err("shutting down".to_owned()) } else { Ok(()) });
-    let chain = apiserver::start::core(&args.api, store.clone(), address.port(), health, metrics).await?;
+    let chain = apiserver::start::core(&args.api, store.clone(), address.port(), health, metrics.clone()).await?;
+    let api = chain.api.clone();
 
     let kubeconfig = args.data_dir.join("kubeconfig");
     pki::write_kubeconfig(&pki, &kubeconfig, &format!("https://{address}"), &admin)?;
 
     let mut tasks = Tasks::new(shutdown.token());
     tasks.critical("the API server", apiserver::serve::serve(listener, tls, chain, shutdown.token()));
+    controllers(&mut tasks, args.controllers, pki.ca(), component(&api, "system:kube-controller-manager", &[]), metrics, &shutdown);
+    nodes(&mut tasks, args.nodes, &api, &shutdown);
     println!("kybern is ready after {} ms: export KUBECONFIG={}", started.elapsed().as_millis(), kubeconfig.display());
     tasks.wait().await?;
     store.close().await.context("closing the store")
+}
+
+/// A component's way to the API server: the user that its certificate would name were it a process of its own.
+fn component(api: &Arc<ApiServer>, user: &str, groups: &[&str]) -> Arc<dyn Transport> {
+    let groups = groups.iter().chain(&["system:authenticated"]).map(|g| (*g).to_owned()).collect();
+    let agent = user.rsplit(':').next().unwrap_or_default().to_owned();
+    Arc::new(InProcess::new(api.clone(), UserInfo { name: user.to_owned(), groups, ..UserInfo::default() }, agent))
+}
+
+fn controllers(
+    tasks: &mut Tasks,
+    mut options: controller_manager::Options,
+    ca: &str,
+    transport: Arc<dyn Transport>,
+    metrics: Metrics,
+    shutdown: &Shutdown,
+) {
+    if options.root_ca_file.is_none() {
+        options.root_ca = Some(ca.to_owned());
+    }
+    tasks.fallible("the controller manager", controller_manager::run(transport, options, metrics, shutdown.token()));
+}
+
+fn nodes(tasks: &mut Tasks, count: usize, api: &Arc<ApiServer>, shutdown: &Shutdown) {
+    if count == 0 {
+        return;
+    }
+    let options = kubelet::Options::simulated((1..=count).map(|number| format!("node-{number}")));
+    let transport = component(api, "system:node:node-1", &["system:nodes"]);
+    tasks.fallible("the nodes", kubelet::run(transport, options, shutdown.token()));
 }

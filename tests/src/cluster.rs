@@ -98,15 +98,17 @@ impl Cluster {
         args.extend(self.extra.iter().cloned());
         self.service("kybern-apiserver", "apiserver", args);
         self.wait_ready();
-        let client = |name: &str| vec![format!("--kubeconfig={}", file(&format!("{name}.kubeconfig"))), "--secure-port=0".to_owned()];
-        self.service("kybern-scheduler", "scheduler", client("scheduler"));
-        let mut args = client("controller-manager");
-        args.push(format!("--root-ca-file={}", file("ca.crt")));
-        self.service("kybern-controller-manager", "controller-manager", args);
+        let client = |name: &str| format!("--kubeconfig={}", file(&format!("{name}.kubeconfig")));
+        for name in ["scheduler", "controller-manager"] {
+            self.service(&format!("kybern-{name}"), name, vec![client(name), "--secure-port=0".to_owned()]);
+        }
         for name in names {
-            let mut args = client(&format!("node-{name}"));
-            args.push(format!("--hostname-override={name}"));
-            self.service("kybern-kubelet", &name, args);
+            let host = format!("--hostname-override={name}");
+            self.service(
+                "kybern-kubelet",
+                &name,
+                vec![client(&format!("node-{name}")), host, "--port=0".to_owned(), "--healthz-port=0".to_owned()],
+            );
         }
     }
 
@@ -131,7 +133,11 @@ impl Cluster {
     pub fn crash_and_restart(&mut self) {
         let many = self.processes.len() > 1;
         self.processes.clear();
-        if many { self.start_processes() } else { self.start_up() }
+        if many {
+            self.start_processes()
+        } else {
+            self.start_up()
+        }
         self.wait_ready();
     }
 
