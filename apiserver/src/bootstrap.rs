@@ -1,5 +1,7 @@
 //! The objects that every cluster starts with. They are made where they are missing, at each start.
 
+use std::net::{IpAddr, Ipv4Addr, UdpSocket};
+
 use api::strategy::UserInfo;
 use machinery::Status;
 use serde_json::{Value, json};
@@ -34,7 +36,42 @@ impl ApiServer {
             });
             self.ensure("scheduling.k8s.io", "priorityclasses", "", name, class).await?;
         }
-        Ok(())
+        self.ensure_own_service().await
+    }
+
+    /// The Service by which pods reach this server, and its endpoints, if it has an address that others can reach.
+    async fn ensure_own_service(&self) -> Result<(), Status> {
+        const NAME: &str = "kubernetes";
+        let service = json!({
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": {"name": NAME, "labels": {"component": "apiserver", "provider": "kubernetes"}},
+            "spec": {
+                "type": "ClusterIP",
+                "clusterIP": self.allocation.first_address().map(|address| address.to_string()),
+                "ports": [{"name": "https", "port": 443, "protocol": "TCP", "targetPort": self.options().secure_port}],
+            },
+        });
+        self.ensure("", "services", "default", NAME, service).await?;
+        let address = self.options().advertise_address.or_else(host_address).filter(|address| !address.is_loopback());
+        let Some(address) = address else { return Ok(()) };
+        let port = json!([{"name": "https", "port": self.options().secure_port, "protocol": "TCP"}]);
+        let endpoints = json!({
+            "apiVersion": "v1",
+            "kind": "Endpoints",
+            "metadata": {"name": NAME, "labels": {"endpointslice.kubernetes.io/skip-mirror": "true"}},
+            "subsets": [{"addresses": [{"ip": address.to_string()}], "ports": port}],
+        });
+        self.ensure("", "endpoints", "default", NAME, endpoints).await?;
+        let slice = json!({
+            "apiVersion": "discovery.k8s.io/v1",
+            "kind": "EndpointSlice",
+            "metadata": {"name": NAME, "labels": {"kubernetes.io/service-name": NAME}},
+            "addressType": if address.is_ipv4() { "IPv4" } else { "IPv6" },
+            "endpoints": [{"addresses": [address.to_string()], "conditions": {"ready": true}}],
+            "ports": port,
+        });
+        self.ensure("discovery.k8s.io", "endpointslices", "default", NAME, slice).await
     }
 
     /// Creates an object unless there is one of its name, or its resource is not served.
@@ -52,8 +89,17 @@ impl ApiServer {
     }
 }
 
+/// The address by which this host would talk to others. Nothing is sent.
+fn host_address() -> Option<IpAddr> {
+    // An address kept for documentation (RFC 5737), which routes like any other.
+    const ELSEWHERE: (Ipv4Addr, u16) = (Ipv4Addr::new(192, 0, 2, 1), 9);
+    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;
+    socket.connect(ELSEWHERE).ok()?;
+    Some(socket.local_addr().ok()?.ip())
+}
+
 /// The priorities that the system keeps for itself.
-const SYSTEM_PRIORITIES: [(&str, i32, &str); 2] = [
+pub(crate) const SYSTEM_PRIORITIES: [(&str, i32, &str); 2] = [
     ("system-node-critical", 2_000_001_000, "Used for system critical pods that must not be moved from their current node."),
     (
         "system-cluster-critical",

@@ -105,6 +105,10 @@ impl ApiServer {
         std::net::SocketAddr::new(address, self.options.secure_port).to_string()
     }
 
+    pub(crate) fn options(&self) -> &Options {
+        &self.options
+    }
+
     /// The resources that are served.
     pub fn registry(&self) -> &Registry {
         &self.registry

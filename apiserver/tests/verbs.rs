@@ -176,3 +176,41 @@ async fn services_get_addresses_and_ports_of_their_own() {
     server.delete(&Caller::default(), &target(&server, "services", "one"), &DeleteOptions::default()).await.unwrap();
     assert!(create(&server, "services", &service("three", taken)).await.is_ok(), "what was given back can be had again");
 }
+
+#[tokio::test]
+async fn a_pod_is_admitted_bound_evicted_and_gone() {
+    let server = server().await;
+    let caller = Caller::default();
+    let account = json!({"metadata": {"name": "default"}});
+    let pod = json!({"metadata": {"name": "p"}, "spec": {"containers": [{"name": "a", "image": "a:1"}]}});
+    // The account comes a moment after the pod, as in a new namespace.
+    let (_, made) = tokio::join!(create(&server, "serviceaccounts", &account), create(&server, "pods", &pod));
+    let made = value(&made.unwrap().object);
+    assert_eq!(made["spec"]["serviceAccountName"], "default");
+    assert_eq!(made["spec"]["priority"], 0);
+    assert_eq!(made["spec"]["tolerations"].as_array().unwrap().len(), 2);
+    assert_eq!(made["spec"]["containers"][0]["volumeMounts"][0]["mountPath"], "/var/run/secrets/kubernetes.io/serviceaccount");
+
+    let mut binding = target(&server, "pods", "p");
+    binding.subresource = Some("binding".into());
+    let body = json!({"metadata": {"name": "p"}, "target": {"kind": "Node", "name": "n"}});
+    server.create(&caller, &binding, json_body(&body), &WriteOptions::default()).await.unwrap();
+    let again = server.create(&caller, &binding, json_body(&body), &WriteOptions::default()).await.err().unwrap();
+    assert!(again.is_conflict());
+
+    let at = target(&server, "pods", "p");
+    let bound = value(&server.get(&caller, &at, None).await.unwrap());
+    assert_eq!(bound["spec"]["nodeName"], "n");
+    assert_eq!(bound["status"]["conditions"][0]["type"], "PodScheduled");
+
+    let mut eviction = binding.clone();
+    eviction.subresource = Some("eviction".into());
+    let body =
+        json!({"apiVersion": "policy/v1beta1", "kind": "Eviction", "metadata": {"name": "p"}, "deleteOptions": {"gracePeriodSeconds": 12}});
+    server.create(&caller, &eviction, json_body(&body), &WriteOptions::default()).await.unwrap();
+    let evicted = value(&server.get(&caller, &at, None).await.unwrap());
+    assert_eq!(evicted["metadata"]["deletionGracePeriodSeconds"], 12);
+    assert_eq!(evicted["metadata"]["generation"], 2);
+    let options = DeleteOptions { grace_period_seconds: Some(0), ..DeleteOptions::default() };
+    assert!(matches!(server.delete(&caller, &at, &options).await.unwrap(), Deleted::Gone(_)));
+}

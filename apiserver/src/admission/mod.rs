@@ -2,7 +2,10 @@
 //! and at the logs, and change the object or refuse it. One may be asked again with the same object, and must then
 //! come to the same end.
 
+mod default_tolerations;
 mod namespace_lifecycle;
+mod priority;
+mod service_account;
 
 use std::sync::Arc;
 
@@ -41,6 +44,15 @@ impl Request<'_> {
     }
 }
 
+/// An object that is worth waiting for.
+#[derive(Clone, Debug)]
+pub struct Awaited {
+    pub group: &'static str,
+    pub plural: &'static str,
+    pub namespace: String,
+    pub name: String,
+}
+
 /// A rule about writes.
 pub trait Plugin: Send + Sync + 'static {
     /// As `--enable-admission-plugins` names it.
@@ -49,6 +61,11 @@ pub trait Plugin: Send + Sync + 'static {
     /// Changes a new or updated object.
     fn mutate(&self, _request: &Request<'_>, _object: &mut dyn Object) -> Result<(), Status> {
         Ok(())
+    }
+
+    /// An object whose absence makes the plugin refuse the write, and which is likely to be made in a moment.
+    fn awaits(&self, _request: &Request<'_>, _object: &dyn Object) -> Option<Awaited> {
+        None
     }
 
     /// Refuses a write. Deletes have no object.
@@ -95,13 +112,26 @@ pub struct Chain {
 
 impl Default for Chain {
     fn default() -> Self {
-        Self { plugins: vec![Box::new(namespace_lifecycle::NamespaceLifecycle)] }
+        Self {
+            plugins: vec![
+                Box::new(namespace_lifecycle::NamespaceLifecycle),
+                Box::new(service_account::ServiceAccount),
+                Box::new(priority::Priority),
+                Box::new(default_tolerations::DefaultTolerationSeconds),
+            ],
+        }
     }
 }
 
 impl Chain {
     pub(crate) fn mutate(&self, request: &Request<'_>, object: &mut dyn Object) -> Result<(), Status> {
         self.plugins.iter().try_for_each(|plugin| plugin.mutate(request, object))
+    }
+
+    /// What the plugins would wait for, if it is missing.
+    pub(crate) fn awaited(&self, request: &Request<'_>, object: &dyn Object) -> Option<Awaited> {
+        let mut awaited = self.plugins.iter().filter_map(|plugin| plugin.awaits(request, object));
+        awaited.find(|one| request.world.get(one.group, one.plural, &one.namespace, &one.name).is_none())
     }
 
     pub(crate) fn validate(&self, request: &Request<'_>, object: Option<&dyn Object>) -> Result<(), Status> {

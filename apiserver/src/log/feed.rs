@@ -142,6 +142,22 @@ impl Feed {
         tokio::time::timeout(patience, wait).await.is_ok()
     }
 
+    /// Waits until `condition` holds of the logs; `false` if it did not within `patience`.
+    pub(crate) async fn until(&self, patience: Duration, condition: impl Fn() -> bool) -> bool {
+        let wait = async {
+            loop {
+                let moved = self.moved.notified();
+                tokio::pin!(moved);
+                moved.as_mut().enable();
+                if condition() {
+                    return;
+                }
+                moved.await;
+            }
+        };
+        tokio::time::timeout(patience, wait).await.is_ok()
+    }
+
     /// Waits until the logs hold everything that was written before this call. What is read afterwards is linearizable.
     pub async fn catch_up(&self) -> Result<(), Status> {
         const PATIENCE: Duration = Duration::from_secs(10);

@@ -55,6 +55,7 @@ pub(super) async fn create_ready(
         // It may have been refused for the want of something that was made a moment ago.
         Err(_) => {
             write.server.feed.catch_up().await?;
+            write.wait_for_prerequisite(&*object).await;
             write.ready_new(object, ownership)?
         }
     };

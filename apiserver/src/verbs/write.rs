@@ -60,7 +60,9 @@ pub(super) enum Ownership {
 impl<'a> Write<'a> {
     pub(super) fn new(server: &'a ApiServer, caller: &'a Caller, target: &'a Target, options: &'a WriteOptions) -> Result<Self, Status> {
         let log = server.log(target.resource)?;
-        Ok(Self { server, caller, target, options, log, now: Timestamp::now() })
+        // Times in objects are to the second.
+        let now = metadata::seconds(Timestamp::now()).0;
+        Ok(Self { server, caller, target, options, log, now })
     }
 
     pub(super) fn resource(&self) -> &'static dyn Resource {
@@ -161,6 +163,15 @@ impl<'a> Write<'a> {
     /// Validating admission. Deletes, and creates of what is not stored, have no object.
     pub(super) fn review(&self, operation: Operation, object: Option<&dyn Object>, old: Option<&dyn Object>) -> Result<(), Status> {
         self.server.admission.validate(&self.request(operation, old), object)
+    }
+
+    /// Waits a moment for an object without which admission refuses this one, where it is about to be made.
+    pub(super) async fn wait_for_prerequisite(&self, object: &dyn Object) {
+        const PATIENCE: std::time::Duration = std::time::Duration::from_millis(1500);
+        let world = self.server.world();
+        if let Some(one) = self.server.admission.awaited(&self.request(Operation::Create, None), object) {
+            self.server.feed.until(PATIENCE, || world.get(one.group, one.plural, &one.namespace, &one.name).is_some()).await;
+        }
     }
 
     /// Writes a prepared object if the expectation holds.

@@ -1,0 +1,87 @@
+//! Priority: gives a pod the priority and the preemption policy of its PriorityClass, or of the default one.
+
+use api::Object;
+use api::object::{downcast_mut, downcast_ref};
+use k8s_openapi::api::core::v1::{Pod, PodSpec};
+use k8s_openapi::api::scheduling::v1::PriorityClass;
+use machinery::Status;
+
+use super::{Operation, Plugin, Request};
+
+const PREEMPTS: &str = "PreemptLowerPriority";
+
+pub(super) struct Priority;
+
+/// What a class says of its pods.
+struct Class {
+    value: i32,
+    preemption_policy: String,
+}
+
+impl From<&PriorityClass> for Class {
+    fn from(class: &PriorityClass) -> Self {
+        Self { value: class.value.unwrap_or(0), preemption_policy: class.preemption_policy.clone().unwrap_or_else(|| PREEMPTS.into()) }
+    }
+}
+
+impl Plugin for Priority {
+    fn name(&self) -> &'static str {
+        "Priority"
+    }
+
+    fn mutate(&self, request: &Request<'_>, object: &mut dyn Object) -> Result<(), Status> {
+        if request.operation != Operation::Create || !request.is("", "pods", None) {
+            return Ok(());
+        }
+        let Some(Pod { metadata, spec: Some(spec), .. }) = downcast_mut::<Pod>(object) else { return Ok(()) };
+        resolve(request, spec)
+            .map_err(|why| Status::forbidden(&request.target.resource.group_resource(), metadata.name.as_deref().unwrap_or_default(), why))
+    }
+}
+
+fn resolve(request: &Request<'_>, spec: &mut PodSpec) -> Result<(), String> {
+    let class = match spec.priority_class_name.clone().filter(|name| !name.is_empty()) {
+        Some(name) => named(request, &name).ok_or_else(|| format!("no PriorityClass with name {name} was found"))?,
+        None => match default_class(request) {
+            Some((name, class)) => {
+                spec.priority_class_name = Some(name);
+                class
+            }
+            None => Class { value: 0, preemption_policy: PREEMPTS.into() },
+        },
+    };
+    if let Some(given) = spec.priority.filter(|given| *given != class.value) {
+        return Err(format!(
+            "the integer value of priority ({given}) must not be provided in pod spec; its class makes it {}",
+            class.value
+        ));
+    }
+    if let Some(given) = spec.preemption_policy.as_ref().filter(|given| **given != class.preemption_policy) {
+        return Err(format!(
+            "the string value of PreemptionPolicy ({given}) must not be provided in pod spec; its class makes it {}",
+            class.preemption_policy
+        ));
+    }
+    spec.priority = Some(class.value);
+    spec.preemption_policy = Some(class.preemption_policy);
+    Ok(())
+}
+
+fn named(request: &Request<'_>, name: &str) -> Option<Class> {
+    let found = request.world.object::<PriorityClass>("scheduling.k8s.io", "priorityclasses", "", name);
+    found.as_ref().map(Class::from).or_else(|| {
+        let system = crate::bootstrap::SYSTEM_PRIORITIES.iter().find(|(known, ..)| *known == name);
+        system.map(|(_, value, _)| Class { value: *value, preemption_policy: PREEMPTS.into() })
+    })
+}
+
+/// The global default; if there are several, the one with the lowest value.
+fn default_class(request: &Request<'_>) -> Option<(String, Class)> {
+    let log = request.world.log("scheduling.k8s.io", "priorityclasses")?;
+    let snapshot = log.snapshot();
+    let objects = snapshot.entries.values().filter_map(|entry| entry.object(log.resource()).ok());
+    objects
+        .filter_map(|object| downcast_ref::<PriorityClass>(&*object).filter(|class| class.global_default == Some(true)).cloned())
+        .min_by_key(|class| class.value.unwrap_or(0))
+        .map(|class| (class.metadata.name.clone().unwrap_or_default(), Class::from(&class)))
+}
