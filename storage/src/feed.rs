@@ -148,11 +148,7 @@ impl Feed {
         state.slots.insert(id, slot);
         drop(state);
         let cursor = Cursor { feed: self.clone(), id, wake, history, next_progress: Instant::now() + PROGRESS_EVERY };
-        let batches = stream::try_unfold(Some(cursor), |cursor| async move {
-            let Some(mut cursor) = cursor else { return Ok::<_, Error>(None) };
-            let batch = cursor.next().await?;
-            Ok(Some((batch, Some(cursor))))
-        });
+        let batches = stream::try_unfold(cursor, |mut cursor| async move { Ok(Some((cursor.next().await?, cursor))) });
         batches.try_flatten().boxed()
     }
 }
@@ -161,7 +157,7 @@ impl State {
     fn push(&mut self, event: Event) {
         let revision = event.revision();
         for slot in self.slots.values_mut() {
-            if slot.after < revision && event.key().is_some_and(|key| key.starts_with(&slot.prefix)) && slot.unread.is_none() {
+            if slot.unread.is_none() && slot.after < revision && concerns(&event, &slot.prefix) {
                 slot.after = Revision(revision.0 - 1);
                 slot.unread = Some(revision);
                 slot.wake.notify_one();

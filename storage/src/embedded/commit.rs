@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::thread;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use tokio::sync::oneshot;
@@ -23,6 +23,11 @@ use crate::{Error, Event, Expect, KeyValue, LeaseId, Outcome, Result, Revision};
 const GROUP_WRITES: usize = 1024;
 /// nor more bytes, so that the first of it need not wait long.
 const GROUP_BYTES: usize = 4 << 20;
+
+/// The longest wait, also where the clock is set while it lasts.
+const IDLE: Duration = Duration::from_secs(60);
+/// How long keys live on after a write failed.
+const AFTER_FAILURE: Duration = Duration::from_secs(1);
 
 /// What the committer is asked.
 pub(super) enum Request {
@@ -71,6 +76,8 @@ pub(super) struct Committer {
     log: Log,
     /// Told when there is something to clean up; ends when this is dropped.
     housekeeping: Sender<()>,
+    /// When keys may expire again: later, after a write that failed, since the next one probably fails too.
+    expire_from: Instant,
 }
 
 /// Writes that become durable together.
@@ -108,7 +115,7 @@ enum Answer {
 
 impl Committer {
     pub(super) fn new(shared: Arc<Shared>, directory: Arc<Directory>, log: Log, housekeeping: Sender<()>) -> Self {
-        Self { shared, directory, log, housekeeping }
+        Self { shared, directory, log, housekeeping, expire_from: Instant::now() }
     }
 
     /// Works until it is told to close. Answers who asked for that, when the housekeeper is done as well.
@@ -225,8 +232,7 @@ impl Committer {
         let revision = Revision(group.revision.0 + 1);
         match write {
             Write::Put { value, lease, .. } => {
-                let granted = |id: &LeaseId| index.leases.contains_key(id) || group.granted(*id);
-                if let Some(id) = lease.filter(|id| !granted(id)) {
+                if let Some(id) = lease.filter(|id| !index.leases.contains_key(id)) {
                     return Err(Error::LeaseNotFound(id));
                 }
                 let created = current.map_or(revision, |(_, created)| created);
@@ -245,6 +251,9 @@ impl Committer {
 
     /// Adds the deletions of keys whose lease has ended.
     fn expire(&self, group: &mut Group) {
+        if Instant::now() < self.expire_from {
+            return;
+        }
         let now = now();
         let ended: Vec<(LeaseId, Vec<Bytes>)> = {
             let index = self.shared.index.read();
@@ -273,7 +282,8 @@ impl Committer {
     /// How long there is nothing to do unless somebody asks.
     fn until_expiry(&self) -> Duration {
         let next = self.shared.index.read().deadlines.first().copied();
-        next.map_or(Duration::from_secs(3600), |(ends, _)| Duration::from_millis(ends.saturating_sub(now())))
+        let until = next.map_or(IDLE, |(ends, _)| Duration::from_millis(ends.saturating_sub(now())).min(IDLE));
+        until.max(self.expire_from.saturating_duration_since(Instant::now()))
     }
 
     /// Makes the group durable, then visible, then answers it.
@@ -281,7 +291,13 @@ impl Committer {
         if !group.done.is_empty() {
             match self.log.append(&self.directory, &mut group.frame) {
                 Ok(offset) => self.publish(&group, offset),
-                Err(error) => return group.refuse(&error),
+                Err(error) => {
+                    if Instant::now() >= self.expire_from {
+                        tracing::error!(%error, "writes to the store fail");
+                        self.expire_from = Instant::now() + AFTER_FAILURE;
+                    }
+                    return group.refuse(&error);
+                }
             }
         }
         for answer in group.answers {
@@ -339,10 +355,6 @@ impl Group {
         let offset = self.frame.len();
         let length = record.as_record().encode(&mut self.frame);
         self.done.push(Done { record, offset, length });
-    }
-
-    fn granted(&self, id: LeaseId) -> bool {
-        self.done.iter().any(|done| matches!(done.record, Owned::Other(Record::Grant { lease, .. }) if lease == id))
     }
 
     /// Tells everybody who waits that nothing was written.
