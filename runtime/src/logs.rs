@@ -1,5 +1,7 @@
 //! Logs: lines on standard error, as text or as JSON. `RUST_LOG` overrides the verbosity, by module.
 
+use std::io::IsTerminal;
+
 use tracing_subscriber::EnvFilter;
 
 use crate::args::{LogArgs, LogFormat};
@@ -7,7 +9,7 @@ use crate::args::{LogArgs, LogFormat};
 /// Starts logging for the whole process. A second call changes nothing, so that tests may call it too.
 pub fn start(args: &LogArgs) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(directives(args.verbosity)));
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal());
     let _ = match args.format {
         LogFormat::Text => lines.try_init(),
         LogFormat::Json => lines.json().flatten_event(true).try_init(),

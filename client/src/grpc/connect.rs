@@ -53,8 +53,12 @@ pub fn connect(connection: &Connection, user_agent: &str) -> Result<Grpc, Connec
         _ => return Err(unusable()),
     };
     let port = uri.port_u16().unwrap_or(if tls.is_some() { 443 } else { 80 });
-    let dial = Dial { host: host.into(), port, tls };
-    let endpoint = Endpoint::from(uri)
+    let dial = Dial { host: host.as_str().into(), port, tls };
+    // tonic refuses `https` unless it does TLS itself; requests name the true origin all the same.
+    let plain = format!("http://{}", uri.authority().map_or(host.as_str(), |authority| authority.as_str()));
+    let endpoint = Endpoint::from_shared(plain)
+        .map_err(|_| unusable())?
+        .origin(uri)
         .user_agent(user_agent)
         .map_err(|_| unusable())?
         .connect_timeout(CONNECT_TIMEOUT)

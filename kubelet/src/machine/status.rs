@@ -60,6 +60,10 @@ pub fn status(pod: &Pod, seen: &Observation, progress: &mut Progress, host: &str
     let started_at = progress.started_at;
     let mut conditions = own_conditions(pod, progress, facts, now);
     conditions.extend(pod.foreign.conditions.iter().flatten().cloned());
+    // Whoever binds a pod says that it is scheduled; of one that was made for its node the kubelet does.
+    if conditions.iter().all(|condition| condition.type_ != "PodScheduled") {
+        conditions.push(scheduled(pod, started_at.unwrap_or(now)));
+    }
     PodStatus {
         phase: Some(phase.as_str().to_owned()),
         reason,
@@ -297,6 +301,16 @@ fn own_conditions(pod: &Pod, progress: &mut Progress, facts: [Fact; OWN_CONDITIO
         }
     })
     .collect()
+}
+
+fn scheduled(pod: &Pod, since: Timestamp) -> PodCondition {
+    PodCondition {
+        type_: "PodScheduled".to_owned(),
+        status: "True".to_owned(),
+        last_transition_time: Some(time(since)),
+        observed_generation: pod.generation(),
+        ..PodCondition::default()
+    }
 }
 
 fn waiting(reason: &str, message: Option<String>) -> ContainerState {

@@ -200,7 +200,10 @@ fn conditions_keep_the_time_of_their_last_change_and_name_the_generation() {
     step(&pod, &ready, &mut progress, at(20));
     let after = shown(&pod, &ready, &mut progress, 20).conditions.unwrap();
     let times: Vec<_> = after.iter().map(|c| (c.type_.as_str(), c.last_transition_time.as_ref().unwrap().0.as_second())).collect();
-    assert_eq!(times, [("PodReadyToStartContainers", 10), ("Initialized", 10), ("Ready", 20), ("ContainersReady", 20)]);
+    assert_eq!(
+        times,
+        [("PodReadyToStartContainers", 10), ("Initialized", 10), ("Ready", 20), ("ContainersReady", 20), ("PodScheduled", 0)]
+    );
     assert!(after.iter().chain(&before).all(|condition| condition.observed_generation == Some(4)));
     assert_eq!(before[2].message.as_deref(), Some("containers with unready status: [b]"));
 }

@@ -153,27 +153,26 @@ impl Heartbeats {
     }
 
     async fn renew(&self, node: usize) -> Result<(), Status> {
-        let name = &self.descriptions[node].name;
-        if self.known.is_synced() && self.known.get(&NamespacedName::cluster(name.clone())).is_none() {
-            return Ok(());
-        }
         let held = self.written.lock()[node].clone();
         let renewed = match held {
-            Some(lease) => self.leases.update(self.lease(node, Arc::unwrap_or_clone(lease).metadata)).await,
+            // A node that was deleted is not kept alive; if somebody makes it anew, it is.
+            Some(_) if self.known.get(&NamespacedName::cluster(self.descriptions[node].name.clone())).is_none() => Ok(None),
+            Some(lease) => self.leases.update(self.lease(node, Arc::unwrap_or_clone(lease).metadata)).await.map(Some),
             None => self.take(node).await,
         };
         // After any failure the lease is read again: somebody may have changed or removed it.
-        self.written.lock()[node] = renewed.as_ref().ok().cloned();
+        self.written.lock()[node] = renewed.as_ref().ok().cloned().flatten();
         renewed.map(drop)
     }
 
-    async fn take(&self, node: usize) -> Result<Arc<Lease>, Status> {
+    /// Takes the lease over, or makes it; None where there is no node.
+    async fn take(&self, node: usize) -> Result<Option<Arc<Lease>>, Status> {
         let name = &self.descriptions[node].name;
+        let Some(owner) = self.nodes.get_optional(&NamespacedName::cluster(name.clone())).await? else { return Ok(None) };
         let key = NamespacedName::new(LEASE_NAMESPACE, name.clone());
         if let Some(lease) = self.leases.get_optional(&key).await? {
-            return self.leases.update(self.lease(node, Arc::unwrap_or_clone(lease).metadata)).await;
+            return self.leases.update(self.lease(node, Arc::unwrap_or_clone(lease).metadata)).await.map(Some);
         }
-        let owner = self.nodes.get(&NamespacedName::cluster(name.clone())).await?;
         let owner = OwnerReference {
             api_version: "v1".into(),
             kind: "Node".into(),
@@ -187,7 +186,7 @@ impl Heartbeats {
             owner_references: Some(vec![owner]),
             ..ObjectMeta::default()
         };
-        self.leases.create(self.lease(node, metadata)).await
+        self.leases.create(self.lease(node, metadata)).await.map(Some)
     }
 
     fn lease(&self, node: usize, mut metadata: ObjectMeta) -> Lease {
