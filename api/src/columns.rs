@@ -10,6 +10,7 @@ use crate::kind::Column;
 /// What a cell shows where there is no value.
 pub(crate) const NONE: &str = "<none>";
 
+pub(crate) const CREATED_AT: Column = Column::date("Created At", "When the object was created.");
 pub(crate) const CONTAINERS: Column = Column::text("Containers", "Names of the containers in the template.").wide();
 pub(crate) const IMAGES: Column = Column::text("Images", "Images of the containers in the template.").wide();
 pub(crate) const SELECTOR: Column = Column::text("Selector", "Which pods belong to the object.").wide();
@@ -25,6 +26,11 @@ pub(crate) fn age(meta: &ObjectMeta, now: Timestamp) -> Value {
 /// How long ago, or [`NONE`].
 pub(crate) fn since(time: Option<&Time>, now: Timestamp) -> String {
     time.map_or_else(|| NONE.to_owned(), |t| machinery::table::human_duration(now.as_second() - t.0.as_second()))
+}
+
+/// The cell of a column of type `date`.
+pub(crate) fn created_at(meta: &ObjectMeta) -> Value {
+    json!(meta.creation_timestamp)
 }
 
 /// The text, or [`NONE`] where it is empty.

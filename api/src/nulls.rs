@@ -21,6 +21,8 @@ pub(crate) fn of(group: &str, kind: &str) -> &'static [&'static str] {
         ("apps", "Deployment") => &["status.conditions[].lastTransitionTime", "status.conditions[].lastUpdateTime"],
         ("batch", "Job") => &["status.conditions[].lastProbeTime", "status.conditions[].lastTransitionTime"],
         ("discovery.k8s.io", "EndpointSlice") => &["endpoints", "ports"],
+        ("rbac.authorization.k8s.io", "Role" | "ClusterRole") => &["rules"],
+        ("storage.k8s.io", "CSINode") => &["spec.drivers"],
         _ => &[],
     }
 }
@@ -58,7 +60,11 @@ pub(crate) fn fill(paths: &[&str], value: &mut Value) {
 fn descend(path: &str, value: &mut Value) {
     let Value::Object(fields) = value else { return };
     let Some((step, rest)) = path.split_once('.') else {
-        fields.entry(path).or_insert(Value::Null);
+        let value = fields.entry(path).or_insert(Value::Null);
+        // An empty list is a null too, once it has been stored.
+        if value.as_array().is_some_and(Vec::is_empty) {
+            *value = Value::Null;
+        }
         return;
     };
     match step.strip_suffix("[]") {

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 
 use crate::kind::Kind;
 use crate::resource::{Resource, Served};
-use crate::{apps, batch, coordination, core, discovery, events};
+use crate::{apps, batch, coordination, core, discovery, events, networking, rbac, storage_k8s};
 
 /// Every built-in resource. A kind served in two versions stands here twice.
 static BUILT_IN: LazyLock<Vec<Box<dyn Resource>>> = LazyLock::new(|| {
@@ -30,6 +30,21 @@ static BUILT_IN: LazyLock<Vec<Box<dyn Resource>>> = LazyLock::new(|| {
         served::<coordination::lease::Leases>(),
         served::<discovery::endpoint_slice::EndpointSlices>(),
         served::<events::event::Events>(),
+        served::<networking::ingress::Ingresses>(),
+        served::<networking::ingress_class::IngressClasses>(),
+        served::<networking::ip_address::IPAddresses>(),
+        served::<networking::network_policy::NetworkPolicies>(),
+        served::<networking::service_cidr::ServiceCIDRs>(),
+        served::<rbac::cluster_role::ClusterRoles>(),
+        served::<rbac::cluster_role_binding::ClusterRoleBindings>(),
+        served::<rbac::role::Roles>(),
+        served::<rbac::role_binding::RoleBindings>(),
+        served::<storage_k8s::csi_driver::CSIDrivers>(),
+        served::<storage_k8s::csi_node::CSINodes>(),
+        served::<storage_k8s::csi_storage_capacity::CSIStorageCapacities>(),
+        served::<storage_k8s::storage_class::StorageClasses>(),
+        served::<storage_k8s::volume_attachment::VolumeAttachments>(),
+        served::<storage_k8s::volume_attributes_class::VolumeAttributesClasses>(),
     ]
 });
 

@@ -3,6 +3,7 @@
 //! stored object (`status`, `resize`, `ephemeralcontainers`, `finalize`…).
 
 use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use machinery::field::Errors;
 
 /// Who writes, and when. Everything that a strategy may know besides the objects.
@@ -40,4 +41,12 @@ pub trait UpdateStrategy<O>: Send + Sync + 'static {
     fn reset_fields(&self) -> &'static [&'static str] {
         &[]
     }
+}
+
+/// Puts back the metadata that writers of a status leave alone, where a kind holds them to that.
+pub(crate) fn keep_metadata(new: &mut ObjectMeta, old: &ObjectMeta) {
+    new.labels.clone_from(&old.labels);
+    new.annotations.clone_from(&old.annotations);
+    new.finalizers.clone_from(&old.finalizers);
+    new.owner_references.clone_from(&old.owner_references);
 }

@@ -72,3 +72,18 @@ pub fn annotations(path: &Path, annotations: Option<&BTreeMap<String, String>>) 
 pub fn label_selector(path: &Path, selector: &LabelSelector) -> Errors {
     machinery::labels::validate(selector, path)
 }
+
+/// `domain/path`, as controllers and signers are named.
+pub(crate) fn domain_path(path: &Path, text: &str) -> Errors {
+    if text.is_empty() {
+        return vec![Error::required(path, "")];
+    }
+    let Some((domain, rest)) = text.split_once('/').filter(|(domain, rest)| !domain.is_empty() && !rest.is_empty()) else {
+        return vec![Error::invalid(path, text, "must be a path with a domain before it, such as \"example.com/name\"")];
+    };
+    let mut errors = complaints(path, domain, names::dns1123_subdomain(domain, false));
+    if !rest.bytes().all(|b| b.is_ascii_alphanumeric() || b"/_-.~%!$&'()*+,;=:".contains(&b)) {
+        errors.push(Error::invalid(path, rest, "has characters that a path may not have"));
+    }
+    errors
+}

@@ -3,7 +3,6 @@
 use k8s_openapi::api::batch::v1::{Job, JobSpec};
 use k8s_openapi::api::core::v1::PodTemplateSpec;
 use machinery::field::{Error, Errors, Path};
-use machinery::names;
 
 use super::job_policies;
 use crate::apps::{selector, template};
@@ -109,25 +108,10 @@ fn check_limits(path: &Path, spec: &JobSpec) -> Errors {
     }
     if let Some(manager) = &spec.managed_by {
         let path = path.child("managedBy");
-        errors.extend(check_domain_path(&path, manager));
+        errors.extend(validate::domain_path(&path, manager));
         if manager.len() > MOST_MANAGED_BY_BYTES {
             errors.push(Error::too_long(&path, MOST_MANAGED_BY_BYTES));
         }
-    }
-    errors
-}
-
-/// `domain/path`.
-fn check_domain_path(path: &Path, text: &str) -> Errors {
-    if text.is_empty() {
-        return vec![Error::required(path, "")];
-    }
-    let Some((domain, rest)) = text.split_once('/').filter(|(domain, rest)| !domain.is_empty() && !rest.is_empty()) else {
-        return vec![Error::invalid(path, text, "must be a path with a domain before it, such as \"example.com/name\"")];
-    };
-    let mut errors = validate::complaints(path, domain, names::dns1123_subdomain(domain, false));
-    if !rest.bytes().all(|b| b.is_ascii_alphanumeric() || b"/_-.~%!$&'()*+,;=:".contains(&b)) {
-        errors.push(Error::invalid(path, rest, "has characters that a path may not have"));
     }
     errors
 }

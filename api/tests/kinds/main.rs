@@ -5,6 +5,8 @@
 mod apps;
 mod batch;
 mod networks;
+mod rbac;
+mod storage;
 
 use api::object::Object;
 use api::resource::{ErasedUpdate, ErasedView};

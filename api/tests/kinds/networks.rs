@@ -89,7 +89,7 @@ fn headless_services_take_no_address() {
         (spec["ipFamilies"].clone(), spec["ipFamilyPolicy"].clone())
     };
     let none = ("spec.clusterIP", json!("None"));
-    assert_eq!(families(&[none.clone()]), (json!(["IPv4"]), json!("SingleStack")));
+    assert_eq!(families(std::slice::from_ref(&none)), (json!(["IPv4"]), json!("SingleStack")));
     assert_eq!(families(&[none, ("spec.selector", Value::Null)]), (json!(["IPv4", "IPv6"]), json!("RequireDualStack")));
 }
 
@@ -259,4 +259,153 @@ fn endpoint_slices() {
     let relabelled = kit.updated(&*old, "", &[("metadata.labels", json!({"a": "b"}))]);
     assert_eq!(relabelled["metadata"]["generation"], 2);
     assert_eq!(kit.row(&*old), json!(["a", "IPv4", "80", "192.0.2.5", "<unknown>"]));
+}
+
+#[test]
+fn ingresses() {
+    let kit = Kit::of("networking.k8s.io", "v1", "ingresses");
+    let backend = json!({"service": {"name": "a", "port": {"number": 80}}});
+    let base = json!({"metadata": {"name": "shop", "namespace": "n"}, "spec": {"defaultBackend": backend}});
+    let old = kit.created(base.clone());
+    let made = kit.0.encode(&*old);
+    assert_eq!((&made["status"], &made["metadata"]["generation"]), (&json!({"loadBalancer": {}}), &json!(1)));
+    assert_eq!(kit.row(&*old), json!(["shop", "<none>", "*", "", "80", "<unknown>"]));
+    let rules = |rules: Value| ("spec", json!({"rules": rules}));
+    let at = "spec.rules[0].http.paths";
+    kit.refuses(
+        &base,
+        &[
+            (&[("spec", json!({}))], "Invalid spec"),
+            (
+                &[rules(json!([{"host": "192.0.2.1", "http": {"paths": [
+                    {"path": "relative", "pathType": "Prefix", "backend": backend},
+                    {"path": "/a", "backend": backend},
+                    {"path": "/b", "pathType": "Regex", "backend": {"service": {"name": "a", "port": {"number": 80, "name": "http"}}}},
+                ]}}]))],
+                &format!(
+                    "Invalid spec.rules[0].host; Invalid {at}[0].path; Required {at}[1].pathType; NotSupported {at}[2].pathType; \
+                 Invalid {at}[2].backend"
+                ),
+            ),
+            (
+                &[rules(json!([{"host": "*", "http": {"paths": []}}, {"host": "a.*.example.com", "http": {"paths": [
+                    {"path": "/a//b", "pathType": "Exact", "backend": {}},
+                    {"path": "/c/../d", "pathType": "Prefix", "backend": {"service": {"name": "a"}}},
+                ]}}]))],
+                "Invalid spec.rules[0].host; Required spec.rules[0].http.paths; Invalid spec.rules[1].host; \
+             Invalid spec.rules[1].http.paths[0].path; Invalid spec.rules[1].http.paths[0].backend; \
+             Invalid spec.rules[1].http.paths[1].path; Required spec.rules[1].http.paths[1].backend",
+            ),
+            (
+                &[("metadata.annotations", json!({"kubernetes.io/ingress.class": "old"})), ("spec.ingressClassName", json!("new"))],
+                "Invalid annotations.kubernetes.io/ingress.class",
+            ),
+            (
+                &[("spec.defaultBackend.service.port.number", json!(99999)), ("spec.tls", json!([{"hosts": ["BAD_HOST"]}]))],
+                "Invalid spec.defaultBackend.service.port.number; Invalid spec.tls[0].hosts[0]",
+            ),
+        ],
+    );
+    assert_eq!(kit.updated(&*old, "", &[("spec.ingressClassName", json!("nginx"))])["metadata"]["generation"], 2);
+}
+
+#[test]
+fn ingress_classes() {
+    let kit = Kit::of("networking.k8s.io", "v1", "ingressclasses");
+    let parameters = json!({"apiGroup": "example.com", "kind": "Params", "name": "p"});
+    let base = json!({"metadata": {"name": "c"}, "spec": {"controller": "example.com/lb", "parameters": parameters}});
+    let old = kit.created(base.clone());
+    assert_eq!(kit.0.encode(&*old)["spec"]["parameters"]["scope"], "Cluster");
+    assert_eq!(kit.row(&*old), json!(["c", "example.com/lb", "Params.example.com/p", "<unknown>"]));
+    kit.refuses(
+        &base,
+        &[(
+            &[("spec", json!({"controller": "nodomain", "parameters": {"kind": "", "name": "", "scope": "Galaxy"}}))],
+            "Invalid spec.controller; Required spec.parameters.kind; Required spec.parameters.name; NotSupported spec.parameters.scope",
+        )],
+    );
+    kit.refuses_updates(
+        &*old,
+        "",
+        &[
+            (&[("spec.controller", json!("example.com/other"))], "Invalid spec.controller"),
+            (&[("spec.parameters.scope", json!("Namespace"))], "Required spec.parameters.namespace"),
+        ],
+    );
+}
+
+#[test]
+fn network_policies() {
+    let kit = Kit::of("networking.k8s.io", "v1", "networkpolicies");
+    let base = json!({"metadata": {"name": "p", "namespace": "n"}, "spec": {"podSelector": {}}});
+    assert_eq!(kit.golden(base.clone())["spec"], json!({"podSelector": {}, "policyTypes": ["Ingress"]}));
+    let open = kit.golden(with(&base, &[("spec.egress", json!([{"ports": [{"port": 80}]}]))]));
+    assert_eq!(open["spec"]["policyTypes"], json!(["Ingress", "Egress"]));
+    assert_eq!(open["spec"]["egress"][0]["ports"][0]["protocol"], "TCP");
+    let whole = "10.0.0.0/8";
+    let from = json!([
+        {}, {"podSelector": {}, "ipBlock": {"cidr": whole}}, {"ipBlock": {"cidr": whole, "except": ["192.168.0.0/16", "nonsense"]}},
+    ]);
+    let ports = json!([
+        {"port": 70000}, {"port": 90, "endPort": 80}, {"endPort": 80}, {"port": "name", "endPort": 80},
+        {"protocol": "ICMP", "port": 1}, {"port": "This_Is_Bad"},
+    ]);
+    let selector = json!({"matchExpressions": [{"key": "a", "operator": "In"}, {"key": "b", "operator": "Exists", "values": ["x"]}]});
+    kit.refuses(
+        &base,
+        &[
+            (
+                &[("spec.policyTypes", json!(["Sideways"])), ("spec.ingress", json!([{"from": from}]))],
+                "Required spec.ingress[0].from[0]; Forbidden spec.ingress[0].from[1]; Invalid spec.ingress[0].from[2].ipBlock.except[0]; \
+             Invalid spec.ingress[0].from[2].ipBlock.except[1]; NotSupported spec.policyTypes[0]",
+            ),
+            (
+                &[("spec.egress", json!([{"ports": ports}]))],
+                "Invalid spec.egress[0].ports[0].port; Invalid spec.egress[0].ports[1].endPort; Invalid spec.egress[0].ports[2].endPort; \
+             Invalid spec.egress[0].ports[3].endPort; NotSupported spec.egress[0].ports[4].protocol; Invalid spec.egress[0].ports[5].port",
+            ),
+            (
+                &[("spec.podSelector", selector), ("spec.policyTypes", json!(["Ingress", "Egress", "Ingress"]))],
+                "Required spec.podSelector.matchExpressions[0].values; Forbidden spec.podSelector.matchExpressions[1].values; \
+             Invalid spec.policyTypes",
+            ),
+        ],
+    );
+}
+
+#[test]
+fn service_ranges() {
+    let kit = Kit::of("networking.k8s.io", "v1", "servicecidrs");
+    let base = json!({"metadata": {"name": "v6"}, "spec": {"cidrs": ["fd12:3456:789a::/112"]}});
+    let old = kit.created(base.clone());
+    assert_eq!(kit.0.encode(&*old)["status"], json!({}));
+    kit.refuses(
+        &base,
+        &[
+            (&[("spec", json!({}))], "Required spec.cidrs"),
+            (&[("spec.cidrs", json!(["10.0.0.0/8", "11.0.0.0/8"]))], "Invalid spec.cidrs"),
+            (&[("spec.cidrs", json!(["10.0.0.1/8"]))], "Invalid spec.cidrs[0]"),
+        ],
+    );
+    kit.refuses_updates(
+        &*old,
+        "",
+        &[
+            (&[("spec.cidrs", json!(["fd12:3456:789b::/112"]))], "Invalid spec.cidrs[0]"),
+            (&[("spec.cidrs", json!(["fd12:3456:789a::/112", "10.0.0.0/8"]))], ""),
+        ],
+    );
+    let kit = Kit::of("networking.k8s.io", "v1", "ipaddresses");
+    let base = json!({"metadata": {"name": "10.0.0.1"}, "spec": {"parentRef": {"resource": "services", "namespace": "n", "name": "web"}}});
+    let old = kit.created(base.clone());
+    assert!(kit.0.validate_name("10.0.0.01", false).len() == 1 && kit.0.validate_name("10.0.0.1", false).is_empty());
+    assert_eq!(kit.row(&*old), json!(["10.0.0.1", "services/n/web"]));
+    kit.refuses(
+        &base,
+        &[
+            (&[("spec", Value::Null)], "Required spec.parentRef"),
+            (&[("spec.parentRef.resource", json!(""))], "Required spec.parentRef.resource"),
+        ],
+    );
+    kit.refuses_updates(&*old, "", &[(&[("spec.parentRef.name", json!("x"))], "Invalid spec.parentRef")]);
 }

@@ -1,0 +1,285 @@
+//! Ingress: how requests from outside reach Services, by host and path.
+
+use jiff::Timestamp;
+use k8s_openapi::api::networking::v1::{HTTPIngressPath, Ingress, IngressBackend, IngressLoadBalancerStatus, IngressSpec, IngressStatus};
+use machinery::field::{Error, Errors, Path};
+use machinery::{ip, names};
+use serde_json::{Value, json};
+
+use super::{GROUP, check_reference};
+use crate::apps::bump_generation;
+use crate::columns::{self, NONE};
+use crate::kind::{Column, Kind, Names, Scope, Subresource, View};
+use crate::strategy::{Context, UpdateStrategy};
+use crate::{validate, zero};
+
+/// Names the class, as it was done before the field.
+const CLASS_ANNOTATION: &str = "kubernetes.io/ingress.class";
+/// How many hosts a cell shows.
+const SHOWN: usize = 3;
+
+pub struct Ingresses;
+
+impl Kind for Ingresses {
+    type Object = Ingress;
+
+    const NAMES: Names =
+        Names { group: GROUP, version: "v1", kind: "Ingress", plural: "ingresses", singular: "ingress", short: &["ing"], categories: &[] };
+    const SCOPE: Scope = Scope::Namespaced;
+    const STORED_UNDER: &'static str = "ingress";
+    const COLUMNS: &'static [Column] = &[
+        Column::NAME,
+        Column::text("Class", "Who implements it."),
+        Column::text("Hosts", "The hosts that it answers for."),
+        Column::text("Address", "Where it can be reached."),
+        Column::text("Ports", "The ports that it answers at."),
+        Column::AGE,
+    ];
+
+    fn validate_name(name: &str, prefix: bool) -> Vec<String> {
+        names::dns1123_subdomain(name, prefix)
+    }
+
+    fn default(ingress: &mut Ingress) {
+        let spec = zero::keep(&mut ingress.spec);
+        zero::omit(&mut spec.rules);
+        zero::omit(&mut spec.tls);
+        for rule in spec.rules.iter_mut().flatten() {
+            zero::omit(&mut rule.host);
+            for path in rule.http.iter_mut().flat_map(|http| &mut http.paths) {
+                zero::omit(&mut path.path);
+                normalize_backend(&mut path.backend);
+            }
+        }
+        spec.default_backend.iter_mut().for_each(normalize_backend);
+        for tls in spec.tls.iter_mut().flatten() {
+            zero::omit(&mut tls.hosts);
+            zero::omit(&mut tls.secret_name);
+        }
+        zero::omit(&mut zero::keep(&mut zero::keep(&mut ingress.status).load_balancer).ingress);
+    }
+
+    fn prepare_create(_cx: &Context<'_>, ingress: &mut Ingress) {
+        ingress.status = Some(IngressStatus { load_balancer: Some(IngressLoadBalancerStatus::default()) });
+        ingress.metadata.generation = Some(1);
+    }
+
+    fn validate_create(_cx: &Context<'_>, ingress: &Ingress) -> Errors {
+        let mut errors = check(ingress);
+        let class = ingress.spec.as_ref().and_then(|s| s.ingress_class_name.as_ref());
+        let annotation = ingress.metadata.annotations.as_ref().and_then(|a| a.get(CLASS_ANNOTATION));
+        if let (Some(class), Some(annotation)) = (class, annotation)
+            && class != annotation
+        {
+            let path = Path::new("annotations").child(CLASS_ANNOTATION);
+            errors.push(Error::invalid(&path, annotation, "must match `ingressClassName` when both are specified"));
+        }
+        errors
+    }
+
+    fn update() -> &'static dyn UpdateStrategy<Ingress> {
+        &Update
+    }
+
+    fn subresources() -> Vec<Subresource<Ingress>> {
+        vec![Subresource { name: "status", view: View::Object(&Status) }]
+    }
+
+    fn row(ingress: &Ingress, now: Timestamp) -> Vec<Value> {
+        let none = IngressSpec::default();
+        let spec = ingress.spec.as_ref().unwrap_or(&none);
+        let hosts: Vec<String> = spec.rules.iter().flatten().filter_map(|rule| rule.host.clone()).collect();
+        let hosts = if hosts.is_empty() { "*".to_owned() } else { columns::first_few(&hosts, SHOWN) };
+        let balancer = ingress.status.as_ref().and_then(|s| s.load_balancer.as_ref());
+        let addresses = balancer.into_iter().flat_map(|b| b.ingress.iter().flatten());
+        let addresses: Vec<&str> = addresses.filter_map(|a| a.ip.as_deref().or(a.hostname.as_deref())).collect();
+        vec![
+            columns::name(&ingress.metadata),
+            json!(spec.ingress_class_name.as_deref().unwrap_or(NONE)),
+            json!(hosts),
+            json!(addresses.join(",")),
+            json!(if spec.tls.is_some() { "80, 443" } else { "80" }),
+            columns::age(&ingress.metadata, now),
+        ]
+    }
+}
+
+fn normalize_backend(backend: &mut IngressBackend) {
+    if let Some(service) = &mut backend.service {
+        let port = zero::keep(&mut service.port);
+        zero::omit(&mut port.name);
+        zero::omit(&mut port.number);
+    }
+}
+
+struct Update;
+
+impl UpdateStrategy<Ingress> for Update {
+    fn prepare(&self, _cx: &Context<'_>, new: &mut Ingress, old: &Ingress) {
+        new.status.clone_from(&old.status);
+        if new.spec != old.spec {
+            bump_generation(&mut new.metadata, &old.metadata);
+        }
+    }
+
+    fn validate(&self, _cx: &Context<'_>, new: &Ingress, _old: &Ingress) -> Errors {
+        check(new)
+    }
+
+    fn reset_fields(&self) -> &'static [&'static str] {
+        &["status"]
+    }
+}
+
+struct Status;
+
+impl UpdateStrategy<Ingress> for Status {
+    fn prepare(&self, _cx: &Context<'_>, new: &mut Ingress, old: &Ingress) {
+        new.spec.clone_from(&old.spec);
+    }
+
+    fn validate(&self, _cx: &Context<'_>, new: &Ingress, _old: &Ingress) -> Errors {
+        let balancer = new.status.as_ref().and_then(|s| s.load_balancer.as_ref());
+        let path = Path::new("status").child("loadBalancer").child("ingress");
+        let mut errors = Errors::new();
+        for (i, point) in balancer.into_iter().flat_map(|b| b.ingress.iter().flatten()).enumerate() {
+            let path = path.index(i);
+            if let Some(address) = point.ip.as_deref().filter(|a| !a.is_empty()) {
+                errors.extend(validate::complaints(&path.child("ip"), address, ip::address(address)));
+            }
+            if let Some(host) = point.hostname.as_deref().filter(|h| !h.is_empty()) {
+                errors.extend(check_host(&path.child("hostname"), host));
+            }
+        }
+        errors
+    }
+
+    fn reset_fields(&self) -> &'static [&'static str] {
+        &["spec"]
+    }
+}
+
+fn check(ingress: &Ingress) -> Errors {
+    let none = IngressSpec::default();
+    let spec = ingress.spec.as_ref().unwrap_or(&none);
+    let path = Path::new("spec");
+    let mut errors = Errors::new();
+    if spec.rules.is_none() && spec.default_backend.is_none() {
+        errors.push(Error::invalid(&path, &spec.rules, "either `defaultBackend` or `rules` must be specified"));
+    }
+    if let Some(backend) = &spec.default_backend {
+        errors.extend(check_backend(&path.child("defaultBackend"), backend));
+    }
+    for (i, rule) in spec.rules.iter().flatten().enumerate() {
+        let path = path.child("rules").index(i);
+        if let Some(host) = &rule.host {
+            errors.extend(check_host(&path.child("host"), host));
+        }
+        let Some(http) = &rule.http else { continue };
+        let path = path.child("http").child("paths");
+        if http.paths.is_empty() {
+            errors.push(Error::required(&path, ""));
+        }
+        errors.extend(http.paths.iter().enumerate().flat_map(|(j, each)| check_path(&path.index(j), each)));
+    }
+    errors.extend(check_tls(&path.child("tls"), spec));
+    if let Some(class) = &spec.ingress_class_name {
+        errors.extend(validate::complaints(&path.child("ingressClassName"), class, names::dns1123_subdomain(class, false)));
+    }
+    errors
+}
+
+fn check_tls(path: &Path, spec: &IngressSpec) -> Errors {
+    let mut errors = Errors::new();
+    for (i, tls) in spec.tls.iter().flatten().enumerate() {
+        for (j, host) in tls.hosts.iter().flatten().enumerate() {
+            errors.extend(validate::complaints(&path.index(i).child("hosts").index(j), host, wrong_host(host)));
+        }
+        if let Some(secret) = &tls.secret_name {
+            let path = path.index(i).child("secretName");
+            errors.extend(validate::complaints(&path, secret, names::dns1123_subdomain(secret, false)));
+        }
+    }
+    errors
+}
+
+fn check_host(path: &Path, host: &str) -> Errors {
+    let mut errors = Errors::new();
+    if ip::parse(host).is_ok() {
+        errors.push(Error::invalid(path, host, "must be a DNS name, not an IP address"));
+    }
+    errors.extend(validate::complaints(path, host, wrong_host(host)));
+    errors
+}
+
+/// A DNS name, of which the first label may be `*`.
+fn wrong_host(host: &str) -> Vec<String> {
+    if !host.contains('*') {
+        return names::dns1123_subdomain(host, false);
+    }
+    match host.strip_prefix("*.").map(|rest| names::dns1123_subdomain(rest, false)) {
+        Some(wrong) if wrong.is_empty() => wrong,
+        _ => vec!["a wildcard must be the first label of a DNS name, as in *.example.com".to_owned()],
+    }
+}
+
+fn check_path(path: &Path, rule: &HTTPIngressPath) -> Errors {
+    const SEQUENCES: [&str; 5] = ["//", "/./", "/../", "%2f", "%2F"];
+    const ENDS: [&str; 2] = ["/..", "/."];
+    let mut errors = Errors::new();
+    let text = rule.path.as_deref().unwrap_or_default();
+    let text_path = path.child("path");
+    let absolute = text.starts_with('/');
+    match rule.path_type.as_str() {
+        "" => return vec![Error::required(&path.child("pathType"), "")],
+        "Exact" | "Prefix" => {
+            if !absolute {
+                errors.push(Error::invalid(&text_path, text, "must be an absolute path"));
+            }
+            for bad in SEQUENCES.iter().filter(|bad| text.contains(**bad)) {
+                errors.push(Error::invalid(&text_path, text, format!("must not contain {bad:?}")));
+            }
+            for bad in ENDS.iter().filter(|bad| text.ends_with(**bad)) {
+                errors.push(Error::invalid(&text_path, text, format!("cannot end with {bad:?}")));
+            }
+        }
+        "ImplementationSpecific" if !text.is_empty() && !absolute => {
+            errors.push(Error::invalid(&text_path, text, "must be an absolute path"));
+        }
+        "ImplementationSpecific" => {}
+        other => errors.push(Error::not_supported(&path.child("pathType"), other, &["Exact", "ImplementationSpecific", "Prefix"])),
+    }
+    errors.extend(check_backend(&path.child("backend"), &rule.backend));
+    errors
+}
+
+fn check_backend(path: &Path, backend: &IngressBackend) -> Errors {
+    match (&backend.resource, &backend.service) {
+        (Some(_), Some(_)) => vec![Error::invalid(path, "", "cannot set both resource and service backends")],
+        (None, None) => vec![Error::invalid(path, "", "resource or service backend is required")],
+        (Some(resource), None) => check_reference(&path.child("resource"), resource.api_group.as_deref(), &resource.kind, &resource.name),
+        (None, Some(service)) => {
+            let mut errors = Errors::new();
+            let service_path = path.child("service");
+            let name = service_path.child("name");
+            if service.name.is_empty() {
+                errors.push(Error::required(&name, ""));
+            } else {
+                errors.extend(validate::complaints(&name, &service.name, names::dns1123_label(&service.name, false)));
+            }
+            let port = service.port.as_ref();
+            match (port.and_then(|p| p.name.as_deref()), port.and_then(|p| p.number)) {
+                (Some(_), Some(_)) => errors.push(Error::invalid(path, "", "cannot set both port name and port number")),
+                (Some(name), None) => {
+                    errors.extend(validate::complaints(&service_path.child("port").child("name"), name, names::port_name(name)));
+                }
+                (None, Some(number)) => {
+                    let path = service_path.child("port").child("number");
+                    errors.extend(names::port_number(number).into_iter().map(|why| Error::invalid(&path, number, why)));
+                }
+                (None, None) => errors.push(Error::required(path, "port name or number is required")),
+            }
+            errors
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! ServiceCIDR: a range of addresses that Services get theirs from, of one or both families.
+
+use jiff::Timestamp;
+use k8s_openapi::api::networking::v1::{ServiceCIDR, ServiceCIDRStatus};
+use machinery::field::{Error, Errors, Path};
+use machinery::ip::Block;
+use machinery::names;
+use serde_json::{Value, json};
+
+use super::GROUP;
+use crate::columns;
+use crate::kind::{Column, Kind, Names, Scope, Subresource, View};
+use crate::strategy::{Context, UpdateStrategy};
+use crate::zero;
+
+pub struct ServiceCIDRs;
+
+impl Kind for ServiceCIDRs {
+    type Object = ServiceCIDR;
+
+    const NAMES: Names = Names {
+        group: GROUP,
+        version: "v1",
+        kind: "ServiceCIDR",
+        plural: "servicecidrs",
+        singular: "servicecidr",
+        short: &[],
+        categories: &[],
+    };
+    const SCOPE: Scope = Scope::Cluster;
+    const STORED_UNDER: &'static str = "servicecidrs";
+    const COLUMNS: &'static [Column] = &[Column::NAME, Column::text("CIDRs", "The ranges."), Column::AGE];
+
+    fn validate_name(name: &str, prefix: bool) -> Vec<String> {
+        names::dns1123_subdomain(name, prefix)
+    }
+
+    fn default(range: &mut ServiceCIDR) {
+        zero::omit(&mut zero::keep(&mut range.spec).cidrs);
+        zero::omit(&mut zero::keep(&mut range.status).conditions);
+    }
+
+    fn prepare_create(_cx: &Context<'_>, range: &mut ServiceCIDR) {
+        range.status = Some(ServiceCIDRStatus::default());
+    }
+
+    fn validate_create(_cx: &Context<'_>, range: &ServiceCIDR) -> Errors {
+        check(range)
+    }
+
+    fn update() -> &'static dyn UpdateStrategy<ServiceCIDR> {
+        &Update
+    }
+
+    fn subresources() -> Vec<Subresource<ServiceCIDR>> {
+        vec![Subresource { name: "status", view: View::Object(&Status) }]
+    }
+
+    fn row(range: &ServiceCIDR, now: Timestamp) -> Vec<Value> {
+        vec![columns::name(&range.metadata), json!(cidrs(range).join(",")), columns::age(&range.metadata, now)]
+    }
+}
+
+fn cidrs(range: &ServiceCIDR) -> &[String] {
+    range.spec.as_ref().and_then(|s| s.cidrs.as_deref()).unwrap_or_default()
+}
+
+struct Update;
+
+impl UpdateStrategy<ServiceCIDR> for Update {
+    fn prepare(&self, _cx: &Context<'_>, new: &mut ServiceCIDR, old: &ServiceCIDR) {
+        new.status.clone_from(&old.status);
+    }
+
+    /// Ranges stay; a second family may be added.
+    fn validate(&self, _cx: &Context<'_>, new: &ServiceCIDR, old: &ServiceCIDR) -> Errors {
+        let path = Path::new("spec").child("cidrs");
+        let (new_cidrs, old_cidrs) = (cidrs(new), cidrs(old));
+        if new_cidrs.len() < old_cidrs.len() {
+            return vec![Error::invalid(&path, new_cidrs, "a range cannot be taken away")];
+        }
+        let changed = new_cidrs.iter().zip(old_cidrs).enumerate().filter(|(_, (new, old))| new != old);
+        let mut errors: Errors = changed.map(|(i, (new, _))| Error::invalid(&path.index(i), new, "field is immutable")).collect();
+        if errors.is_empty() && new_cidrs.len() > old_cidrs.len() {
+            errors.extend(check(new));
+        }
+        errors
+    }
+
+    fn reset_fields(&self) -> &'static [&'static str] {
+        &["status"]
+    }
+}
+
+struct Status;
+
+impl UpdateStrategy<ServiceCIDR> for Status {
+    fn prepare(&self, _cx: &Context<'_>, new: &mut ServiceCIDR, old: &ServiceCIDR) {
+        new.spec.clone_from(&old.spec);
+    }
+
+    fn validate(&self, _cx: &Context<'_>, _new: &ServiceCIDR, _old: &ServiceCIDR) -> Errors {
+        Errors::new()
+    }
+
+    fn reset_fields(&self) -> &'static [&'static str] {
+        &["spec"]
+    }
+}
+
+fn check(range: &ServiceCIDR) -> Errors {
+    let path = Path::new("spec").child("cidrs");
+    let texts = cidrs(range);
+    let mut errors = Errors::new();
+    if texts.is_empty() {
+        errors.push(Error::required(&path, "one range at least"));
+    }
+    if texts.len() > 2 {
+        errors.push(Error::invalid(&path, texts, "may only hold up to 2 values"));
+    }
+    let blocks: Vec<_> = texts.iter().map(|text| Block::parse(text)).collect();
+    if let [Ok(first), Ok(second)] = blocks.as_slice()
+        && first.address().is_ipv4() == second.address().is_ipv4()
+    {
+        errors.push(Error::invalid(&path, texts, "may specify no more than one range for each IP family"));
+    }
+    for (i, (text, block)) in texts.iter().zip(&blocks).enumerate() {
+        match block {
+            Err(why) => errors.push(Error::invalid(&path.index(i), text, why)),
+            Ok(block) if block.to_string() != *text => {
+                errors.push(Error::invalid(&path.index(i), text, format!("must be in canonical form ({block})")));
+            }
+            Ok(_) => {}
+        }
+    }
+    errors
+}

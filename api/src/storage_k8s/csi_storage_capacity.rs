@@ -1,0 +1,77 @@
+//! CSIStorageCapacity: how much storage of a class is left in a part of the cluster.
+
+use jiff::Timestamp;
+use k8s_openapi::api::storage::v1::CSIStorageCapacity;
+use machinery::field::{Error, Errors, Path};
+use machinery::quantity::Quantity;
+use machinery::{labels, names};
+use serde_json::Value;
+
+use super::GROUP;
+use crate::columns;
+use crate::kind::{Column, Kind, Names, Scope};
+use crate::strategy::{Context, UpdateStrategy};
+use crate::validate;
+
+pub struct CSIStorageCapacities;
+
+impl Kind for CSIStorageCapacities {
+    type Object = CSIStorageCapacity;
+
+    const NAMES: Names = Names {
+        group: GROUP,
+        version: "v1",
+        kind: "CSIStorageCapacity",
+        plural: "csistoragecapacities",
+        singular: "csistoragecapacity",
+        short: &[],
+        categories: &[],
+    };
+    const SCOPE: Scope = Scope::Namespaced;
+    const STORED_UNDER: &'static str = "csistoragecapacities";
+    const COLUMNS: &'static [Column] = &[Column::NAME, columns::CREATED_AT];
+
+    fn validate_name(name: &str, prefix: bool) -> Vec<String> {
+        names::dns1123_subdomain(name, prefix)
+    }
+
+    fn validate_create(_cx: &Context<'_>, capacity: &CSIStorageCapacity) -> Errors {
+        check(capacity)
+    }
+
+    fn update() -> &'static dyn UpdateStrategy<CSIStorageCapacity> {
+        &Update
+    }
+
+    fn row(capacity: &CSIStorageCapacity, _now: Timestamp) -> Vec<Value> {
+        vec![columns::name(&capacity.metadata), columns::created_at(&capacity.metadata)]
+    }
+}
+
+struct Update;
+
+impl UpdateStrategy<CSIStorageCapacity> for Update {
+    fn prepare(&self, _cx: &Context<'_>, _new: &mut CSIStorageCapacity, _old: &CSIStorageCapacity) {}
+
+    fn validate(&self, _cx: &Context<'_>, new: &CSIStorageCapacity, old: &CSIStorageCapacity) -> Errors {
+        let mut errors = check(new);
+        errors.extend(validate::immutable(&Path::new("nodeTopology"), &new.node_topology, &old.node_topology));
+        errors.extend(validate::immutable(&Path::new("storageClassName"), &new.storage_class_name, &old.storage_class_name));
+        errors
+    }
+}
+
+fn check(capacity: &CSIStorageCapacity) -> Errors {
+    let mut errors = Errors::new();
+    if let Some(topology) = &capacity.node_topology {
+        errors.extend(labels::validate(topology, &Path::new("nodeTopology")));
+    }
+    let class = &capacity.storage_class_name;
+    errors.extend(validate::complaints(&Path::new("storageClassName"), class, names::dns1123_subdomain(class, false)));
+    for (name, quantity) in [("capacity", &capacity.capacity), ("maximumVolumeSize", &capacity.maximum_volume_size)] {
+        if let Some(quantity) = quantity.as_ref().filter(|q| Quantity::of(q).is_negative()) {
+            errors.push(Error::invalid(&Path::new(name), &quantity.0, "must be greater than or equal to 0"));
+        }
+    }
+    errors
+}
