@@ -2,6 +2,7 @@
 
 use http::HeaderMap;
 use http::header::{ACCEPT, CONTENT_TYPE};
+use machinery::partial::MetaVersion;
 use machinery::protobuf::MEDIA_TYPE;
 use machinery::{Status, status};
 
@@ -27,6 +28,8 @@ pub enum Shape {
 pub struct Form {
     pub format: Format,
     pub shape: Shape,
+    /// The version of `meta.k8s.io` that tables and bare metadata were asked for in.
+    pub version: MetaVersion,
 }
 
 pub const SERVED: [&str; 3] = ["application/json", "application/yaml", MEDIA_TYPE];
@@ -64,27 +67,33 @@ pub fn negotiate(headers: &HeaderMap) -> status::Result<Form> {
             MEDIA_TYPE => Format::Protobuf,
             _ => continue,
         };
-        let Some(shape) = shape(&clause) else { continue };
+        let Some((shape, version)) = shape(&clause) else { continue };
         if format == Format::Protobuf && shape == Shape::Table {
             // Tables have cells of any type, and so no protobuf form.
             continue;
         }
-        return Ok(Form { format, shape });
+        return Ok(Form { format, shape, version });
     }
-    if any { Err(Status::not_acceptable(&SERVED)) } else { Ok(Form { format: Format::Json, shape: Shape::Object }) }
+    if any {
+        Err(Status::not_acceptable(&SERVED))
+    } else {
+        Ok(Form { format: Format::Json, shape: Shape::Object, version: MetaVersion::V1 })
+    }
 }
 
-fn shape(clause: &Clause<'_>) -> Option<Shape> {
-    let Some(kind) = clause.parameter("as") else { return Some(Shape::Object) };
-    if clause.parameter("g") != Some("meta.k8s.io") || !matches!(clause.parameter("v"), Some("v1" | "v1beta1")) {
+fn shape(clause: &Clause<'_>) -> Option<(Shape, MetaVersion)> {
+    let Some(kind) = clause.parameter("as") else { return Some((Shape::Object, MetaVersion::V1)) };
+    if clause.parameter("g") != Some("meta.k8s.io") {
         return None;
     }
-    match kind {
-        "Table" => Some(Shape::Table),
-        "PartialObjectMetadata" => Some(Shape::PartialObjectMetadata),
-        "PartialObjectMetadataList" => Some(Shape::PartialObjectMetadataList),
-        _ => None,
-    }
+    let version = MetaVersion::parse(clause.parameter("v")?)?;
+    let shape = match kind {
+        "Table" => Shape::Table,
+        "PartialObjectMetadata" => Shape::PartialObjectMetadata,
+        "PartialObjectMetadataList" => Shape::PartialObjectMetadataList,
+        _ => return None,
+    };
+    Some((shape, version))
 }
 
 /// The media type of the request's body, without parameters; empty if there is none.

@@ -11,6 +11,7 @@ mod respond;
 mod review;
 mod table;
 mod watch;
+mod yaml;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -6,6 +6,7 @@ use api::kind::Scope;
 use axum::body::Body as HttpBody;
 use http::{HeaderMap, Method, StatusCode};
 use machinery::field::Error;
+use machinery::table::Include;
 use machinery::{GroupVersionKind, Status, status};
 use serde::Deserialize;
 
@@ -13,8 +14,7 @@ use super::accept::{self, Format};
 use super::path::ResourcePath;
 use super::query::{self, Query};
 use super::respond::{self, Answer};
-use super::table::Include;
-use super::{body, review, watch};
+use super::{body, review, table, watch};
 use crate::catalogue;
 use crate::chain::Chain;
 use crate::verbs::{Body, Caller, DeleteOptions, Deleted, Patch, Target, Written};
@@ -53,7 +53,7 @@ impl Call<'_> {
         }
         let target = self.target()?;
         self.check_method(&target)?;
-        let include = Include::parse(self.query.get("includeObject"))?;
+        let include = table::include(self.query.get("includeObject"))?;
         let api = &self.chain.api;
         match self.verb {
             "get" => {
@@ -122,7 +122,7 @@ impl Call<'_> {
             Scope::Namespaced if namespace.is_empty() && !path.name.is_empty() => return Err(Status::path_not_found()),
             _ => {}
         }
-        if path.rest.is_some() || path.subresource.as_deref().is_some_and(|s| !catalogue::subresource_verbs(resource, s).is_empty()) {
+        if path.rest.is_some() || path.subresource.as_deref().is_some_and(|s| catalogue::subresource_verbs(resource, s).is_empty()) {
             return Err(Status::path_not_found());
         }
         Ok(Target { resource, subresource: path.subresource.clone(), namespace, name: path.name.clone() })
@@ -130,7 +130,7 @@ impl Call<'_> {
 
     /// Refuses a method that the resource does not have.
     fn check_method(&self, target: &Target) -> status::Result<()> {
-        let refused = || Status::method_not_supported(&target.resource.group_resource(), self.verb);
+        let refused = || Status::method_not_supported(&target.resource.group_resource(), self.verb).without_details();
         if !matches!(*self.method, Method::GET | Method::POST | Method::PUT | Method::PATCH | Method::DELETE) {
             return Err(refused());
         }

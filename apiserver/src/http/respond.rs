@@ -9,11 +9,13 @@ use bytes::{BufMut, Bytes, BytesMut};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, RETRY_AFTER, WARNING};
 use http::{HeaderValue, Response, StatusCode};
 use http_body_util::StreamBody;
+use machinery::table::Include;
 use machinery::{GroupVersion, GroupVersionKind, Status, protobuf, status};
 use serde_json::Value;
 
 use super::accept::{self, Form, Format, Shape};
-use super::table;
+use super::table::{self, Tables};
+use super::yaml;
 use crate::verbs::{List, Shown};
 
 pub type Answer = Response<Body>;
@@ -39,7 +41,7 @@ pub fn body(code: StatusCode, media: HeaderValue, body: impl Into<Body>) -> Answ
 pub fn encoded(code: StatusCode, format: Format, json: Bytes) -> Answer {
     match format {
         Format::Json => body(code, JSON, json),
-        Format::Yaml => match yaml(&json) {
+        Format::Yaml => match to_yaml(&json) {
             Ok(text) => body(code, YAML, text),
             Err(status) => self::status(&status, Format::Json),
         },
@@ -64,9 +66,9 @@ fn kind_and_value(json: &[u8]) -> Option<(GroupVersionKind, Value)> {
     Some((GroupVersionKind { group: gv.group, version: gv.version, kind: text("kind")?.into() }, value))
 }
 
-fn yaml(json: &[u8]) -> status::Result<String> {
+fn to_yaml(json: &[u8]) -> status::Result<String> {
     let value: Value = serde_json::from_slice(json).map_err(|e| Status::internal(e.to_string()))?;
-    serde_yaml::to_string(&value).map_err(|e| Status::internal(e.to_string()))
+    Ok(yaml::document(&value))
 }
 
 /// Any serializable document as JSON.
@@ -94,12 +96,12 @@ pub fn status(status: &Status, format: Format) -> Answer {
 }
 
 /// An object.
-pub fn object(code: StatusCode, form: Form, resource: &'static dyn Resource, shown: &Shown, include: table::Include) -> Answer {
-    let json = &presented(resource, shown.json());
+pub fn object(code: StatusCode, form: Form, resource: &'static dyn Resource, shown: &Shown, include: Include) -> Answer {
+    let stored = shown.json();
     let converted = match form.shape {
-        Shape::Object => return encoded(code, form.format, json.clone()),
-        Shape::Table => table::of_object(resource, json, include),
-        Shape::PartialObjectMetadata => table::partial(json),
+        Shape::Object => return encoded(code, form.format, presented(resource, stored)),
+        Shape::Table => Tables { resource, include, version: form.version }.of_object(stored),
+        Shape::PartialObjectMetadata => table::partial(stored, form.version),
         // A single object is no list.
         Shape::PartialObjectMetadataList => Err(Status::not_acceptable(&accept::SERVED)),
     };
@@ -110,13 +112,13 @@ pub fn object(code: StatusCode, form: Form, resource: &'static dyn Resource, sho
 }
 
 /// A list.
-pub fn list(form: Form, resource: &'static dyn Resource, list: List, include: table::Include) -> Answer {
+pub fn list(form: Form, resource: &'static dyn Resource, list: List, include: Include) -> Answer {
     let converted = match form.shape {
         Shape::Object if form.format == Format::Json => return streamed(resource, list),
         Shape::Object if form.format == Format::Protobuf && protobuf_known(resource) => return protobuf_list(resource, &list),
         Shape::Object => Ok(joined(resource, list)),
-        Shape::Table => table::of_list(resource, &list, include),
-        Shape::PartialObjectMetadataList => table::partial_list(&list),
+        Shape::Table => Tables { resource, include, version: form.version }.of_list(&list),
+        Shape::PartialObjectMetadataList => table::partial_list(&list, form.version),
         Shape::PartialObjectMetadata => Err(Status::not_acceptable(&accept::SERVED)),
     };
     match converted {
@@ -126,7 +128,7 @@ pub fn list(form: Form, resource: &'static dyn Resource, list: List, include: ta
 }
 
 /// The stored JSON in the version that is served; no copy where the two are the same.
-fn presented(resource: &dyn Resource, json: &Bytes) -> Bytes {
+pub fn presented(resource: &dyn Resource, json: &Bytes) -> Bytes {
     match resource.present(json) {
         Cow::Borrowed(_) => json.clone(),
         Cow::Owned(converted) => converted.into(),

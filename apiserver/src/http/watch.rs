@@ -9,10 +9,11 @@ use http::{HeaderValue, StatusCode};
 use http_body::Frame;
 use http_body_util::StreamBody;
 use machinery::protobuf;
+use machinery::table::Include;
 
 use super::accept::{Form, Format, Shape};
 use super::respond::{self, Answer};
-use super::table;
+use super::table::{self, Tables};
 use crate::log::Watch;
 use crate::verbs::WatchEvent;
 
@@ -23,9 +24,10 @@ const PIECE_BYTES: usize = 64 << 10;
 const INITIAL_EVENTS_END: &str = "k8s.io/initial-events-end";
 
 /// The response that streams the watch's events until it ends.
-pub fn stream(form: Form, resource: &'static dyn Resource, watch: Watch, include: table::Include) -> Answer {
+pub fn stream(form: Form, resource: &'static dyn Resource, watch: Watch, include: Include) -> Answer {
     let protobuf = form.format == Format::Protobuf;
-    let frames = Frames { watch: Some(watch), resource, shape: form.shape, protobuf, include, first: true };
+    let tables = Tables { resource, include, version: form.version };
+    let frames = Frames { watch: Some(watch), tables, shape: form.shape, protobuf, first: true };
     let pieces = futures::stream::unfold(frames, |mut frames| async move {
         let piece = frames.piece().await?;
         Some((Ok::<_, std::convert::Infallible>(Frame::data(piece)), frames))
@@ -37,10 +39,9 @@ pub fn stream(form: Form, resource: &'static dyn Resource, watch: Watch, include
 struct Frames {
     /// None once the watch has ended.
     watch: Option<Watch>,
-    resource: &'static dyn Resource,
+    tables: Tables,
     shape: Shape,
     protobuf: bool,
-    include: table::Include,
     /// No frame was written yet.
     first: bool,
 }
@@ -78,12 +79,12 @@ impl Frames {
             WatchEvent::Bookmark { version, initial_state_end } => return self.put_bookmark(out, version.0, *initial_state_end),
         };
         let converted = match self.shape {
-            Shape::Object => match self.resource.present(json) {
+            Shape::Object => match self.tables.resource.present(json) {
                 Cow::Borrowed(_) => None,
                 Cow::Owned(converted) => Some(Ok(converted.into())),
             },
-            Shape::Table => Some(table::of_event(self.resource, json, self.include, self.first)),
-            Shape::PartialObjectMetadata | Shape::PartialObjectMetadataList => Some(table::partial(json)),
+            Shape::Table => Some(self.tables.of_event(json, self.first)),
+            Shape::PartialObjectMetadata | Shape::PartialObjectMetadataList => Some(table::partial(json, self.tables.version)),
         };
         self.first = false;
         match converted {
@@ -98,9 +99,9 @@ impl Frames {
 
     fn put_bookmark(&self, out: &mut BytesMut, version: u64, initial_state_end: bool) {
         let (kind, api_version) = match self.shape {
-            Shape::Object => (self.resource.names().kind, self.resource.kind().api_version()),
-            Shape::Table => ("Table", "meta.k8s.io/v1".to_owned()),
-            _ => ("PartialObjectMetadata", "meta.k8s.io/v1".to_owned()),
+            Shape::Object => (self.tables.resource.names().kind, self.tables.resource.kind().api_version()),
+            Shape::Table => ("Table", self.tables.version.api_version().to_owned()),
+            _ => ("PartialObjectMetadata", self.tables.version.api_version().to_owned()),
         };
         let annotations = if initial_state_end { format!(r#","annotations":{{"{INITIAL_EVENTS_END}":"true"}}"#) } else { String::new() };
         let meta = format!(r#"{{"resourceVersion":"{version}"{annotations}}}"#);

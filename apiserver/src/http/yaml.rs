@@ -1,0 +1,196 @@
+//! YAML answers, in the style of Kubernetes' own: block form, keys in order, list items under their key, and
+//! quotes wherever a plain word would read as something else, in YAML 1.1 too.
+
+use std::fmt::Write as _;
+
+use serde_json::Value;
+
+/// The document of a JSON value.
+pub fn document(value: &Value) -> String {
+    let mut out = String::new();
+    match value {
+        Value::Object(map) if !map.is_empty() => object(&mut out, map, 0, false),
+        Value::Array(items) if !items.is_empty() => array(&mut out, items, 0),
+        other => {
+            scalar(&mut out, other, 0);
+            out.push('\n');
+        }
+    }
+    out
+}
+
+fn indent(out: &mut String, depth: usize) {
+    out.extend(std::iter::repeat_n("  ", depth));
+}
+
+/// `inline`: the first key stands behind a list item's dash.
+fn object(out: &mut String, map: &serde_json::Map<String, Value>, depth: usize, inline: bool) {
+    for (index, (key, value)) in map.iter().enumerate() {
+        if index > 0 || !inline {
+            indent(out, depth);
+        }
+        text(out, key, depth);
+        out.push(':');
+        match value {
+            Value::Object(map) if !map.is_empty() => {
+                out.push('\n');
+                object(out, map, depth + 1, false);
+            }
+            Value::Array(items) if !items.is_empty() => {
+                out.push('\n');
+                array(out, items, depth);
+            }
+            other => {
+                out.push(' ');
+                scalar(out, other, depth);
+                out.push('\n');
+            }
+        }
+    }
+}
+
+fn array(out: &mut String, items: &[Value], depth: usize) {
+    for item in items {
+        indent(out, depth);
+        out.push_str("- ");
+        match item {
+            Value::Object(map) if !map.is_empty() => object(out, map, depth + 1, true),
+            Value::Array(inner) if !inner.is_empty() => {
+                // A list directly within a list: its own items follow one level deeper.
+                out.pop();
+                out.push('\n');
+                array(out, inner, depth + 1);
+            }
+            other => {
+                scalar(out, other, depth);
+                out.push('\n');
+            }
+        }
+    }
+}
+
+fn scalar(out: &mut String, value: &Value, depth: usize) {
+    match value {
+        Value::Null => out.push_str("null"),
+        Value::Bool(value) => out.push_str(if *value { "true" } else { "false" }),
+        // Writing to a string cannot fail.
+        Value::Number(number) => _ = write!(out, "{number}"),
+        Value::String(string) => text(out, string, depth),
+        Value::Array(_) => out.push_str("[]"),
+        Value::Object(_) => out.push_str("{}"),
+    }
+}
+
+fn text(out: &mut String, string: &str, depth: usize) {
+    if string.contains('\n') && is_block(string) {
+        block(out, string, depth);
+    } else if is_plain(string) {
+        out.push_str(string);
+    } else {
+        // JSON's quoting is YAML's double-quoted style.
+        out.push_str(&Value::String(string.to_owned()).to_string());
+    }
+}
+
+/// Whether the literal style keeps the string: no tabs or other controls, and no space where YAML would lose it.
+fn is_block(string: &str) -> bool {
+    !string.starts_with([' ', '\n']) && !string.contains(" \n") && string.chars().all(|c| c == '\n' || !c.is_control())
+}
+
+fn block(out: &mut String, string: &str, depth: usize) {
+    out.push('|');
+    let body = string.trim_end_matches('\n');
+    match string.len() - body.len() {
+        0 => out.push('-'),
+        1 => {}
+        _ => out.push('+'),
+    }
+    let kept = if string.len() - body.len() > 1 { string.strip_suffix('\n').unwrap_or(string) } else { body };
+    for line in kept.split('\n') {
+        out.push('\n');
+        if !line.is_empty() {
+            indent(out, depth + 1);
+            out.push_str(line);
+        }
+    }
+}
+
+/// Whether a string reads as itself without quotes.
+fn is_plain(string: &str) -> bool {
+    const WORDS: [&str; 13] = ["y", "n", "yes", "no", "on", "off", "true", "false", "null", "~", ".nan", ".inf", "-.inf"];
+    let Some(first) = string.chars().next() else { return false };
+    if WORDS.contains(&string.to_ascii_lowercase().as_str()) || string == "<<" || string == "=" {
+        return false;
+    }
+    if "-?:,[]{}#&*!|>'\"%@` ".contains(first) && !dash_word(string) {
+        return false;
+    }
+    if string.ends_with([' ', ':'])
+        || string.contains(": ")
+        || string.contains(" #")
+        || string.chars().any(|c| c.is_control() || c == '\u{feff}')
+    {
+        return false;
+    }
+    !is_number(string) && !is_time(string)
+}
+
+/// `-x`, `?x` and `:x` are plain; `- x` is not.
+fn dash_word(string: &str) -> bool {
+    let mut chars = string.chars();
+    matches!(chars.next(), Some('-' | '?' | ':')) && chars.next().is_some_and(|c| !c.is_whitespace())
+}
+
+/// Whether it would read as a number: decimal, octal, hexadecimal, binary, floating, or with base 60's colons.
+fn is_number(string: &str) -> bool {
+    let digits = string.strip_prefix(['-', '+']).unwrap_or(string);
+    if !digits.starts_with(|c: char| c.is_ascii_digit() || c == '.') {
+        return false;
+    }
+    let cleaned = digits.replace('_', "");
+    let radix = |prefix: &str, radix| cleaned.strip_prefix(prefix).is_some_and(|d| !d.is_empty() && d.chars().all(|c| c.is_digit(radix)));
+    cleaned.parse::<f64>().is_ok()
+        || radix("0x", 16)
+        || radix("0o", 8)
+        || radix("0b", 2)
+        || (cleaned.contains(':') && cleaned.split(':').all(|part| !part.is_empty() && part.chars().all(|c| c.is_ascii_digit())))
+}
+
+fn is_time(string: &str) -> bool {
+    let date: Vec<&str> = string.split(['T', 't', ' ']).next().unwrap_or_default().split('-').collect();
+    matches!(date.as_slice(), [y, m, d] if y.len() == 4 && (1..=2).contains(&m.len()) && (1..=2).contains(&d.len())
+        && [y, m, d].iter().all(|part| part.bytes().all(|b| b.is_ascii_digit())))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn writes_as_kubernetes_does() {
+        let value = json!({
+            "data": {"bool": "true", "multi": "a\nb\n", "none": "", "open": "a\nb"},
+            "list": [{"name": "y", "nested": {"k": 1}}, {"e": {}}],
+            "time": "2024-05-01T10:00:00Z", "n": "1", "yes": "no", "ratio": "1:30", "address": "10.0.0.1", "dash": "-x",
+        });
+        let text = concat!(
+            "address: 10.0.0.1\ndash: -x\ndata:\n  bool: \"true\"\n  multi: |\n    a\n    b\n  none: \"\"\n  open: |-\n    a\n    b\nlist:\n",
+            "- name: \"y\"\n  nested:\n    k: 1\n- e: {}\n\"n\": \"1\"\nratio: \"1:30\"\ntime: \"2024-05-01T10:00:00Z\"\n\"yes\": \"no\"\n",
+        );
+        assert_eq!(document(&value), text);
+    }
+
+    #[test]
+    fn what_is_written_reads_back() {
+        for string in [
+            "", " a", "a ", "a: b", "a #b", "#", "- a", "0x1f", "1e3", ".5", "1_000", "null", "~", "\t", "a\tb\nc", "\n", "é", "{a}",
+            "a\n\n", "a\n b\n",
+        ] {
+            let value = json!({ "k": string, "l": [string, [string]] });
+            let back: Value = serde_yaml::from_str(&document(&value)).unwrap();
+            assert_eq!(back, value, "{}", document(&value));
+        }
+    }
+}
