@@ -6,10 +6,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use etcd_client::proto::PbKeyValue;
-use etcd_client::{Client, GetOptions, ResponseHeader, WatchOptions};
+use etcd_client::{Client, GetOptions, KvClient, ResponseHeader, WatchOptions};
 use tokio::time::Instant;
 use tonic::Code;
 
+use super::ANSWER_LIMIT;
 use crate::feed::closed;
 use crate::{Error, FIRST_REVISION, KeyValue, LeaseId, Result, Revision, VALUE_LIMIT};
 
@@ -25,13 +26,14 @@ type Answer<T> = Result<T, etcd_client::Error>;
 #[derive(Clone)]
 pub(super) struct Calls {
     client: Client,
+    kv: KvClient,
     timeout: Duration,
     closed: Arc<AtomicBool>,
 }
 
 impl Calls {
     pub(super) fn new(client: Client, timeout: Duration) -> Self {
-        Self { client, timeout, closed: Arc::new(AtomicBool::new(false)) }
+        Self { kv: client.kv_client().max_decoding_message_size(ANSWER_LIMIT), client, timeout, closed: Arc::new(AtomicBool::new(false)) }
     }
 
     pub(super) fn close(&self) {
@@ -47,19 +49,19 @@ impl Calls {
     }
 
     /// A call that changes nothing when it is made twice.
-    pub(super) async fn retried<T, F: Future<Output = Answer<T>>>(&self, doing: &str, call: impl Fn(Client) -> F) -> Result<T> {
+    pub(super) async fn retried<T, F: Future<Output = Answer<T>>>(&self, doing: &str, call: impl Fn() -> F) -> Result<T> {
         self.attempt(doing, call, is_unavailable).await
     }
 
     /// A call that may be made again only if it did not reach etcd.
-    pub(super) async fn once<T, F: Future<Output = Answer<T>>>(&self, doing: &str, call: impl Fn(Client) -> F) -> Result<T> {
+    pub(super) async fn once<T, F: Future<Output = Answer<T>>>(&self, doing: &str, call: impl Fn() -> F) -> Result<T> {
         self.attempt(doing, call, never_sent).await
     }
 
     async fn attempt<T, F: Future<Output = Answer<T>>>(
         &self,
         doing: &str,
-        call: impl Fn(Client) -> F,
+        call: impl Fn() -> F,
         again: fn(&etcd_client::Error) -> bool,
     ) -> Result<T> {
         let deadline = Instant::now() + self.timeout;
@@ -68,7 +70,7 @@ impl Calls {
             if self.is_closed() {
                 return Err(closed());
             }
-            let answer = tokio::time::timeout_at(deadline, call(self.client.clone())).await;
+            let answer = tokio::time::timeout_at(deadline, call()).await;
             match answer {
                 Ok(Ok(answer)) => return Ok(answer),
                 Ok(Err(error)) if again(&error) && Instant::now() + pause < deadline => {
@@ -84,24 +86,14 @@ impl Calls {
     /// The revision of the newest write, confirmed by a majority.
     pub(super) async fn revision(&self) -> Result<Revision> {
         let options = GetOptions::new().with_count_only();
-        let mut found = self
-            .retried("reading the revision", |client| {
-                let options = options.clone();
-                async move { client.kv_client().get([0], Some(options)).await }
-            })
-            .await?;
+        let mut found = self.retried("reading the revision", async || self.kv().get([0], Some(options.clone())).await).await?;
         revision(found.take_header())
     }
 
     /// Checks that the state at `asked` is known, and names it.
     pub(super) async fn readable(&self, asked: Revision) -> Result<Revision> {
         let options = GetOptions::new().with_count_only().with_revision(asked.0 as i64);
-        let found = self
-            .retried("reading a revision", |client| {
-                let options = options.clone();
-                async move { client.kv_client().get([0], Some(options)).await }
-            })
-            .await;
+        let found = self.retried("reading a revision", async || self.kv().get([0], Some(options.clone())).await).await;
         match found {
             Ok(_) => Ok(asked),
             Err(error) => Err(self.explain(&error, asked).await.unwrap_or(error)),
@@ -130,6 +122,10 @@ impl Calls {
             None
         };
         tokio::time::timeout(self.timeout, told).await.ok().flatten()
+    }
+
+    pub(super) fn kv(&self) -> KvClient {
+        self.kv.clone()
     }
 
     pub(super) fn client(&self) -> &Client {

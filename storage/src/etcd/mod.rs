@@ -17,8 +17,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use etcd_client::{
-    Certificate, Client, Compare, CompareOp, ConnectOptions, GetOptions, Identity, KvClient, PutOptions, TlsOptions, Txn, TxnOp,
-    TxnOpResponse,
+    Certificate, Client, Compare, CompareOp, ConnectOptions, GetOptions, Identity, PutOptions, TlsOptions, Txn, TxnOp, TxnOpResponse,
 };
 use tokio::task::AbortHandle;
 
@@ -91,13 +90,7 @@ impl Etcd {
     /// Runs a transaction that writes if `compare` holds, and otherwise reads the key.
     async fn write(&self, key: &Bytes, compare: Compare, write: TxnOp) -> Result<Outcome> {
         let txn = Txn::new().when([compare]).and_then([write]).or_else([TxnOp::get(key.as_ref(), None)]);
-        let mut response = self
-            .calls
-            .once("writing", |client| {
-                let txn = txn.clone();
-                async move { large(client.kv_client()).txn(txn).await }
-            })
-            .await?;
+        let mut response = self.calls.once("writing", async || self.calls.kv().txn(txn.clone()).await).await?;
         if response.succeeded() {
             return Ok(Outcome::Done(calls::revision(response.take_header())?));
         }
@@ -138,10 +131,6 @@ fn read(path: &Path) -> Result<Vec<u8>> {
     std::fs::read(path).map_err(|error| Error::Unavailable(format!("etcd: reading {}: {error}", path.display())))
 }
 
-fn large(client: KvClient) -> KvClient {
-    client.max_decoding_message_size(ANSWER_LIMIT)
-}
-
 fn modified_at(key: &Bytes, revision: u64) -> Compare {
     Compare::mod_revision(key.as_ref(), CompareOp::Equal, revision as i64)
 }
@@ -149,13 +138,7 @@ fn modified_at(key: &Bytes, revision: u64) -> Compare {
 #[async_trait]
 impl Store for Etcd {
     async fn get(&self, key: &[u8]) -> Result<Option<KeyValue>> {
-        let mut found = self
-            .calls
-            .retried("reading", |client| {
-                let key = key.to_vec();
-                async move { large(client.kv_client()).get(key, None).await }
-            })
-            .await?;
+        let mut found = self.calls.retried("reading", async || self.calls.kv().get(key, None).await).await?;
         Ok(found.take_kvs().pop().map(|kv| calls::key_value(kv.0)))
     }
 
@@ -176,10 +159,10 @@ impl Store for Etcd {
             let page = if limit == 0 { PAGE } else { PAGE.min(limit - items.len()) };
             let mut found = self
                 .calls
-                .retried("listing", async |client| {
+                .retried("listing", async || {
                     let options =
                         GetOptions::new().with_range(to.clone()).with_limit(page as i64).with_revision(at.map_or(0, |at| at.0 as i64));
-                    large(client.kv_client()).get(from.clone(), Some(options)).await
+                    self.calls.kv().get(from.clone(), Some(options)).await
                 })
                 .await;
             if let (Err(error), Some(asked)) = (&found, at)
@@ -241,7 +224,7 @@ impl Store for Etcd {
 
     async fn compact(&self, revision: Revision) -> Result<()> {
         let asked = revision.max(crate::FIRST_REVISION);
-        let answer = self.calls.retried("compacting", |client| async move { client.kv_client().compact(asked.0 as i64, None).await }).await;
+        let answer = self.calls.retried("compacting", async || self.calls.kv().compact(asked.0 as i64, None).await).await;
         match answer {
             Ok(_) => Ok(()),
             // etcd says so too when exactly this was done already.
@@ -254,12 +237,12 @@ impl Store for Etcd {
         // Where an answer was lost, a lease remains that nobody uses and that ends by itself.
         let seconds = ttl.as_secs_f64().ceil() as i64;
         let granted =
-            self.calls.retried("granting a lease", |client| async move { client.lease_client().grant(seconds, None).await }).await?;
+            self.calls.retried("granting a lease", async || self.calls.client().lease_client().grant(seconds, None).await).await?;
         Ok(LeaseId(granted.id()))
     }
 
     async fn size(&self) -> Result<u64> {
-        let status = self.calls.retried("asking for the size", |client| async move { client.maintenance_client().status().await }).await?;
+        let status = self.calls.retried("asking for the size", async || self.calls.client().maintenance_client().status().await).await?;
         Ok(status.db_size().unsigned_abs())
     }
 
