@@ -21,6 +21,15 @@ pub enum Operation {
     Update,
 }
 
+impl Operation {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Apply => "Apply",
+            Self::Update => "Update",
+        }
+    }
+}
+
 /// The constant `FieldsV1`, the one encoding of field sets there is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum FieldsType {
@@ -159,6 +168,18 @@ impl Entry {
             && (operation == Operation::Apply || self.api_version == writer.api_version)
     }
 
+    /// Whether this is what `entry` says, word for word.
+    fn is(&self, entry: &ManagedFieldsEntry) -> bool {
+        let says = |text: &Option<String>, word: &str| text.as_deref().unwrap_or_default() == word;
+        says(&entry.manager, &self.manager)
+            && says(&entry.operation, self.operation.as_str())
+            && says(&entry.api_version, &self.api_version)
+            && says(&entry.subresource, &self.subresource)
+            && says(&entry.fields_type, "FieldsV1")
+            && entry.time == self.time
+            && matches!((&entry.fields_v1, &self.fields), (Some(FieldsV1(sent)), Fields::Tree(tree)) if sent == tree)
+    }
+
     fn is_same_but_for_time(&self, other: &Self) -> bool {
         self.operation == other.operation
             && self.manager == other.manager
@@ -189,6 +210,8 @@ pub fn starting_entries(live: Vec<Entry>, sent: Option<&[ManagedFieldsEntry]>) -
     match sent {
         None => live,
         Some(sent) if sent.is_empty() || sent == [ManagedFieldsEntry::default()] => Vec::new(),
+        // Most clients send back what they were given.
+        Some(sent) if sent.len() == live.len() && live.iter().zip(sent).all(|(live, sent)| live.is(sent)) => live,
         // What cannot be read does not come from somebody who knows what it is.
         Some(sent) => sent.iter().map(read).collect::<Result<_, _>>().unwrap_or(live),
     }
@@ -263,16 +286,12 @@ impl From<&Entry> for ManagedFieldsEntry {
 
 impl From<Entry> for ManagedFieldsEntry {
     fn from(entry: Entry) -> Self {
-        let operation = match entry.operation {
-            Operation::Apply => "Apply",
-            Operation::Update => "Update",
-        };
         Self {
             api_version: Some(entry.api_version),
             fields_type: Some("FieldsV1".into()),
             fields_v1: Some(FieldsV1(entry.fields.into_tree())),
             manager: Some(entry.manager),
-            operation: Some(operation.into()),
+            operation: Some(entry.operation.as_str().into()),
             subresource: Some(entry.subresource).filter(|name| !name.is_empty()),
             time: entry.time,
         }

@@ -237,6 +237,8 @@ fn entries_that_clients_send_count_where_they_can_be_read() {
     map.update("maker", paint(json!({"a": "1"})));
     let sent: Vec<ManagedFieldsEntry> = map.managed.iter().map(ManagedFieldsEntry::from).collect();
     assert_eq!(starting_entries(Vec::new(), Some(&sent)), map.managed);
+    let live: Vec<Entry> = sent.iter().map(|entry| Entry::try_from(entry).unwrap()).collect();
+    assert_eq!(starting_entries(live, Some(&sent)), map.managed);
     assert_eq!(starting_entries(map.managed.clone(), Some(&[])), []);
     let garbage = ManagedFieldsEntry { operation: Some("Steal".into()), ..sent[0].clone() };
     assert_eq!(starting_entries(map.managed.clone(), Some(&[garbage])), map.managed);
@@ -330,26 +332,17 @@ fn managers_of_other_versions_are_asked_in_theirs() {
 }
 
 #[test]
-fn the_count_changes_hands_through_a_scale() {
+fn writers_through_a_subresource_are_apart() {
     let mut web = deployment();
+    let replicas = |replicas: i32| json!({"metadata": {"name": "web"}, "spec": {"replicas": replicas}});
     web.apply("ann", json!({"metadata": {"name": "web"}, "spec": {"paused": true, "replicas": 1}}));
-    let replicas = Set::of_fields(&["spec.replicas"]);
-    let scale = to_scale(&web.managed, &replicas);
-    assert_eq!((scale.len(), scale[0].api_version.as_str()), (1, "autoscaling/v1"));
-
-    let schema = Schema::of::<k8s_openapi::api::autoscaling::v1::Scale>();
-    let none = Set::new();
-    let target = Target { schema: &schema, reset: &none, versions: &OneVersion };
-    let now = jiff::Timestamp::from_second(9).unwrap();
-    let writer = Writer { manager: "scaler", api_version: "autoscaling/v1", subresource: "scale", now };
-    let counted = |replicas: i32| json!({"metadata": {"name": "web"}, "spec": {"replicas": replicas}});
-    let refused = apply(&target, Some(&counted(1)), &counted(2), scale.clone(), writer, false).unwrap_err();
-    assert!(matches!(refused, Error::Conflicts(conflicts) if conflicts[0].path == ".spec.replicas"));
-    let applied = apply(&target, Some(&counted(1)), &counted(2), scale, writer, true).unwrap();
-    web.managed = from_scale(web.managed, applied.managed, &replicas, "apps/v1");
-    web.owns("ann", Operation::Apply, json!({"f:spec": {"f:paused": {}}}));
-    web.owns("scaler", Operation::Apply, json!({"f:spec": {"f:replicas": {}}}));
-    assert_eq!((web.managed[1].api_version.as_str(), web.managed[1].subresource.as_str()), ("apps/v1", "scale"));
+    web.managed = web
+        .write("ann", |target, live, managed, writer| {
+            apply(target, live, &replicas(2), managed, Writer { subresource: "scale", ..writer }, true)
+        })
+        .unwrap()
+        .managed;
+    let owners: Vec<_> = web.managed.iter().map(|entry| (entry.subresource.as_str(), entry.fields.set().unwrap().leaf_paths())).collect();
+    assert_eq!(owners, [("", vec![".spec.paused".to_owned()]), ("scale", vec![".spec.replicas".to_owned()])]);
     assert_eq!(web.conflicts("ann", json!({"metadata": {"name": "web"}, "spec": {"paused": true, "replicas": 0}})), [".spec.replicas"]);
-    assert!(from_scale(Vec::new(), web.managed, &replicas, "apps/v1").is_empty());
 }
