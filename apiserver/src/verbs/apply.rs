@@ -92,7 +92,7 @@ fn merged_new(write: &Write<'_>, strategy: &dyn ErasedUpdate, config: &Value, fo
     let value = applied.object.unwrap_or_else(|| config.clone());
     let mut object = typed(write.resource(), value)?;
     object.meta_mut().resource_version = None;
-    fields::set(&mut *object, &applied.managed);
+    fields::set(&mut *object, applied.managed);
     Ok(object)
 }
 
@@ -117,7 +117,7 @@ pub(super) fn merged(
             old.clone_boxed()
         }
     };
-    fields::set(&mut *new, &managed);
+    fields::set(&mut *new, managed);
     Ok(Some(new))
 }
 

@@ -52,7 +52,7 @@ impl Write<'_> {
         let target = apply::Target { schema: resource.schema(), reset: &reset, versions: &versions };
         let (before, after) = (live.map(|live| resource.encode(live)), resource.encode(new));
         let managed = apply::update(&target, before.as_ref(), &after, managed, self.writer(&api_version));
-        set(new, &managed);
+        set(new, managed);
     }
 }
 
@@ -62,7 +62,7 @@ pub(super) fn entries(object: Option<&dyn Object>) -> Vec<Entry> {
     given.iter().filter_map(|entry| Entry::try_from(entry).ok()).collect()
 }
 
-pub(super) fn set(object: &mut dyn Object, entries: &[Entry]) {
-    let entries: Vec<ManagedFieldsEntry> = entries.iter().map(ManagedFieldsEntry::from).collect();
+pub(super) fn set(object: &mut dyn Object, entries: Vec<Entry>) {
+    let entries: Vec<ManagedFieldsEntry> = entries.into_iter().map(ManagedFieldsEntry::from).collect();
     object.meta_mut().managed_fields = (!entries.is_empty()).then_some(entries);
 }
