@@ -1,5 +1,7 @@
 //! Columns and cells that many kinds share.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::PodTemplateSpec;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
@@ -45,6 +47,17 @@ pub(crate) fn containers_and_images(template: Option<&PodTemplateSpec>) -> [Valu
     let names: Vec<&str> = containers.iter().map(|c| c.name.as_str()).collect();
     let images: Vec<&str> = containers.iter().map(|c| c.image.as_deref().unwrap_or_default()).collect();
     [json!(names.join(",")), json!(images.join(","))]
+}
+
+/// Labels as `key=value`, joined by commas.
+pub(crate) fn join_labels(labels: Option<&BTreeMap<String, String>>) -> String {
+    let pairs: Vec<String> = labels.into_iter().flatten().map(|(key, value)| format!("{key}={value}")).collect();
+    pairs.join(",")
+}
+
+/// [`join_labels`], or [`NONE`].
+pub(crate) fn labels(labels: Option<&BTreeMap<String, String>>) -> String {
+    or_none(join_labels(labels))
 }
 
 /// The first texts, and how many more there are.

@@ -20,6 +20,7 @@ pub(crate) fn of(group: &str, kind: &str) -> &'static [&'static str] {
         ],
         ("apps", "Deployment") => &["status.conditions[].lastTransitionTime", "status.conditions[].lastUpdateTime"],
         ("batch", "Job") => &["status.conditions[].lastProbeTime", "status.conditions[].lastTransitionTime"],
+        ("", "LimitRange") => &["spec.limits"],
         ("discovery.k8s.io", "EndpointSlice") => &["endpoints", "ports"],
         ("rbac.authorization.k8s.io", "Role" | "ClusterRole") => &["rules"],
         ("storage.k8s.io", "CSINode") => &["spec.drivers"],

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 
 use crate::kind::Kind;
 use crate::resource::{Resource, Served};
-use crate::{apps, batch, coordination, core, discovery, events, networking, rbac, storage_k8s};
+use crate::{apps, batch, coordination, core, discovery, events, networking, node, policy, rbac, scheduling, storage_k8s};
 
 /// Every built-in resource. A kind served in two versions stands here twice.
 static BUILT_IN: LazyLock<Vec<Box<dyn Resource>>> = LazyLock::new(|| {
@@ -13,10 +13,15 @@ static BUILT_IN: LazyLock<Vec<Box<dyn Resource>>> = LazyLock::new(|| {
         served::<core::config_map::ConfigMaps>(),
         served::<core::endpoints::EndpointsKind>(),
         served::<core::event::Events>(),
+        served::<core::limit_range::LimitRanges>(),
         served::<core::namespace::Namespaces>(),
         served::<core::node::Nodes>(),
+        served::<core::persistent_volume::PersistentVolumes>(),
         served::<core::persistent_volume_claim::PersistentVolumeClaims>(),
         served::<core::pod::Pods>(),
+        served::<core::pod_template::PodTemplates>(),
+        served::<core::replication_controller::ReplicationControllers>(),
+        served::<core::resource_quota::ResourceQuotas>(),
         served::<core::secret::Secrets>(),
         served::<core::service::Services>(),
         served::<core::service_account::ServiceAccounts>(),
@@ -35,10 +40,13 @@ static BUILT_IN: LazyLock<Vec<Box<dyn Resource>>> = LazyLock::new(|| {
         served::<networking::ip_address::IPAddresses>(),
         served::<networking::network_policy::NetworkPolicies>(),
         served::<networking::service_cidr::ServiceCIDRs>(),
+        served::<node::runtime_class::RuntimeClasses>(),
+        served::<policy::pod_disruption_budget::PodDisruptionBudgets>(),
         served::<rbac::cluster_role::ClusterRoles>(),
         served::<rbac::cluster_role_binding::ClusterRoleBindings>(),
         served::<rbac::role::Roles>(),
         served::<rbac::role_binding::RoleBindings>(),
+        served::<scheduling::priority_class::PriorityClasses>(),
         served::<storage_k8s::csi_driver::CSIDrivers>(),
         served::<storage_k8s::csi_node::CSINodes>(),
         served::<storage_k8s::csi_storage_capacity::CSIStorageCapacities>(),

@@ -8,6 +8,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use machinery::field::{Error, Errors, Path};
 
 use super::selector;
+use crate::core::pod::{default_pod_template, validate_pod_template};
 use crate::{validate, zero};
 
 /// A selector that must be there and the template of pods that run for ever, whose labels it has to match.
@@ -49,20 +50,14 @@ pub(crate) fn runs_forever(path: &Path, template: &PodTemplateSpec) -> Errors {
     errors
 }
 
-/// Fills what the template leaves out, and makes `metadata` be there.
+/// Fills what the template leaves out.
 pub(crate) fn default(template: &mut PodTemplateSpec) {
-    zero::keep(&mut template.metadata);
+    default_pod_template(template);
 }
 
 /// Everything wrong with the template as such.
 pub(crate) fn check(path: &Path, template: &PodTemplateSpec) -> Errors {
-    let metadata = path.child("metadata");
-    let mut errors = validate::labels(&metadata.child("labels"), labels(template));
-    errors.extend(validate::annotations(&metadata.child("annotations"), template.metadata.as_ref().and_then(|m| m.annotations.as_ref())));
-    if template.spec.as_ref().is_none_or(|s| s.containers.is_empty()) {
-        errors.push(Error::required(&path.child("spec").child("containers"), ""));
-    }
-    errors
+    validate_pod_template(path, template)
 }
 
 /// What the writer of the template is warned of.

@@ -11,6 +11,9 @@ use crate::kind::{Column, Kind, Names, Scope, Subresource, View};
 use crate::strategy::{Context, UpdateStrategy};
 use crate::validate::{complaints, required, supported_value, text};
 
+/// Keeps a claim that a pod uses.
+const PROTECTION: &str = "kubernetes.io/pvc-protection";
+
 pub(crate) const ACCESS_MODES: [&str; 4] = ["ReadWriteOnce", "ReadOnlyMany", "ReadWriteMany", "ReadWriteOncePod"];
 
 pub struct PersistentVolumeClaims;
@@ -57,6 +60,10 @@ impl Kind for PersistentVolumeClaims {
     }
 
     fn prepare_create(_cx: &Context<'_>, claim: &mut PersistentVolumeClaim) {
+        let finalizers = claim.metadata.finalizers.get_or_insert_default();
+        if !finalizers.iter().any(|f| f == PROTECTION) {
+            finalizers.push(PROTECTION.to_owned());
+        }
         claim.status = Some(Default::default());
         claim.status.get_or_insert_default().phase = Some("Pending".to_owned());
         if let Some(spec) = &mut claim.spec {

@@ -25,6 +25,7 @@ impl Kind for ServiceAccounts {
     };
     const SCOPE: Scope = Scope::Namespaced;
     const STORED_UNDER: &'static str = "serviceaccounts";
+    const DELETE_RETURNS_OBJECT: bool = true;
 
     fn validate_name(name: &str, prefix: bool) -> Vec<String> {
         names::dns1123_subdomain(name, prefix)

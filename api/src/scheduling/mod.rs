@@ -1,8 +1,9 @@
 //! Which pods may run on which nodes: pure predicates over the API types, shared by the scheduler, the DaemonSet
-//! controller and the kubelet, so that all three agree.
+//! controller and the kubelet, so that all three agree. And the kinds of `scheduling.k8s.io`.
 
 pub mod affinity;
 pub mod ports;
+pub mod priority_class;
 pub mod resources;
 pub mod taints;
 

@@ -17,7 +17,9 @@ use machinery::field::{Error, Errors, Path};
 use machinery::{names, objectmeta};
 
 pub use affinity::{validate_node_selector, validate_tolerations};
+pub(crate) use resources::{is_compressible, validate_container_resource_name, validate_limits};
 pub use resources::{validate_amount, validate_resource_name, validate_resources};
+pub(crate) use volume_sources::nfs as validate_nfs;
 
 use crate::validate::{choice, complaints, supported_value, text};
 

@@ -24,7 +24,7 @@ pub(crate) fn is_extended(name: &str) -> bool {
 }
 
 /// Whether more may be promised than there is.
-fn is_compressible(name: &str) -> bool {
+pub(crate) fn is_compressible(name: &str) -> bool {
     is_native(name) && !name.starts_with(HUGE_PAGES)
 }
 
@@ -71,7 +71,7 @@ fn is_standard(name: &str) -> bool {
 }
 
 /// The name of a resource that a container can ask for.
-fn validate_container_resource_name(path: &Path, name: &str) -> Errors {
+pub(crate) fn validate_container_resource_name(path: &Path, name: &str) -> Errors {
     let mut errors = validate_resource_name(path, name);
     if !name.contains('/') {
         if !matches!(name, "cpu" | "memory" | "ephemeral-storage") && !name.starts_with(HUGE_PAGES) {
@@ -150,7 +150,7 @@ pub fn validate_resources(path: &Path, resources: &ResourceRequirements) -> Erro
 }
 
 /// A list of amounts by itself, as a pod's overhead is one.
-pub(super) fn validate_limits(path: &Path, limits: &List) -> Errors {
+pub(crate) fn validate_limits(path: &Path, limits: &List) -> Errors {
     validate_resources(path, &ResourceRequirements { limits: Some(limits.clone()), ..Default::default() })
 }
 
