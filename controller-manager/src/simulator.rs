@@ -245,7 +245,8 @@ impl Simulator {
                 let now = json!(Time(self.now));
                 self.change("pods", name, |pod| {
                     if pod["spec"]["nodeName"].is_null() {
-                        pod["spec"]["nodeName"] = json!("node");
+                        let pin = "/spec/affinity/nodeAffinity/requiredDuringSchedulingIgnoredDuringExecution/nodeSelectorTerms/0/matchFields/0/values/0";
+                        pod["spec"]["nodeName"] = pod.pointer(pin).cloned().unwrap_or(json!("node"));
                     }
                     pod["status"] = json!({
                         "phase": "Running", "podIP": "10.0.0.1",

@@ -1,6 +1,7 @@
 //! The controllers, one file or folder each. To add one: write a type that implements
 //! [`Controller`](crate::controller::Controller), and add it to the list in `set.rs`.
 
+pub mod daemon_set;
 pub mod deployment;
 pub mod endpoints;
 pub mod garbage_collector;
@@ -8,6 +9,7 @@ pub mod namespace;
 pub mod replica_set;
 pub mod replicas;
 pub mod replication_controller;
+pub mod revisions;
 pub mod root_ca;
 pub mod service_account;
 pub mod set;

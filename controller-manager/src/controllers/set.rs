@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::daemon_set::DaemonSetController;
 use super::deployment::DeploymentController;
 use super::endpoints::{EndpointSliceController, EndpointSliceMirroringController, EndpointsController};
 use super::garbage_collector::GarbageCollector;
@@ -22,6 +23,7 @@ pub fn controllers(options: &Options, root_ca: Option<String>) -> Vec<(Arc<dyn C
         (Arc::new(DeploymentController), options.concurrent_deployment_syncs),
         (Arc::new(ReplicaSetController), options.concurrent_replicaset_syncs),
         (Arc::new(ReplicationControllerController), options.concurrent_replicaset_syncs),
+        (Arc::new(DaemonSetController), 2),
         (Arc::new(EndpointSliceController), options.concurrent_service_endpoint_syncs),
         (Arc::new(EndpointsController), options.concurrent_service_endpoint_syncs),
         (Arc::new(EndpointSliceMirroringController), options.concurrent_service_endpoint_syncs),
