@@ -13,3 +13,4 @@ pub mod revisions;
 pub mod root_ca;
 pub mod service_account;
 pub mod set;
+pub mod stateful_set;

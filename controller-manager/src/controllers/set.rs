@@ -11,6 +11,7 @@ use super::replica_set::ReplicaSetController;
 use super::replication_controller::ReplicationControllerController;
 use super::root_ca::RootCaController;
 use super::service_account::ServiceAccountController;
+use super::stateful_set::StatefulSetController;
 use crate::controller::Controller;
 use crate::options::Options;
 
@@ -24,6 +25,7 @@ pub fn controllers(options: &Options, root_ca: Option<String>) -> Vec<(Arc<dyn C
         (Arc::new(ReplicaSetController), options.concurrent_replicaset_syncs),
         (Arc::new(ReplicationControllerController), options.concurrent_replicaset_syncs),
         (Arc::new(DaemonSetController), 2),
+        (Arc::new(StatefulSetController), options.concurrent_statefulset_syncs),
         (Arc::new(EndpointSliceController), options.concurrent_service_endpoint_syncs),
         (Arc::new(EndpointsController), options.concurrent_service_endpoint_syncs),
         (Arc::new(EndpointSliceMirroringController), options.concurrent_service_endpoint_syncs),
