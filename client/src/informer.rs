@@ -154,12 +154,13 @@ impl<K: Typed, P: Clone + Send + Sync + 'static> Informer<K, P> {
 
     fn swap(&mut self, contents: Contents<P>, version: ResourceVersion) {
         let old = self.store.replace(contents, version);
-        if self.notify.is_empty() {
-            return;
+        if !self.notify.is_empty() {
+            for change in self.store.snapshot().changes_since(&old) {
+                self.tell(&change);
+            }
         }
-        for change in self.store.snapshot().changes_since(&old) {
-            self.tell(&change);
-        }
+        // Only now, so that whoever waits for the initial state has been told of all of it.
+        self.store.synchronized(version);
     }
 
     fn apply(&self, key: NamespacedName, version: ResourceVersion, new: Option<P>) {

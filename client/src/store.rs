@@ -117,6 +117,7 @@ impl<P: Clone + Send + Sync + 'static> Store<P> {
             contents.put(&[], key, version, value);
         }
         store.replace(contents, version);
+        store.synchronized(version);
         store
     }
 
@@ -150,13 +151,16 @@ impl<P: Clone + Send + Sync + 'static> Store<P> {
         let _ = reached.wait_for(|reached| reached.is_some_and(|reached| reached >= version)).await;
     }
 
-    /// Puts new contents in place of all others.
+    /// Puts new contents in place of all others. Whoever waits is told by [`synchronized`](Self::synchronized).
     pub(crate) fn replace(&self, contents: Contents<P>, version: ResourceVersion) -> Snapshot<P> {
         let mut next = contents.snapshot;
         next.version = version;
-        let old = std::mem::replace(&mut *self.shared.state.write(), next);
+        std::mem::replace(&mut *self.shared.state.write(), next)
+    }
+
+    /// Notes that the whole state up to `version` is in.
+    pub(crate) fn synchronized(&self, version: ResourceVersion) {
         self.shared.reached.send_replace(Some(version));
-        old
     }
 
     /// Puts or (with None) removes one object and returns what was there.
