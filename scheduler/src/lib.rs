@@ -1,1 +1,26 @@
-//! placeholder
+//! The scheduler of Kybern: decides which pod runs on which node. Deciding ([`scheduler::Scheduler`]) is pure and
+//! synchronous; a loop around it ([`run`]) follows the API server and has the decisions carried out.
+
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
+
+pub mod cache;
+pub mod diagnosis;
+mod driver;
+#[cfg(test)]
+mod fixture;
+pub mod framework;
+mod intern;
+mod metrics;
+pub mod node;
+mod options;
+mod placement;
+pub mod plugins;
+pub mod pod;
+pub mod queue;
+mod report;
+mod run;
+pub mod scheduler;
+pub mod start;
+
+pub use options::Options;
+pub use run::run;

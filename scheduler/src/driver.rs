@@ -1,0 +1,169 @@
+//! The loop around [`Scheduler`]: feeds it events, lets it decide in slices, and has its decisions carried out. Bindings
+//! go to the server in batches, many at once; deciding never waits for them.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use client::transport::{Binding, Result};
+use machinery::ResourceVersion;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::framework::Bind;
+use crate::metrics::{Attempt, Metrics};
+use crate::pod::Pod;
+use crate::report::Reporter;
+use crate::scheduler::{Decision, Event, Scheduler};
+
+/// Pods decided on at a stretch, before other tasks of the process get their turn.
+const SLICE: usize = 128;
+/// Events taken in at a stretch.
+const MOST_EVENTS: usize = 1024;
+/// Bindings in one call to the server.
+const BATCH: usize = 128;
+/// Calls that are under way at once.
+const CALLS_AT_ONCE: usize = 8;
+const TIDY_EVERY: Duration = Duration::from_secs(30);
+
+pub struct Driver {
+    pub scheduler: Scheduler,
+    pub events: mpsc::UnboundedReceiver<Event>,
+    pub binder: Arc<dyn Bind>,
+    pub reporter: Reporter,
+    pub metrics: Metrics,
+    pub decided: VecDeque<Decided>,
+    pub calls: JoinSet<Vec<(Decided, Result<ResourceVersion>)>>,
+}
+
+/// A pod that is to be bound.
+pub struct Decided {
+    pod: Arc<Pod>,
+    node: Arc<str>,
+    since: Instant,
+}
+
+impl Driver {
+    pub fn new(
+        scheduler: Scheduler,
+        events: mpsc::UnboundedReceiver<Event>,
+        binder: Arc<dyn Bind>,
+        reporter: Reporter,
+        metrics: Metrics,
+    ) -> Self {
+        Self { scheduler, events, binder, reporter, metrics, decided: VecDeque::new(), calls: JoinSet::new() }
+    }
+
+    /// Schedules until `shutdown`, then waits for the bindings that are under way.
+    pub async fn run(mut self, shutdown: CancellationToken) {
+        let mut tidy = tokio::time::interval(TIDY_EVERY);
+        let mut events = Vec::with_capacity(MOST_EVENTS);
+        loop {
+            let due = self.scheduler.next_due().map(Instant::from_std);
+            let idle = !self.scheduler.has_work();
+            tokio::select! {
+                biased;
+                () = shutdown.cancelled() => break,
+                Some(bound) = self.calls.join_next() => self.finish(bound),
+                received = self.events.recv_many(&mut events, MOST_EVENTS) => {
+                    if received == 0 {
+                        break;
+                    }
+                    self.take_in(&mut events);
+                }
+                _ = tidy.tick() => self.scheduler.tidy(now()),
+                () = tokio::time::sleep_until(due.unwrap_or_else(Instant::now)), if idle && due.is_some() => {}
+                () = tokio::task::yield_now(), if !idle => {}
+            }
+            self.decide();
+        }
+        while let Some(bound) = self.calls.join_next().await {
+            self.finish(bound);
+        }
+    }
+
+    fn take_in(&mut self, events: &mut Vec<Event>) {
+        let now = now();
+        for event in events.drain(..) {
+            if let Some(Decision::Gated { pod, message }) = self.scheduler.apply(event, now) {
+                self.reporter.gated(&pod, &message);
+            }
+        }
+    }
+
+    fn decide(&mut self) {
+        let since = Instant::now();
+        for decision in self.scheduler.decide(SLICE, since.into_std()) {
+            match decision {
+                Decision::Bind { pod, node } => self.decided.push_back(Decided { pod, node, since }),
+                Decision::Unschedulable { pod, message } => {
+                    tracing::debug!(pod = %pod.key, %message, "a pod fits no node");
+                    self.reporter.unschedulable(&pod, &message);
+                    self.metrics.attempt(Attempt::Unschedulable, since.elapsed());
+                }
+                Decision::Gated { pod, message } => self.reporter.gated(&pod, &message),
+            }
+        }
+        self.metrics.waiting(self.scheduler.waiting());
+        let cluster = self.scheduler.cluster();
+        let (pods, assumed) = cluster.pods();
+        self.metrics.cache(cluster.len(), pods, assumed);
+        self.call();
+    }
+
+    /// Sends bindings, as many as may be under way.
+    fn call(&mut self) {
+        while self.calls.len() < CALLS_AT_ONCE && !self.decided.is_empty() {
+            let batch: Vec<Decided> = self.decided.drain(..self.decided.len().min(BATCH)).collect();
+            let binder = self.binder.clone();
+            self.calls.spawn(async move {
+                let results = binder.bind(batch.iter().map(Decided::binding).collect()).await;
+                let missing = std::iter::repeat_with(|| Err(machinery::Status::internal("the server did not answer for this binding")));
+                batch.into_iter().zip(results.into_iter().chain(missing)).collect()
+            });
+        }
+    }
+
+    fn finish(&mut self, bound: std::result::Result<Vec<(Decided, Result<ResourceVersion>)>, tokio::task::JoinError>) {
+        let bound = match bound {
+            Ok(bound) => bound,
+            // The pods stay assumed until the server tells of them, or until a restart.
+            Err(error) => return tracing::error!(%error, "binding pods broke off"),
+        };
+        for (Decided { pod, node, since }, result) in bound {
+            match result {
+                Ok(_) => {
+                    self.scheduler.bound(&pod);
+                    self.reporter.scheduled(&pod, &node);
+                    self.metrics.attempt(Attempt::Scheduled, since.elapsed());
+                }
+                Err(status) => {
+                    tracing::info!(pod = %pod.key, %node, %status, "a pod could not be bound");
+                    self.scheduler.not_bound(&pod, now());
+                    if !status.is_not_found() {
+                        self.reporter.not_bound(&pod, &status.to_string());
+                    }
+                    self.metrics.attempt(Attempt::Error, since.elapsed());
+                }
+            }
+        }
+        self.call();
+    }
+}
+
+impl Decided {
+    fn binding(&self) -> Binding {
+        Binding {
+            namespace: self.pod.key.namespace.to_string(),
+            name: self.pod.key.name.to_string(),
+            uid: self.pod.uid.to_string(),
+            node: self.node.to_string(),
+        }
+    }
+}
+
+fn now() -> std::time::Instant {
+    Instant::now().into_std()
+}

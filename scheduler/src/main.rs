@@ -1,0 +1,12 @@
+//! `kybern-scheduler`: see [`scheduler::start`].
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use scheduler::start::{self, Args};
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let logs = args.logs.clone();
+    runtime::shutdown::main(&logs, |shutdown| start::run(args, shutdown.token()))
+}

@@ -1,0 +1,75 @@
+//! Putting it together: informers, the scheduler, its loop, and those who carry decisions out.
+
+use std::sync::Arc;
+
+use client::{EventRecorder, Informer, Selection, Transport};
+use k8s_openapi::api::core::v1;
+use rand::SeedableRng;
+use rand::rngs::SmallRng;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::driver::Driver;
+use crate::metrics::Metrics;
+use crate::node::NodeInfo;
+use crate::options::Options;
+use crate::plugins::{DefaultBinder, default_profile};
+use crate::pod::Pods;
+use crate::report::Reporter;
+use crate::scheduler::{Event, Scheduler};
+
+/// Pods that have ended take nothing of their nodes any more.
+const NOT_ENDED: &str = "status.phase!=Succeeded,status.phase!=Failed";
+
+/// Schedules until `shutdown`. Returns when the bindings that were under way are done.
+pub async fn run(transport: Arc<dyn Transport>, options: Options, metrics: runtime::Metrics, shutdown: CancellationToken) {
+    let (sender, events) = mpsc::unbounded_channel();
+    // Nodes first, so that pods find theirs.
+    let nodes = nodes(transport.clone(), sender.clone());
+    let pods = pods(transport.clone(), sender);
+    let (nodes_store, pods_store) = (nodes.store(), pods.store());
+    let following = (tokio::spawn(nodes.run(shutdown.clone())), tokio::spawn(pods.run(shutdown.clone())));
+    let synced = async {
+        nodes_store.synced().await;
+        pods_store.synced().await;
+    };
+    if shutdown.run_until_cancelled(synced).await.is_some() {
+        let (recorder, writer) = EventRecorder::new(transport.clone(), options.scheduler_name.clone(), "");
+        let (reporter, conditions) = Reporter::new(transport.clone(), recorder);
+        let writing = (tokio::spawn(writer.run(shutdown.clone())), tokio::spawn(conditions.run(shutdown.clone())));
+        let random = options.seed.map_or_else(SmallRng::from_os_rng, SmallRng::seed_from_u64);
+        let patience = options.pod_max_in_unschedulable_pods_duration;
+        let scheduler = Scheduler::new(options.scheduler_name.as_str(), default_profile(), patience, random);
+        let binder = Arc::new(DefaultBinder::new(transport));
+        let metrics = Metrics::new(&options.scheduler_name, &metrics);
+        Driver::new(scheduler, events, binder, reporter, metrics).run(shutdown).await;
+        // Panics have been reported where they happened.
+        let _ = futures::future::join(writing.0, writing.1).await;
+    }
+    let _ = futures::future::join(following.0, following.1).await;
+}
+
+fn nodes(transport: Arc<dyn Transport>, events: mpsc::UnboundedSender<Event>) -> Informer<v1::Node, Arc<NodeInfo>> {
+    let mut nodes = Informer::new(transport, Selection::all(), |node: Arc<v1::Node>| Arc::new(NodeInfo::of(&node)));
+    nodes.on_change(move |change| {
+        // A heartbeat.
+        if change.old.is_some() && change.old == change.new {
+            return;
+        }
+        // The receiver is gone at the end only.
+        let _ = events.send(Event::Node { name: change.key.name.clone(), new: change.new.clone() });
+    });
+    nodes
+}
+
+fn pods(transport: Arc<dyn Transport>, events: mpsc::UnboundedSender<Event>) -> Informer<v1::Pod, Arc<crate::pod::Pod>> {
+    let pods = Pods::default();
+    let mut informer = Informer::new(transport, Selection::all().fields(NOT_ENDED), move |pod: Arc<v1::Pod>| Arc::new(pods.project(&pod)));
+    informer.on_change(move |change| {
+        if change.old.is_some() && change.old == change.new {
+            return;
+        }
+        let _ = events.send(Event::Pod { key: change.key.clone(), new: change.new.clone() });
+    });
+    informer
+}

@@ -1,0 +1,244 @@
+//! [`Scheduler`]: decides which pod goes where. It is synchronous and does no I/O: events go in, decisions come out, and
+//! whoever carries them out tells how that went. It has no clock and no randomness of its own either, so that a test
+//! can replay everything it does.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use machinery::NamespacedName;
+use rand::rngs::SmallRng;
+
+use crate::cache::{Cluster, NodeChange};
+use crate::framework::{ClusterEvent, Profile};
+use crate::node::NodeInfo;
+use crate::placement::Placement;
+use crate::plugins::PrioritySort;
+use crate::pod::{Pod, Shape};
+use crate::queue::{Counts, Queue};
+
+/// Placements kept, so that workloads whose pods come in turns do not drive each other out.
+const MOST_PLACEMENTS: usize = 16;
+
+/// What the server tells.
+pub enum Event {
+    /// A pod is there or has changed, or (with None) is gone.
+    Pod { key: NamespacedName, new: Option<Arc<Pod>> },
+    /// The same of a node.
+    Node { name: Arc<str>, new: Option<Arc<NodeInfo>> },
+}
+
+/// What is to be done about a pod.
+#[derive(Clone, Debug)]
+pub enum Decision {
+    /// Bind it. Until somebody says [`Scheduler::bound`] or [`Scheduler::not_bound`], it counts as if it were.
+    Bind { pod: Arc<Pod>, node: Arc<str> },
+    /// Tell that it fits no node, and why.
+    Unschedulable { pod: Arc<Pod>, message: Arc<str> },
+    /// Tell that its gates hold it back.
+    Gated { pod: Arc<Pod>, message: Arc<str> },
+}
+
+pub struct Scheduler {
+    /// Pods that name another scheduler are left alone.
+    name: Arc<str>,
+    profile: Profile,
+    cluster: Cluster,
+    queue: Queue<PrioritySort>,
+    /// The latest used last.
+    placements: Vec<(Arc<Shape>, Placement)>,
+    random: SmallRng,
+}
+
+impl Scheduler {
+    /// `patience` is the time after which a pod that fits no node is tried again though nothing has happened.
+    pub fn new(name: impl Into<Arc<str>>, profile: Profile, patience: Duration, random: SmallRng) -> Self {
+        Self {
+            name: name.into(),
+            profile,
+            cluster: Cluster::default(),
+            queue: Queue::new(PrioritySort, patience),
+            placements: Vec::new(),
+            random,
+        }
+    }
+
+    pub fn cluster(&self) -> &Cluster {
+        &self.cluster
+    }
+
+    /// How many pods wait.
+    pub fn waiting(&self) -> Counts {
+        self.queue.counts()
+    }
+
+    pub fn has_work(&self) -> bool {
+        self.queue.has_active()
+    }
+
+    /// When a pod that waits out its backoff is due.
+    pub fn next_due(&self) -> Option<Instant> {
+        self.queue.next_due()
+    }
+
+    /// Takes in what the server tells. Returns what is to be told about gated pods.
+    pub fn apply(&mut self, event: Event, now: Instant) -> Option<Decision> {
+        match event {
+            Event::Pod { key, new: None } => {
+                self.forget(&key, now);
+                None
+            }
+            Event::Pod { new: Some(pod), .. } if pod.node.is_some() => {
+                self.apply_bound(&pod, now);
+                None
+            }
+            Event::Pod { new: Some(pod), .. } => self.apply_waiting(&pod, now),
+            Event::Node { name, new } => {
+                let change = match new {
+                    Some(info) => self.cluster.set_node(&name, &info),
+                    None => self.cluster.remove_node(&name),
+                };
+                match (change, self.cluster.by_name(&name)) {
+                    (NodeChange::Added | NodeChange::Updated, Some(node)) => {
+                        react(&mut self.queue, &self.profile, &self.cluster, ClusterEvent::NodeChanged { node }, now);
+                    }
+                    (NodeChange::Removed, _) => react(&mut self.queue, &self.profile, &self.cluster, ClusterEvent::NodeGone, now),
+                    _ => {}
+                }
+                None
+            }
+        }
+    }
+
+    fn apply_bound(&mut self, pod: &Arc<Pod>, now: Instant) {
+        let news = self.cluster.is_assumed(&pod.key);
+        self.queue.remove(&pod.key);
+        let before = self.cluster.set_pod(pod);
+        let node = pod.node.as_deref().and_then(|name| self.cluster.by_name(name));
+        let Some(node) = node else { return };
+        let same = before.as_ref().is_some_and(|before| before.counts_as(pod) && before.node == pod.node);
+        if news || !same {
+            react(&mut self.queue, &self.profile, &self.cluster, ClusterEvent::PodPlaced { pod, node }, now);
+        }
+        if let Some(before) = before.filter(|_| !same) {
+            react(&mut self.queue, &self.profile, &self.cluster, ClusterEvent::PodLeft { pod: &before, node }, now);
+        }
+    }
+
+    fn apply_waiting(&mut self, pod: &Arc<Pod>, now: Instant) -> Option<Decision> {
+        let same = |known: &Arc<Pod>| known.uid == pod.uid;
+        let replaced = self.queue.get(&pod.key).is_some_and(|known| !same(known));
+        if replaced || self.cluster.pod(&pod.key).is_some_and(|known| !same(known)) {
+            self.forget(&pod.key, now);
+        }
+        if pod.scheduler != self.name || pod.deleting {
+            self.queue.remove(&pod.key);
+            return None;
+        }
+        let gated = self.profile.admits(pod).err();
+        let is_news = self.queue.put(pod, gated.is_some(), now);
+        let message = gated.filter(|_| is_news)?.reason.to_string().into();
+        Some(Decision::Gated { pod: pod.clone(), message })
+    }
+
+    fn forget(&mut self, key: &NamespacedName, now: Instant) {
+        self.queue.remove(key);
+        let Some(pod) = self.cluster.remove_pod(key) else { return };
+        self.profile.unreserve(&pod);
+        if let Some(node) = pod.node.as_deref().and_then(|name| self.cluster.by_name(name)) {
+            react(&mut self.queue, &self.profile, &self.cluster, ClusterEvent::PodLeft { pod: &pod, node }, now);
+        }
+    }
+
+    /// Decides about at most so many of the pods that wait, in their order.
+    pub fn decide(&mut self, most: usize, now: Instant) -> Vec<Decision> {
+        self.queue.flush(now);
+        let mut decisions = Vec::new();
+        while decisions.len() < most
+            && let Some(pod) = self.queue.pop(now)
+        {
+            decisions.push(self.decide_one(pod, now));
+        }
+        decisions
+    }
+
+    fn decide_one(&mut self, pod: Arc<Pod>, now: Instant) -> Decision {
+        let placement = placement(&mut self.placements, &pod, &self.profile, &self.cluster, &mut self.random);
+        let Some(id) = placement.best() else {
+            let diagnosis = placement.diagnosis(&self.cluster);
+            self.queue.unschedulable(&pod.key, diagnosis.rejected_by);
+            return Decision::Unschedulable { pod, message: diagnosis.message.clone() };
+        };
+        if let Err(rejection) = self.profile.reserve_and_permit(&pod, id, &self.cluster) {
+            self.queue.failed(&pod.key, now);
+            return Decision::Unschedulable { pod, message: rejection.reason.to_string().into() };
+        }
+        self.cluster.assume(&pod, id);
+        let node = self.cluster.node(id).map(|node| node.name().clone()).unwrap_or_default();
+        Decision::Bind { pod, node }
+    }
+
+    /// The pod was bound, as decided.
+    pub fn bound(&mut self, pod: &Pod) {
+        if self.queue.get(&pod.key).is_some_and(|waiting| waiting.uid == pod.uid) {
+            self.queue.remove(&pod.key);
+        }
+    }
+
+    /// The pod could not be bound: it is tried again after its backoff, if it is still there.
+    pub fn not_bound(&mut self, pod: &Pod, now: Instant) {
+        if self.queue.get(&pod.key).is_none_or(|waiting| waiting.uid != pod.uid) {
+            return;
+        }
+        self.queue.failed(&pod.key, now);
+        if !self.cluster.is_assumed(&pod.key) {
+            return;
+        }
+        self.profile.unreserve(pod);
+        let Some(assumed) = self.cluster.remove_pod(&pod.key) else { return };
+        if let Some(node) = assumed.node.as_deref().and_then(|name| self.cluster.by_name(name)) {
+            react(&mut self.queue, &self.profile, &self.cluster, ClusterEvent::PodLeft { pod: &assumed, node }, now);
+        }
+    }
+
+    /// To be called now and then: retries what has been unschedulable for too long, and drops what was kept for pods
+    /// that no longer come.
+    pub fn tidy(&mut self, now: Instant) {
+        self.queue.flush_unschedulable(now);
+        if !self.queue.has_active() {
+            self.placements = Vec::new();
+        }
+    }
+}
+
+fn react(queue: &mut Queue<PrioritySort>, profile: &Profile, cluster: &Cluster, event: ClusterEvent<'_>, now: Instant) {
+    queue.react(now, |rejected_by, pod| profile.helps(rejected_by, pod, event, cluster));
+}
+
+/// The placement of the pod's shape, up to date.
+fn placement<'a>(
+    placements: &'a mut Vec<(Arc<Shape>, Placement)>,
+    pod: &Arc<Pod>,
+    profile: &Profile,
+    cluster: &Cluster,
+    random: &mut SmallRng,
+) -> &'a mut Placement {
+    let at = match placements.iter().position(|(shape, _)| Arc::ptr_eq(shape, &pod.shape)) {
+        Some(at) => {
+            placements[at].1.refresh(profile, cluster, random);
+            at
+        }
+        None => {
+            if placements.len() == MOST_PLACEMENTS {
+                placements.remove(0);
+            }
+            placements.push((pod.shape.clone(), Placement::new(pod.clone(), profile, cluster, random)));
+            placements.len() - 1
+        }
+    };
+    placements[at..].rotate_left(1);
+    let last = placements.len() - 1;
+    &mut placements[last].1
+}
+
+#[cfg(test)]
+mod tests;
