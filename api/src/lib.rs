@@ -5,13 +5,16 @@
 //! `registry.rs`.
 
 pub mod apps;
+pub mod autoscaling;
 pub mod batch;
+pub mod certificates;
 mod columns;
 pub mod coordination;
 pub mod core;
 mod counts;
 pub mod discovery;
 pub mod events;
+pub mod flowcontrol;
 pub mod kind;
 pub mod networking;
 pub mod node;

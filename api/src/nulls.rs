@@ -24,6 +24,7 @@ pub(crate) fn of(group: &str, kind: &str) -> &'static [&'static str] {
         ("discovery.k8s.io", "EndpointSlice") => &["endpoints", "ports"],
         ("rbac.authorization.k8s.io", "Role" | "ClusterRole") => &["rules"],
         ("storage.k8s.io", "CSINode") => &["spec.drivers"],
+        ("autoscaling", "HorizontalPodAutoscaler") => &["status.conditions[].lastTransitionTime", "status.currentMetrics"],
         _ => &[],
     }
 }

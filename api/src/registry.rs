@@ -5,7 +5,10 @@ use std::sync::LazyLock;
 
 use crate::kind::Kind;
 use crate::resource::{Resource, Served};
-use crate::{apps, batch, coordination, core, discovery, events, networking, node, policy, rbac, scheduling, storage_k8s};
+use crate::{
+    apps, autoscaling, batch, certificates, coordination, core, discovery, events, flowcontrol, networking, node, policy, rbac, scheduling,
+    storage_k8s,
+};
 
 /// Every built-in resource. A kind served in two versions stands here twice.
 static BUILT_IN: LazyLock<Vec<Box<dyn Resource>>> = LazyLock::new(|| {
@@ -30,11 +33,16 @@ static BUILT_IN: LazyLock<Vec<Box<dyn Resource>>> = LazyLock::new(|| {
         served::<apps::deployment::Deployments>(),
         served::<apps::replica_set::ReplicaSets>(),
         served::<apps::stateful_set::StatefulSets>(),
+        served::<autoscaling::horizontal_pod_autoscaler::HorizontalPodAutoscalers>(),
+        served::<autoscaling::horizontal_pod_autoscaler_v1::HorizontalPodAutoscalers>(),
         served::<batch::cron_job::CronJobs>(),
         served::<batch::job::Jobs>(),
+        served::<certificates::certificate_signing_request::CertificateSigningRequests>(),
         served::<coordination::lease::Leases>(),
         served::<discovery::endpoint_slice::EndpointSlices>(),
         served::<events::event::Events>(),
+        served::<flowcontrol::flow_schema::FlowSchemas>(),
+        served::<flowcontrol::priority_level_configuration::PriorityLevelConfigurations>(),
         served::<networking::ingress::Ingresses>(),
         served::<networking::ingress_class::IngressClasses>(),
         served::<networking::ip_address::IPAddresses>(),

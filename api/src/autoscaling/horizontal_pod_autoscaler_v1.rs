@@ -1,0 +1,125 @@
+//! HorizontalPodAutoscaler, `autoscaling/v1`: knows the use of cpu only. What else a v2 object says travels in
+//! annotations, so that a v1 client that writes back what it read loses nothing.
+
+use jiff::Timestamp;
+use k8s_openapi::api::autoscaling::v2::{HorizontalPodAutoscaler, HorizontalPodAutoscalerStatus};
+use machinery::field::Errors;
+use machinery::schema::Schema;
+use serde_json::{Map, Value, json};
+
+use super::annotations;
+use super::horizontal_pod_autoscaler::{self as stored, Status, Update};
+use crate::kind::{Column, Conversion, Kind, Names, Scope, Subresource, View};
+use crate::strategy::{Context, UpdateStrategy};
+
+pub struct HorizontalPodAutoscalers;
+
+impl Kind for HorizontalPodAutoscalers {
+    type Object = HorizontalPodAutoscaler;
+
+    const NAMES: Names = stored::names("v1");
+    const SCOPE: Scope = Scope::Namespaced;
+    const STORED_UNDER: &'static str = "horizontalpodautoscalers";
+    const COLUMNS: &'static [Column] = stored::COLUMNS;
+    const CONVERSION: Option<Conversion> = Some(Conversion {
+        stored_api_version: "autoscaling/v2",
+        schema: Schema::of::<k8s_openapi::api::autoscaling::v1::HorizontalPodAutoscaler>,
+        to_stored,
+        from_stored,
+    });
+
+    fn validate_name(name: &str, prefix: bool) -> Vec<String> {
+        machinery::names::dns1123_subdomain(name, prefix)
+    }
+
+    fn default(scaler: &mut HorizontalPodAutoscaler) {
+        stored::default(scaler);
+    }
+
+    fn prepare_create(_cx: &Context<'_>, scaler: &mut HorizontalPodAutoscaler) {
+        scaler.status = Some(HorizontalPodAutoscalerStatus::default());
+    }
+
+    fn validate_create(_cx: &Context<'_>, scaler: &HorizontalPodAutoscaler) -> Errors {
+        stored::check(scaler)
+    }
+
+    fn update() -> &'static dyn UpdateStrategy<HorizontalPodAutoscaler> {
+        &Update
+    }
+
+    fn subresources() -> Vec<Subresource<HorizontalPodAutoscaler>> {
+        vec![Subresource { name: "status", view: View::Object(&Status) }]
+    }
+
+    fn row(scaler: &HorizontalPodAutoscaler, now: Timestamp) -> Vec<Value> {
+        stored::row(scaler, now)
+    }
+}
+
+fn to_stored(object: &mut Map<String, Value>) {
+    let carried = annotations::take(object);
+    if let Some(Value::Object(spec)) = object.get_mut("spec") {
+        let percent = spec.remove("targetCPUUtilizationPercentage").filter(|percent| !percent.is_null());
+        let mut metrics: Vec<Value> = percent.iter().map(cpu).collect();
+        metrics.extend(carried.metrics);
+        if !metrics.is_empty() {
+            spec.insert("metrics".to_owned(), Value::Array(metrics));
+        }
+        if let Some(behavior) = carried.behavior {
+            spec.insert("behavior".to_owned(), behavior);
+        }
+    }
+    if let Some(Value::Object(status)) = object.get_mut("status") {
+        let percent = status.remove("currentCPUUtilizationPercentage").filter(|percent| !percent.is_null());
+        let mut metrics: Vec<Value> = percent
+            .iter()
+            .map(|percent| json!({"type": "Resource", "resource": {"name": "cpu", "current": {"averageUtilization": percent}}}))
+            .collect();
+        metrics.extend(carried.current_metrics);
+        if !metrics.is_empty() {
+            status.insert("currentMetrics".to_owned(), Value::Array(metrics));
+        }
+        if !carried.conditions.is_empty() {
+            status.insert("conditions".to_owned(), Value::Array(carried.conditions));
+        }
+    }
+}
+
+fn cpu(percent: &Value) -> Value {
+    json!({"type": "Resource", "resource": {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": percent}}})
+}
+
+fn from_stored(object: &mut Map<String, Value>) {
+    let mut carried = annotations::Carried::default();
+    if let Some(Value::Object(spec)) = object.get_mut("spec") {
+        let (cpu, rest) = split(spec.remove("metrics"), "/resource/target/averageUtilization");
+        if let Some(percent) = cpu {
+            spec.insert("targetCPUUtilizationPercentage".to_owned(), percent);
+        }
+        carried.metrics = rest;
+        carried.behavior = spec.remove("behavior");
+    }
+    if let Some(Value::Object(status)) = object.get_mut("status") {
+        let (cpu, rest) = split(status.remove("currentMetrics"), "/resource/current/averageUtilization");
+        if let Some(percent) = cpu {
+            status.insert("currentCPUUtilizationPercentage".to_owned(), percent);
+        }
+        carried.current_metrics = rest;
+        if let Some(Value::Array(conditions)) = status.remove("conditions") {
+            carried.conditions = conditions;
+        }
+        status.entry("currentReplicas").or_insert(json!(0));
+    }
+    annotations::put(object, &carried);
+}
+
+/// The use of cpu, which v1 has a field for, and the other metrics.
+fn split(metrics: Option<Value>, utilization: &str) -> (Option<Value>, Vec<Value>) {
+    let Some(Value::Array(mut metrics)) = metrics else { return (None, Vec::new()) };
+    let is_cpu = |metric: &Value| {
+        metric["type"] == "Resource" && metric["resource"]["name"] == "cpu" && metric.pointer(utilization).is_some_and(|v| !v.is_null())
+    };
+    let cpu = metrics.iter().position(is_cpu).and_then(|at| metrics.remove(at).pointer(utilization).cloned());
+    (cpu, metrics)
+}

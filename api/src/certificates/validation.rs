@@ -1,0 +1,179 @@
+//! What may be wrong with a signing request, its conditions and the certificate that was issued.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use k8s_openapi::api::certificates::v1::{CertificateSigningRequest, CertificateSigningRequestCondition as Condition};
+use machinery::field::{Error, Errors, Path};
+use machinery::names;
+
+use crate::validate;
+
+const LEAST_SECONDS: i32 = 600;
+/// A domain of 253 bytes, a slash, and a path of as many.
+const MOST_SIGNER_BYTES: usize = 571;
+const USAGES: [&str; 23] = [
+    "any",
+    "cert sign",
+    "client auth",
+    "code signing",
+    "content commitment",
+    "crl sign",
+    "data encipherment",
+    "decipher only",
+    "digital signature",
+    "email protection",
+    "encipher only",
+    "ipsec end system",
+    "ipsec tunnel",
+    "ipsec user",
+    "key agreement",
+    "key encipherment",
+    "microsoft sgc",
+    "netscape sgc",
+    "ocsp signing",
+    "s/mime",
+    "server auth",
+    "signing",
+    "timestamping",
+];
+
+pub(super) fn conditions(request: &CertificateSigningRequest) -> &[Condition] {
+    request.status.as_ref().and_then(|s| s.conditions.as_deref()).unwrap_or_default()
+}
+
+pub(super) fn check(request: &CertificateSigningRequest) -> Errors {
+    let spec = &request.spec;
+    let path = Path::new("spec");
+    let mut errors = Errors::new();
+    if let Err(why) = pem("CERTIFICATE REQUEST", &spec.request.0) {
+        errors.push(Error::invalid(&path.child("request"), "", why));
+    }
+    let usages = spec.usages.as_deref().unwrap_or_default();
+    let usages_path = path.child("usages");
+    if usages.is_empty() {
+        errors.push(Error::required(&usages_path, ""));
+    }
+    for (i, usage) in usages.iter().enumerate() {
+        if !USAGES.contains(&usage.as_str()) {
+            errors.push(Error::not_supported(&usages_path.index(i), usage, &USAGES));
+        }
+        if usages[..i].contains(usage) {
+            errors.push(Error::duplicate(&usages_path.index(i), usage));
+        }
+    }
+    errors.extend(check_signer(&path.child("signerName"), &spec.signer_name));
+    if let Some(seconds) = spec.expiration_seconds.filter(|seconds| *seconds < LEAST_SECONDS) {
+        errors.push(Error::invalid(&path.child("expirationSeconds"), seconds, format!("may not be less than {LEAST_SECONDS}")));
+    }
+    errors.extend(check_conditions(request));
+    errors
+}
+
+fn check_signer(path: &Path, name: &str) -> Errors {
+    if name.is_empty() {
+        return vec![Error::required(path, "")];
+    }
+    if name == "kubernetes.io/legacy-unknown" {
+        return vec![Error::invalid(path, name, "is not allowed in this version")];
+    }
+    let Some((domain, rest)) = name.split_once('/').filter(|(_, rest)| !rest.is_empty()) else {
+        return vec![Error::invalid(path, name, "must be a domain and a path, such as \"example.com/signer\"")];
+    };
+    let mut errors = validate::complaints(path, name, names::dns1123_subdomain(domain, false));
+    if !domain.contains('.') {
+        errors.push(Error::invalid(path, name, "the domain must have two labels at least"));
+    }
+    for label in rest.split('.') {
+        errors.extend(validate::complaints(path, name, names::dns1123_label(label, false)));
+    }
+    if name.len() > MOST_SIGNER_BYTES {
+        errors.push(Error::too_long(path, MOST_SIGNER_BYTES));
+    }
+    errors
+}
+
+fn check_conditions(request: &CertificateSigningRequest) -> Errors {
+    let path = Path::new("status").child("conditions");
+    let mut errors = Errors::new();
+    let all = conditions(request);
+    for (i, condition) in all.iter().enumerate() {
+        let path = path.index(i);
+        if condition.type_.is_empty() {
+            errors.push(Error::required(&path.child("type"), ""));
+        }
+        // These say that something happened, and cannot unhappen.
+        let final_one = matches!(condition.type_.as_str(), "Approved" | "Denied" | "Failed");
+        let statuses: &[&str] = if final_one { &["True"] } else { &["False", "True", "Unknown"] };
+        errors.extend(validate::one_of(&path.child("status"), Some(&condition.status), statuses));
+        if all[..i].iter().any(|before| before.type_ == condition.type_) {
+            errors.push(Error::duplicate(&path.child("type"), &condition.type_));
+        }
+    }
+    let has = |kind: &str| all.iter().any(|condition| condition.type_ == kind);
+    if has("Approved") && has("Denied") {
+        errors.push(Error::invalid(&path, "Denied", "Approved and Denied conditions are mutually exclusive"));
+    }
+    errors
+}
+
+/// `may_add` names the final conditions that this view of the object may add; none may be taken away.
+pub(super) fn check_update(new: &CertificateSigningRequest, old: &CertificateSigningRequest, may_add: &[&str]) -> Errors {
+    let path = Path::new("status").child("conditions");
+    let mut errors = check_conditions(new);
+    for kind in ["Approved", "Denied", "Failed"] {
+        let of = |request| conditions(request).iter().filter(|c| c.type_ == kind).collect::<Vec<_>>();
+        let (is, was) = (of(new), of(old));
+        if was.iter().any(|was| !is.iter().any(|is| same(is, was))) {
+            errors.push(Error::forbidden(&path, format!("updates may not remove a condition of type {kind:?}")));
+        }
+        let added = is.len() > was.len() || is.iter().any(|is| !was.iter().any(|was| same(is, was)));
+        if added && !may_add.contains(&kind) {
+            errors.push(Error::forbidden(&path, format!("updates may not add a condition of type {kind:?}")));
+        }
+    }
+    let certificate = |request: &CertificateSigningRequest| request.status.as_ref().and_then(|s| s.certificate.clone());
+    let issued = certificate(new);
+    if let Some(issued) = issued.as_ref().filter(|_| issued != certificate(old))
+        && let Err(why) = pem("CERTIFICATE", &issued.0)
+    {
+        errors.push(Error::invalid(&Path::new("status").child("certificate"), "", why));
+    }
+    errors
+}
+
+/// Whether two conditions are one: times aside, which the server sets.
+fn same(a: &Condition, b: &Condition) -> bool {
+    (&a.type_, &a.status, &a.reason, &a.message) == (&b.type_, &b.status, &b.reason, &b.message)
+}
+
+/// Whether the text is one or more PEM blocks of that type, each a DER sequence as long as it says.
+fn pem(kind: &str, text: &[u8]) -> Result<(), String> {
+    let text = std::str::from_utf8(text).map_err(|_| "is not PEM".to_owned())?;
+    let (begin, end) = (format!("-----BEGIN {kind}-----"), format!("-----END {kind}-----"));
+    let mut rest = text.trim();
+    if rest.is_empty() {
+        return Err(format!("must be a PEM block of type {kind:?}"));
+    }
+    while !rest.is_empty() {
+        let body = rest.strip_prefix(begin.as_str()).ok_or_else(|| format!("must be a PEM block of type {kind:?}"))?;
+        let (body, after) = body.split_once(end.as_str()).ok_or_else(|| "the PEM block has no end".to_owned())?;
+        let base64: String = body.split_whitespace().collect();
+        let der = STANDARD.decode(base64).map_err(|_| "the PEM block is not base64".to_owned())?;
+        if !is_sequence(&der) {
+            return Err("the PEM block holds no DER sequence".to_owned());
+        }
+        rest = after.trim_start();
+    }
+    Ok(())
+}
+
+fn is_sequence(der: &[u8]) -> bool {
+    let (Some(0x30), Some(first)) = (der.first(), der.get(1)) else { return false };
+    let length_bytes = usize::from(first & 0x7f);
+    if first & 0x80 == 0 {
+        return der.len() == 2 + length_bytes;
+    }
+    let Some(length) = der.get(2..2 + length_bytes).filter(|_| (1..=4).contains(&length_bytes)) else { return false };
+    let length = length.iter().fold(0usize, |length, byte| length << 8 | usize::from(*byte));
+    der.len() == 2 + length_bytes + length
+}
