@@ -75,6 +75,8 @@ pub struct Listed {
     pub verbs: &'static [&'static str],
     pub short: &'static [&'static str],
     pub categories: &'static [&'static str],
+    /// The kind in which objects are kept; None for what is not kept, and for subresources.
+    pub stored: Option<GroupVersionKind>,
 }
 
 /// Everything served, sorted by group, version, resource and subresource.
@@ -94,10 +96,12 @@ pub fn all(registry: &Registry) -> Vec<Listed> {
             verbs,
             short: &[],
             categories: &[],
+            stored: None,
         };
         listed.push(Listed {
             short: names.short,
             categories: names.categories,
+            stored: Some(resource.stored_kind()),
             ..base("", names.singular, resource.kind(), resource.verbs())
         });
         for subresource in resource.subresources() {
@@ -125,6 +129,7 @@ fn of_extra(extra: &Extra) -> Listed {
         verbs: extra.verbs,
         short: &[],
         categories: &[],
+        stored: None,
     }
 }
 

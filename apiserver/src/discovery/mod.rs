@@ -1,6 +1,9 @@
 //! Discovery: which groups, versions and resources are served, in the legacy documents and in the aggregated one.
 
 use api::Registry;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use machinery::GroupVersionKind;
 use serde::Serialize;
 
 use crate::catalogue::{self, Listed};
@@ -172,6 +175,14 @@ struct ApiResource<'a> {
     short_names: &'a [&'a str],
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     categories: &'a [&'a str],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    storage_version_hash: Option<String>,
+}
+
+/// By which clients notice that a resource came to be stored in another version.
+fn storage_version_hash(stored: &GroupVersionKind) -> String {
+    let named = format!("{}/{}/{}", stored.group, stored.version, stored.kind);
+    STANDARD.encode(&ring::digest::digest(&ring::digest::SHA256, named.as_bytes()).as_ref()[..8])
 }
 
 fn api_resource(listed: &Listed) -> ApiResource<'_> {
@@ -190,6 +201,7 @@ fn api_resource(listed: &Listed) -> ApiResource<'_> {
         verbs: listed.verbs,
         short_names: listed.short,
         categories: listed.categories,
+        storage_version_hash: listed.stored.as_ref().map(storage_version_hash),
     }
 }
 

@@ -4,6 +4,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use client::transport::Binding;
 use futures::Stream;
 use machinery::{Status, status};
 use proto::v1;
@@ -14,7 +15,7 @@ use tonic::{Request, Response};
 use super::convert::{self, failed};
 use crate::auth::{Attributes, PeerCertificate, authorize};
 use crate::chain::Chain;
-use crate::verbs::{Body, Caller, Deleted, Patch, Shown, Target};
+use crate::verbs::{Body, Caller, Deleted, Patch, Shown, Target, WriteOptions};
 
 /// Writes of one batch that run at once.
 const BATCH_CONCURRENCY: usize = 128;
@@ -160,9 +161,8 @@ impl Service {
         let caller = self.caller(&request)?;
         let bindings = request.into_inner().bindings;
         bounded(bindings.len())?;
-        let pods = v1::Resource { group: String::new(), version: "v1".into(), resource: "pods".into(), subresource: "binding".into() };
         let results = in_order(bindings, |binding| {
-            let (caller, pods) = (&caller, &pods);
+            let caller = &caller;
             async move {
                 let attributes = Attributes::Resource {
                     verb: "create",
@@ -173,10 +173,12 @@ impl Service {
                     name: &binding.name,
                 };
                 authorize::check(&*self.chain.authorizer, &caller.user, &attributes)?;
-                let target = convert::target(&self.chain.api, Some(pods), &binding.namespace, &binding.name)?;
-                let body = binding_body(&binding);
-                self.chain.api.create(caller, &target, body, &Default::default()).await?;
-                Ok(0)
+                let binding = Binding { namespace: binding.namespace, name: binding.name, uid: binding.uid, node: binding.node };
+                let bound = self.chain.api.bind_pod(caller, &binding, &WriteOptions::default()).await?;
+                Ok(match bound {
+                    Shown::Entry(pod) => pod.version.0,
+                    Shown::Json(_) => 0,
+                })
             }
         });
         Ok(v1::BindPodsResponse { results: results.await })
@@ -229,19 +231,6 @@ async fn in_order<T, F: Future<Output = status::Result<u64>>>(batch: Vec<T>, wri
         })
         .collect()
         .await
-}
-
-fn binding_body(binding: &v1::Binding) -> Body {
-    use k8s_openapi::api::core::v1::{Binding, ObjectReference};
-    use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-    let metadata = ObjectMeta {
-        name: Some(binding.name.clone()),
-        namespace: Some(binding.namespace.clone()),
-        uid: Some(binding.uid.clone()).filter(|u| !u.is_empty()),
-        ..ObjectMeta::default()
-    };
-    let target = ObjectReference { kind: Some("Node".to_owned()), name: Some(binding.node.clone()), ..ObjectReference::default() };
-    Body::Typed(Box::new(Binding { metadata, target }))
 }
 
 fn key_of(json: &[u8]) -> status::Result<(String, String)> {

@@ -43,6 +43,11 @@ fn version() -> impl Serialize {
     struct Version {
         major: &'static str,
         minor: &'static str,
+        /// The version that is emulated, and the oldest that objects can be read back by: this one.
+        emulation_major: &'static str,
+        emulation_minor: &'static str,
+        min_compatibility_major: &'static str,
+        min_compatibility_minor: &'static str,
         git_version: String,
         git_commit: &'static str,
         git_tree_state: &'static str,
@@ -54,6 +59,10 @@ fn version() -> impl Serialize {
     Version {
         major: "1",
         minor: "36",
+        emulation_major: "1",
+        emulation_minor: "36",
+        min_compatibility_major: "1",
+        min_compatibility_minor: "36",
         git_version: format!("v1.36.0+kybern-{}", env!("CARGO_PKG_VERSION")),
         git_commit: "",
         git_tree_state: "",

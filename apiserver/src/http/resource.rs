@@ -111,6 +111,9 @@ impl Call<'_> {
 
     fn target(&self) -> status::Result<Target> {
         let path = &self.path;
+        if path.group.is_empty() && path.resource == "bindings" {
+            return self.bindings();
+        }
         let found = self.chain.api.registry().find(&path.group, &path.version, &path.resource);
         let resource = found.ok_or_else(Status::path_not_found)?;
         let is_namespace = path.group.is_empty() && path.resource == "namespaces";
@@ -126,6 +129,16 @@ impl Call<'_> {
             return Err(Status::path_not_found());
         }
         Ok(Target { resource, subresource: path.subresource.clone(), namespace, name: path.name.clone() })
+    }
+
+    /// The old collection of bindings: the pod is named in the body.
+    fn bindings(&self) -> status::Result<Target> {
+        let path = &self.path;
+        let pods = self.chain.api.registry().find("", &path.version, "pods").ok_or_else(Status::path_not_found)?;
+        if path.namespace.is_empty() || !path.name.is_empty() {
+            return Err(Status::path_not_found());
+        }
+        Ok(Target { resource: pods, subresource: Some("binding".to_owned()), namespace: path.namespace.clone(), name: String::new() })
     }
 
     /// Refuses a method that the resource does not have.

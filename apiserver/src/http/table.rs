@@ -48,8 +48,9 @@ impl Tables {
     fn row<'a>(&self, stored: &'a [u8], now: Timestamp) -> status::Result<Row<'a>> {
         let object = self.resource.decode_stored(stored).map_err(internal)?;
         let cells = self.resource.row(&*object, now);
+        let conditions = self.resource.row_conditions(&*object);
         let object = RowObject::of(stored, self.include, self.version).map_err(internal)?;
-        Ok(Row { cells, conditions: Vec::new(), object })
+        Ok(Row { cells, conditions, object })
     }
 
     fn columns(&self) -> Vec<ColumnDefinition<'static>> {
