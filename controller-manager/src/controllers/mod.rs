@@ -5,6 +5,7 @@ pub mod daemon_set;
 pub mod deployment;
 pub mod endpoints;
 pub mod garbage_collector;
+pub mod job;
 pub mod namespace;
 pub mod replica_set;
 pub mod replicas;

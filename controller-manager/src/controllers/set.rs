@@ -6,6 +6,7 @@ use super::daemon_set::DaemonSetController;
 use super::deployment::DeploymentController;
 use super::endpoints::{EndpointSliceController, EndpointSliceMirroringController, EndpointsController};
 use super::garbage_collector::GarbageCollector;
+use super::job::JobController;
 use super::namespace::NamespaceController;
 use super::replica_set::ReplicaSetController;
 use super::replication_controller::ReplicationControllerController;
@@ -25,6 +26,7 @@ pub fn controllers(options: &Options, root_ca: Option<String>) -> Vec<(Arc<dyn C
         (Arc::new(ReplicaSetController), options.concurrent_replicaset_syncs),
         (Arc::new(ReplicationControllerController), options.concurrent_replicaset_syncs),
         (Arc::new(DaemonSetController), 2),
+        (Arc::new(JobController), options.concurrent_job_syncs),
         (Arc::new(StatefulSetController), options.concurrent_statefulset_syncs),
         (Arc::new(EndpointSliceController), options.concurrent_service_endpoint_syncs),
         (Arc::new(EndpointsController), options.concurrent_service_endpoint_syncs),
