@@ -10,6 +10,7 @@ pub mod pod;
 pub mod runtime;
 mod service;
 pub mod simulated;
+pub mod start;
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;

@@ -23,6 +23,10 @@ enum Command {
     Apiserver(Box<apiserver::args::Args>),
     /// Runs the controllers alone
     ControllerManager(Box<controller_manager::start::Args>),
+    /// Runs the scheduler alone
+    Scheduler(Box<scheduler::start::Args>),
+    /// Runs a node agent alone
+    Kubelet(Box<kubelet::Args>),
     /// Makes certificates and kubeconfigs for a cluster of many processes
     Pki(pki::Args),
 }
@@ -41,6 +45,14 @@ fn main() -> ExitCode {
             let logs = args.logs.clone();
             let run = |shutdown: runtime::Shutdown| async move { Ok(controller_manager::start::run(*args, shutdown.token()).await?) };
             runtime::shutdown::main(&logs, run)
+        }
+        Command::Scheduler(args) => {
+            let logs = args.logs.clone();
+            runtime::shutdown::main(&logs, |shutdown| scheduler::start::run(*args, shutdown.token()))
+        }
+        Command::Kubelet(args) => {
+            let logs = args.logs.clone();
+            runtime::shutdown::main(&logs, |shutdown| kubelet::start::run(*args, shutdown.token()))
         }
         Command::Pki(args) => runtime::shutdown::main(&LogArgs::default(), |_| async move { pki::run(&args) }),
     }

@@ -39,6 +39,8 @@ pub struct Args {
     #[command(flatten)]
     api: ApiArgs,
     #[command(flatten)]
+    scheduling: scheduler::Options,
+    #[command(flatten)]
     controllers: controller_manager::Options,
     #[command(flatten)]
     pub(crate) logs: LogArgs,
@@ -70,6 +72,8 @@ pub async fn run(args: Args, shutdown: Shutdown) -> anyhow::Result<()> {
 
     let mut tasks = Tasks::new(shutdown.token());
     tasks.critical("the API server", apiserver::serve::serve(listener, tls, chain, shutdown.token()));
+    let transport = component(&api, "system:kube-scheduler", &[]);
+    tasks.critical("the scheduler", scheduler::run(transport, args.scheduling, metrics.clone(), shutdown.token()));
     controllers(&mut tasks, args.controllers, pki.ca(), component(&api, "system:kube-controller-manager", &[]), metrics, &shutdown);
     nodes(&mut tasks, args.nodes, &api, &shutdown);
     println!("kybern is ready after {} ms: export KUBECONFIG={}", started.elapsed().as_millis(), kubeconfig.display());
