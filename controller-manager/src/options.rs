@@ -8,6 +8,7 @@ use clap::Args;
 /// What the controllers are told.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Controllers")]
+#[group(id = "controller-flags")]
 pub struct Options {
     /// The controllers to run: `*` for all, `name` to run one, `-name` not to
     #[arg(long, value_name = "NAMES", value_delimiter = ',', default_value = "*")]

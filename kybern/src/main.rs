@@ -57,3 +57,13 @@ fn main() -> ExitCode {
         Command::Pki(args) => runtime::shutdown::main(&LogArgs::default(), |_| async move { pki::run(&args) }),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_flags_of_the_services_fit_together() {
+        super::Command::command().debug_assert();
+    }
+}

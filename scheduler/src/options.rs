@@ -7,6 +7,7 @@ use clap::Args;
 /// What the scheduler is told.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Scheduling")]
+#[group(id = "scheduler-flags")]
 pub struct Options {
     /// Pods that fit no node are tried again after so long, though nothing has happened that may help them
     #[arg(long, value_name = "DURATION", value_parser = runtime::args::duration, default_value = "5m")]
