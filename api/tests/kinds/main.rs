@@ -5,6 +5,8 @@
 mod apps;
 mod autoscaling;
 mod batch;
+mod certificates;
+mod flowcontrol;
 mod networks;
 mod rbac;
 mod storage;
