@@ -4,6 +4,7 @@
 //! To add a kind: write `<group>/<kind>.rs` with an implementation of [`Kind`], and add one line to
 //! `registry.rs`.
 
+pub mod admissionregistration;
 pub mod apps;
 pub mod autoscaling;
 pub mod batch;

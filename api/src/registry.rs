@@ -6,8 +6,8 @@ use std::sync::LazyLock;
 use crate::kind::Kind;
 use crate::resource::{Resource, Served};
 use crate::{
-    apps, autoscaling, batch, certificates, coordination, core, discovery, events, flowcontrol, networking, node, policy, rbac, scheduling,
-    storage_k8s,
+    admissionregistration, apps, autoscaling, batch, certificates, coordination, core, discovery, events, flowcontrol, networking, node,
+    policy, rbac, scheduling, storage_k8s,
 };
 
 /// Every built-in resource. A kind served in two versions stands here twice.
@@ -28,6 +28,12 @@ static BUILT_IN: LazyLock<Vec<Box<dyn Resource>>> = LazyLock::new(|| {
         served::<core::secret::Secrets>(),
         served::<core::service::Services>(),
         served::<core::service_account::ServiceAccounts>(),
+        served::<admissionregistration::mutating_admission_policy::MutatingAdmissionPolicies>(),
+        served::<admissionregistration::mutating_admission_policy_binding::MutatingAdmissionPolicyBindings>(),
+        served::<admissionregistration::mutating_webhook_configuration::MutatingWebhookConfigurations>(),
+        served::<admissionregistration::validating_admission_policy::ValidatingAdmissionPolicies>(),
+        served::<admissionregistration::validating_admission_policy_binding::ValidatingAdmissionPolicyBindings>(),
+        served::<admissionregistration::validating_webhook_configuration::ValidatingWebhookConfigurations>(),
         served::<apps::controller_revision::ControllerRevisions>(),
         served::<apps::daemon_set::DaemonSets>(),
         served::<apps::deployment::Deployments>(),

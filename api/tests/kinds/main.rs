@@ -2,6 +2,7 @@
 //! what updates keep. Expected fields and reasons are those that Kubernetes 1.36 answers.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod admission;
 mod apps;
 mod autoscaling;
 mod batch;

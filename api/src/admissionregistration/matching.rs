@@ -1,0 +1,238 @@
+//! Which requests a webhook or policy is for: rules over resources and operations, and label selectors.
+
+use k8s_openapi::api::admissionregistration::v1::{MatchResources, NamedRuleWithOperations, ParamKind, ParamRef, RuleWithOperations};
+use machinery::field::{Error, Errors, Path};
+use machinery::{labels, names};
+
+use crate::columns;
+use crate::{validate, zero};
+
+const MATCH_POLICIES: [&str; 2] = ["Equivalent", "Exact"];
+const UNSET: &str = "<unset>";
+
+/// The parts that rules of webhooks and of policies have in common.
+struct Rule<'a> {
+    operations: &'a [String],
+    groups: &'a [String],
+    versions: &'a [String],
+    resources: &'a [String],
+    scope: Option<&'a str>,
+}
+
+fn list(list: &Option<Vec<String>>) -> &[String] {
+    list.as_deref().unwrap_or_default()
+}
+
+pub(super) fn default_rule(rule: &mut RuleWithOperations) {
+    rule.scope.get_or_insert_with(|| "*".to_owned());
+    for list in [&mut rule.api_groups, &mut rule.api_versions, &mut rule.operations, &mut rule.resources] {
+        zero::omit(list);
+    }
+}
+
+fn default_named_rule(rule: &mut NamedRuleWithOperations) {
+    rule.scope.get_or_insert_with(|| "*".to_owned());
+    zero::omit(&mut rule.resource_names);
+    for list in [&mut rule.api_groups, &mut rule.api_versions, &mut rule.operations, &mut rule.resources] {
+        zero::omit(list);
+    }
+}
+
+pub(super) fn default_resources(resources: &mut MatchResources) {
+    resources.match_policy.get_or_insert_with(|| "Equivalent".to_owned());
+    zero::keep(&mut resources.namespace_selector);
+    zero::keep(&mut resources.object_selector);
+    for rules in [&mut resources.resource_rules, &mut resources.exclude_resource_rules] {
+        zero::omit(rules);
+        rules.iter_mut().flatten().for_each(default_named_rule);
+    }
+}
+
+pub(super) fn check_rule(path: &Path, rule: &RuleWithOperations) -> Errors {
+    check_parts(
+        path,
+        &Rule {
+            operations: list(&rule.operations),
+            groups: list(&rule.api_groups),
+            versions: list(&rule.api_versions),
+            resources: list(&rule.resources),
+            scope: rule.scope.as_deref(),
+        },
+    )
+}
+
+fn check_named_rule(path: &Path, rule: &NamedRuleWithOperations) -> Errors {
+    let mut errors = check_parts(
+        path,
+        &Rule {
+            operations: list(&rule.operations),
+            groups: list(&rule.api_groups),
+            versions: list(&rule.api_versions),
+            resources: list(&rule.resources),
+            scope: rule.scope.as_deref(),
+        },
+    );
+    let names = list(&rule.resource_names);
+    for (i, name) in names.iter().enumerate() {
+        let path = path.child("resourceNames").index(i);
+        errors.extend(validate::complaints(&path, name, names::path_segment(name, false)));
+        if names[..i].contains(name) {
+            errors.push(Error::duplicate(&path, name));
+        }
+    }
+    errors
+}
+
+fn check_parts(path: &Path, rule: &Rule<'_>) -> Errors {
+    const OPERATIONS: [&str; 5] = ["*", "CONNECT", "CREATE", "DELETE", "UPDATE"];
+    let mut errors = check_starred(&path.child("operations"), rule.operations);
+    for (i, operation) in rule.operations.iter().enumerate() {
+        errors.extend(validate::supported_value(&path.child("operations").index(i), operation, &OPERATIONS));
+    }
+    errors.extend(check_starred(&path.child("apiGroups"), rule.groups));
+    let versions = path.child("apiVersions");
+    errors.extend(check_starred(&versions, rule.versions));
+    for (i, _) in rule.versions.iter().enumerate().filter(|(_, version)| version.is_empty()) {
+        errors.push(Error::required(&versions.index(i), ""));
+    }
+    errors.extend(check_resources_list(&path.child("resources"), rule.resources));
+    if let Some(scope) = rule.scope {
+        errors.extend(validate::supported_value(&path.child("scope"), scope, &["*", "Cluster", "Namespaced"]));
+    }
+    errors
+}
+
+/// A list that must not be empty, and holds either `*` alone or no `*`.
+fn check_starred(path: &Path, list: &[String]) -> Errors {
+    if list.is_empty() {
+        return vec![Error::required(path, "")];
+    }
+    if list.len() > 1 && list.iter().any(|element| element == "*") {
+        return vec![Error::invalid(path, list, "if '*' is present, it must be alone")];
+    }
+    Errors::new()
+}
+
+/// Resources and `resource/subresource`, where either may be `*`; what a wildcard covers must not stand beside it.
+fn check_resources_list(path: &Path, resources: &[String]) -> Errors {
+    if resources.is_empty() {
+        return vec![Error::required(path, "")];
+    }
+    let mut errors = Errors::new();
+    let has = |text: &str| resources.iter().any(|resource| resource == text);
+    if has("*/*") && resources.len() > 1 {
+        errors.push(Error::invalid(path, resources, "if '*/*' is present, it must be alone"));
+        return errors;
+    }
+    for (i, text) in resources.iter().enumerate() {
+        let path = path.index(i);
+        let (resource, sub) = text.split_once('/').map_or((text.as_str(), None), |(resource, sub)| (resource, Some(sub)));
+        match sub {
+            None if text.is_empty() => errors.push(Error::required(&path, "")),
+            None if text != "*" && has("*") => errors.push(Error::invalid(&path, text, "'*' covers it")),
+            Some(sub) if sub != "*" && has(&format!("{resource}/*")) => {
+                errors.push(Error::invalid(&path, text, format!("'{resource}/*' covers it")));
+            }
+            Some(sub) if resource != "*" && has(&format!("*/{sub}")) => {
+                errors.push(Error::invalid(&path, text, format!("'*/{sub}' covers it")));
+            }
+            _ => {}
+        }
+    }
+    errors
+}
+
+/// `needs_rules`: a policy has to say what it is about; a binding may leave that to its policy.
+pub(super) fn check_resources(path: &Path, resources: &MatchResources, needs_rules: bool) -> Errors {
+    let mut errors = Errors::new();
+    let policy = path.child("matchPolicy");
+    errors.extend(validate::one_of(&policy, resources.match_policy.as_deref(), &MATCH_POLICIES));
+    for (name, selector) in [("namespaceSelector", &resources.namespace_selector), ("objectSelector", &resources.object_selector)] {
+        match selector {
+            None => errors.push(Error::required(&path.child(name), "")),
+            Some(selector) => errors.extend(labels::validate(selector, &path.child(name))),
+        }
+    }
+    if needs_rules && resources.resource_rules.is_none() {
+        errors.push(Error::required(&path.child("resourceRules"), ""));
+    }
+    for (name, rules) in [("resourceRules", &resources.resource_rules), ("excludeResourceRules", &resources.exclude_resource_rules)] {
+        for (i, rule) in rules.iter().flatten().enumerate() {
+            errors.extend(check_named_rule(&path.child(name).index(i), rule));
+        }
+    }
+    errors
+}
+
+pub(super) fn check_match_policy(path: &Path, policy: Option<&str>) -> Errors {
+    policy.map(|policy| validate::supported_value(path, policy, &MATCH_POLICIES)).unwrap_or_default()
+}
+
+pub(super) fn check_param_kind(path: &Path, kind: Option<&ParamKind>) -> Errors {
+    let Some(kind) = kind else { return Errors::new() };
+    let mut errors = Errors::new();
+    let version = kind.api_version.as_deref().unwrap_or_default();
+    let version_path = path.child("apiVersion");
+    if version.is_empty() {
+        errors.push(Error::required(&version_path, ""));
+    } else if version.matches('/').count() > 1 {
+        errors.push(Error::invalid(&version_path, version, "must be a version, or a group and a version"));
+    }
+    let name = kind.kind.as_deref().unwrap_or_default();
+    if name.is_empty() {
+        errors.push(Error::required(&path.child("kind"), ""));
+    } else {
+        errors.extend(validate::complaints(&path.child("kind"), name, names::dns1035_label(&name.to_lowercase(), false)));
+    }
+    errors
+}
+
+pub(super) fn default_param_ref(reference: &mut Option<ParamRef>) {
+    if let Some(reference) = reference {
+        zero::omit(&mut reference.name);
+        zero::omit(&mut reference.namespace);
+    }
+}
+
+pub(super) fn check_param_ref(path: &Path, reference: Option<&ParamRef>) -> Errors {
+    let Some(reference) = reference else { return Errors::new() };
+    let mut errors = Errors::new();
+    match (&reference.name, &reference.selector) {
+        (Some(_), Some(_)) => {
+            errors.push(Error::forbidden(&path.child("name"), "name and selector are mutually exclusive"));
+            errors.push(Error::forbidden(&path.child("selector"), "name and selector are mutually exclusive"));
+        }
+        (None, None) => errors.push(Error::required(path, "one of name and selector")),
+        (Some(name), None) => errors.extend(validate::complaints(&path.child("name"), name, names::path_segment(name, false))),
+        (None, Some(selector)) => errors.extend(labels::validate(selector, &path.child("selector"))),
+    }
+    let action = path.child("parameterNotFoundAction");
+    errors.extend(validate::one_of(&action, reference.parameter_not_found_action.as_deref(), &["Allow", "Deny"]));
+    errors
+}
+
+pub(super) fn check_policy_name(path: &Path, name: &str) -> Errors {
+    if name.is_empty() {
+        return vec![Error::required(path, "")];
+    }
+    validate::complaints(path, name, names::dns1123_subdomain(name, false))
+}
+
+/// The cell of a policy's column ParamKind.
+pub(super) fn param_kind_cell(kind: Option<&ParamKind>) -> String {
+    kind.map_or_else(
+        || UNSET.to_owned(),
+        |kind| columns::or_none([&kind.api_version, &kind.kind].into_iter().flatten().cloned().collect::<Vec<_>>().join("/")),
+    )
+}
+
+/// The cell of a binding's column ParamRef.
+pub(super) fn param_ref_cell(reference: Option<&ParamRef>) -> String {
+    reference.map_or_else(
+        || UNSET.to_owned(),
+        |reference| {
+            let name = reference.name.clone().unwrap_or_else(|| "*".to_owned());
+            reference.namespace.as_ref().map_or(name.clone(), |namespace| format!("{namespace}/{name}"))
+        },
+    )
+}

@@ -1,0 +1,21 @@
+//! Kinds of the group `admissionregistration.k8s.io`: webhooks and policies that writes have to pass.
+
+mod expressions;
+mod matching;
+pub mod mutating_admission_policy;
+pub mod mutating_admission_policy_binding;
+pub mod mutating_webhook_configuration;
+pub mod validating_admission_policy;
+pub mod validating_admission_policy_binding;
+pub mod validating_webhook_configuration;
+mod webhooks;
+
+use crate::kind::Names;
+
+const FAILURE_POLICIES: [&str; 2] = ["Fail", "Ignore"];
+const REINVOCATION_POLICIES: [&str; 2] = ["IfNeeded", "Never"];
+
+/// The names of one of the group's kinds.
+const fn names(kind: &'static str, plural: &'static str, singular: &'static str) -> Names {
+    Names { group: "admissionregistration.k8s.io", version: "v1", kind, plural, singular, short: &[], categories: &["api-extensions"] }
+}
