@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use machinery::field::{Errors, Path};
-use machinery::schema::Schema;
+use machinery::schema::{Definitions, Schema};
 use machinery::table::RowCondition;
 use schemars::JsonSchema;
 use serde::{Serialize, de::DeserializeOwned};
@@ -197,10 +197,14 @@ pub struct Conversion {
     pub stored_api_version: &'static str,
     /// The shape of this version.
     pub schema: fn() -> Schema,
+    /// Adds the published schema of this version; returns its name.
+    pub define: fn(&mut Definitions) -> String,
     /// Rewrites this version's fields as the stored version's; `apiVersion` is rewritten elsewhere.
     pub to_stored: fn(&mut Map<String, Value>),
     /// The way back.
     pub from_stored: fn(&mut Map<String, Value>),
+    /// Selectable fields that this version has other names for: its name, and the stored version's.
+    pub fields: &'static [(&'static str, &'static str)],
 }
 
 /// A view of a stored object at `<resource>/<name>`.

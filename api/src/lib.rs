@@ -22,6 +22,7 @@ pub mod node;
 mod nulls;
 pub mod object;
 pub mod policy;
+mod prune;
 pub mod rbac;
 pub mod registry;
 pub mod resource;

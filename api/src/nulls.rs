@@ -2,6 +2,7 @@
 //! `omitempty`, and clients see (and field managers come to own) the nulls; k8s-openapi leaves them out.
 
 use serde_json::Value;
+use serde_json::map::Entry;
 
 /// The paths of a kind's null fields; `[]` stands for each element of a list.
 pub(crate) fn of(group: &str, kind: &str) -> &'static [&'static str] {
@@ -55,29 +56,40 @@ const POD: &[&str] = &[
 /// Adds the nulls that `value` lacks.
 pub(crate) fn fill(paths: &[&str], value: &mut Value) {
     for path in paths {
-        descend(path, value);
+        descend(path, value, |field| {
+            field.or_insert(Value::Null);
+        });
     }
 }
 
-fn descend(path: &str, value: &mut Value) {
+/// Makes the empty lists at the paths null, as they become by being stored.
+pub(crate) fn forget_empty_lists(paths: &[&str], value: &mut Value) {
+    for path in paths {
+        descend(path, value, |field| {
+            if let Entry::Occupied(mut entry) = field
+                && entry.get().as_array().is_some_and(Vec::is_empty)
+            {
+                entry.insert(Value::Null);
+            }
+        });
+    }
+}
+
+fn descend(path: &str, value: &mut Value, act: fn(Entry<'_>)) {
     let Value::Object(fields) = value else { return };
     let Some((step, rest)) = path.split_once('.') else {
-        let value = fields.entry(path).or_insert(Value::Null);
-        // An empty list is a null too, once it has been stored.
-        if value.as_array().is_some_and(Vec::is_empty) {
-            *value = Value::Null;
-        }
+        act(fields.entry(path));
         return;
     };
     match step.strip_suffix("[]") {
         Some(list) => {
             if let Some(Value::Array(items)) = fields.get_mut(list) {
-                items.iter_mut().for_each(|item| descend(rest, item));
+                items.iter_mut().for_each(|item| descend(rest, item, act));
             }
         }
         None => {
             if let Some(inner) = fields.get_mut(step) {
-                descend(rest, inner);
+                descend(rest, inner, act);
             }
         }
     }

@@ -39,11 +39,14 @@ where
     }
 
     fn write_json(&self, out: &mut Vec<u8>) {
-        if nulls::of(T::GROUP, T::KIND).is_empty() {
+        let nulls = nulls::of(T::GROUP, T::KIND);
+        if nulls.is_empty() {
             // As above; writing to a Vec cannot fail either.
             let _ = serde_json::to_writer(out, self);
         } else {
-            write_object(&self.to_value(), out);
+            let mut value = self.to_value();
+            nulls::forget_empty_lists(nulls, &mut value);
+            write_object(&value, out);
         }
     }
 

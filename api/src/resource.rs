@@ -16,7 +16,9 @@ use machinery::{GroupKind, GroupResource, GroupVersion, GroupVersionKind, Status
 use serde_json::Value;
 
 use crate::kind::{Column, Conversion, Kind, Names, Propagation, Scope, SelectableField, Subresource, View};
+use crate::nulls;
 use crate::object::{Object, downcast_mut, downcast_ref, write_object};
+use crate::prune::prune;
 use crate::strategy::{Context, UpdateStrategy};
 
 /// A served resource. Methods that take an object panic if it is not of the kind's own type: objects come from
@@ -59,6 +61,8 @@ pub trait Resource: Send + Sync + 'static {
     fn subresources(&self) -> &[ErasedSubresource];
 
     fn selectable(&self) -> &[&'static str];
+    /// The name that the stored version has for a selectable field.
+    fn stored_field<'n>(&self, name: &'n str) -> &'n str;
     fn selectable_fields(&self, object: &dyn Object) -> Vec<SelectableField>;
     fn columns(&self) -> &[Column];
     fn row(&self, object: &dyn Object, now: Timestamp) -> Vec<Value>;
@@ -184,7 +188,7 @@ impl<K: Kind> Resource for Served<K> {
         &self.parts().schema
     }
     fn define(&self, definitions: &mut Definitions) -> String {
-        definitions.add::<K::Object>()
+        K::CONVERSION.map_or(Definitions::add::<K::Object> as fn(&mut _) -> _, |c| c.define)(definitions)
     }
     fn delete_returns_object(&self) -> bool {
         K::DELETE_RETURNS_OBJECT
@@ -199,6 +203,7 @@ impl<K: Kind> Resource for Served<K> {
         }
     }
     fn decode(&self, mut value: Value) -> Result<Box<dyn Object>, String> {
+        prune(self.schema(), nulls::of(K::NAMES.group, K::NAMES.kind), K::NAMES.group, &mut value);
         if let Some(conversion) = K::CONVERSION {
             to_stored(&conversion, &mut value);
         }
@@ -252,6 +257,10 @@ impl<K: Kind> Resource for Served<K> {
     }
     fn selectable(&self) -> &[&'static str] {
         K::SELECTABLE
+    }
+    fn stored_field<'n>(&self, name: &'n str) -> &'n str {
+        let names = K::CONVERSION.map_or(&[][..], |c| c.fields);
+        names.iter().find(|(here, _)| *here == name).map_or(name, |(_, stored)| stored)
     }
     fn selectable_fields(&self, object: &dyn Object) -> Vec<SelectableField> {
         K::selectable_fields(typed(object))

@@ -126,7 +126,10 @@ fn an_empty_object_goes_through_every_kind() {
         }
         let mut stored = Vec::new();
         object.write_json(&mut stored);
+        let again = resource.decode_stored(&stored).unwrap();
+        assert_eq!(resource.encode(&*again), once, "{}: what is read is what was stored", resource.names().plural);
         let presented: serde_json::Value = serde_json::from_slice(&resource.present(&stored)).unwrap();
-        assert_eq!(presented, once, "{}: what is read is what was answered", resource.names().plural);
+        let version = resource.kind().api_version();
+        assert_eq!((&presented["apiVersion"], &presented["kind"]), (&version.into(), &resource.names().kind.into()));
     }
 }

@@ -66,6 +66,12 @@ impl Selector {
         &self.requirements
     }
 
+    /// The same selector, with other names for the fields.
+    pub fn renamed<'n>(&'n self, rename: impl Fn(&'n str) -> &'n str) -> Self {
+        let renamed = self.requirements.iter().map(|term| Requirement { field: rename(&term.field).into(), ..term.clone() });
+        Self { requirements: renamed.collect() }
+    }
+
     pub fn is_everything(&self) -> bool {
         self.requirements.is_empty()
     }

@@ -4,7 +4,7 @@
 use jiff::Timestamp;
 use k8s_openapi::api::autoscaling::v2::{HorizontalPodAutoscaler, HorizontalPodAutoscalerStatus};
 use machinery::field::Errors;
-use machinery::schema::Schema;
+use machinery::schema::{Definitions, Schema};
 use serde_json::{Map, Value, json};
 
 use super::annotations;
@@ -24,8 +24,10 @@ impl Kind for HorizontalPodAutoscalers {
     const CONVERSION: Option<Conversion> = Some(Conversion {
         stored_api_version: "autoscaling/v2",
         schema: Schema::of::<k8s_openapi::api::autoscaling::v1::HorizontalPodAutoscaler>,
+        define: Definitions::add::<k8s_openapi::api::autoscaling::v1::HorizontalPodAutoscaler>,
         to_stored,
         from_stored,
+        fields: &[],
     });
 
     fn validate_name(name: &str, prefix: bool) -> Vec<String> {

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Event;
 use machinery::field::{Error, Errors, Path};
 use machinery::names;
-use machinery::schema::Schema;
+use machinery::schema::{Definitions, Schema};
 use serde_json::{Map, Value};
 
 use crate::core::event as stored;
@@ -45,8 +45,23 @@ impl Kind for Events {
     const CREATE_ON_UPDATE: bool = true;
     const SELECTABLE: &'static [&'static str] = stored::SELECTABLE;
     const COLUMNS: &'static [Column] = stored::COLUMNS;
-    const CONVERSION: Option<Conversion> =
-        Some(Conversion { stored_api_version: "v1", schema: Schema::of::<k8s_openapi::api::events::v1::Event>, to_stored, from_stored });
+    const CONVERSION: Option<Conversion> = Some(Conversion {
+        stored_api_version: "v1",
+        schema: Schema::of::<k8s_openapi::api::events::v1::Event>,
+        define: Definitions::add::<k8s_openapi::api::events::v1::Event>,
+        to_stored,
+        from_stored,
+        fields: &[
+            ("regarding.kind", "involvedObject.kind"),
+            ("regarding.namespace", "involvedObject.namespace"),
+            ("regarding.name", "involvedObject.name"),
+            ("regarding.uid", "involvedObject.uid"),
+            ("regarding.apiVersion", "involvedObject.apiVersion"),
+            ("regarding.resourceVersion", "involvedObject.resourceVersion"),
+            ("regarding.fieldPath", "involvedObject.fieldPath"),
+            ("reportingController", "reportingComponent"),
+        ],
+    });
 
     fn validate_name(name: &str, prefix: bool) -> Vec<String> {
         names::dns1123_subdomain(name, prefix)

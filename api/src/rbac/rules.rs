@@ -6,7 +6,6 @@ use machinery::field::{Error, Errors, Path};
 use crate::zero;
 
 pub(super) fn default(rules: &mut Option<Vec<PolicyRule>>) {
-    zero::omit(rules);
     for rule in rules.iter_mut().flatten() {
         zero::omit(&mut rule.api_groups);
         zero::omit(&mut rule.resources);

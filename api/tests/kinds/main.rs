@@ -101,7 +101,9 @@ impl Kit {
 
     /// The created object as clients see it.
     fn golden(&self, value: Value) -> Value {
-        self.0.encode(&*self.created(value))
+        let mut stored = Vec::new();
+        self.created(value).write_json(&mut stored);
+        serde_json::from_slice(&self.0.present(&stored)).unwrap()
     }
 
     /// Each change of `base`, by itself, is refused as it says.

@@ -125,6 +125,10 @@ fn default_ephemeral_container(container: &mut EphemeralContainer) {
     fill(&mut container.termination_message_path, "/dev/termination-log");
     fill(&mut container.termination_message_policy, "File");
     default_resources(container.resources.get_or_insert_default());
+    // Ephemeral containers have no ports; ones that are given are defaulted before they are refused.
+    for port in container.ports.iter_mut().flatten() {
+        fill(&mut port.protocol, "TCP");
+    }
     container.env.iter_mut().flatten().for_each(default_env);
 }
 
