@@ -92,6 +92,7 @@ impl Feed {
 
     fn apply<T: Tabled>(&self, change: &client::Change<Arc<T>>) {
         let mut guard = self.world.write();
+        guard.look_at(crate::executor::now());
         let entry = |row: &Arc<T>, world: &World| world.graph.get(&row.header().uid).cloned();
         let old_entry = change.old.as_ref().and_then(|row| entry(row, &guard));
         let (old, new) = match &change.new {

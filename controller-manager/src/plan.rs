@@ -45,6 +45,8 @@ pub enum Guard {
     Absent(Named),
     /// The object is there, with this uid, and is not being deleted.
     Alive(Named),
+    /// No object has this name.
+    Missing(GroupVersionResource, NamespacedName),
 }
 
 /// Which object.
@@ -66,11 +68,13 @@ pub enum Verb {
         subresource: Option<&'static str>,
         object: Box<dyn Object>,
     },
-    /// A JSON merge patch. The patch carries the uid, and the version where it replaces a list.
+    /// A merge patch: RFC 7386's, or a strategic one, which merges lists. It carries the uid, and the version where it
+    /// replaces a list.
     Patch {
         target: Named,
         subresource: Option<&'static str>,
         patch: Value,
+        strategic: bool,
     },
     Delete {
         target: Named,
@@ -154,12 +158,21 @@ impl Write {
 
     /// Changes the row's object by a merge patch, if it is still that object.
     pub fn patch<T: Row>(row: &T, patch: Value) -> Self {
-        Self::patch_named(named(row), None, patch)
+        Self::patch_named(named(row), patch)
     }
 
-    pub fn patch_named(target: Named, subresource: Option<&'static str>, mut patch: Value) -> Self {
+    pub fn patch_named(target: Named, mut patch: Value) -> Self {
         patch["metadata"]["uid"] = json!(target.uid);
-        Self::of(Verb::Patch { target, subresource, patch })
+        Self::of(Verb::Patch { target, subresource: None, patch, strategic: false })
+    }
+
+    /// Changes the status of the row's object by a strategic merge patch: conditions are merged by their type. Who else
+    /// writes that status was first must not be overruled: the version is checked.
+    pub fn patch_status<T: Row>(row: &T, status: Value) -> Self {
+        let target = named(row);
+        let version = row.header().version.to_string();
+        let patch = json!({"metadata": {"uid": target.uid, "resourceVersion": version}, "status": status});
+        Self::of(Verb::Patch { target, subresource: Some("status"), patch, strategic: true })
     }
 
     /// Deletes the row's object, if it is still that object.
@@ -177,6 +190,14 @@ impl Write {
 
     pub fn guarded(mut self, guard: Guard) -> Self {
         self.guards.push(guard);
+        self
+    }
+
+    /// Without the grace period that the object would have.
+    pub fn at_once(mut self) -> Self {
+        if let Verb::Delete { grace_seconds, .. } = &mut self.verb {
+            *grace_seconds = Some(0);
+        }
         self
     }
 

@@ -24,6 +24,7 @@ pub(crate) struct Refused;
 pub(crate) struct Logged {
     pub kind: Kind,
     pub key: NamespacedName,
+    pub at: Timestamp,
     /// None: removed.
     pub object: Option<Value>,
 }
@@ -120,7 +121,7 @@ impl Simulator {
             Some(value) => self.objects.insert(place.clone(), (kind, value.clone())),
             None => self.objects.remove(&place),
         };
-        self.log.push(Logged { kind, key: place.1, object });
+        self.log.push(Logged { kind, key: place.1, at: self.now, object });
     }
 
     fn remove(&mut self, place: &Place, add_finalizers: &[&str]) -> Result<(), Refused> {
@@ -158,7 +159,7 @@ impl Simulator {
                 let place = (resource.resource.to_string(), NamespacedName::of(object.meta()));
                 self.update(&place, subresource, object.to_value())
             }
-            Verb::Patch { target, subresource, patch } => {
+            Verb::Patch { target, subresource, mut patch, strategic } => {
                 let place = (target.resource.resource.to_string(), target.key);
                 let (_, mut value) = self.objects.get(&place).cloned().ok_or(Refused)?;
                 if value["metadata"]["uid"] != json!(target.uid) {
@@ -168,6 +169,9 @@ impl Simulator {
                     && *version != value["metadata"]["resourceVersion"]
                 {
                     return Err(Refused);
+                }
+                if strategic {
+                    merge_conditions(&value, &mut patch);
                 }
                 merge(&mut value, &patch);
                 self.update(&place, subresource, value)
@@ -221,12 +225,16 @@ impl Simulator {
     }
 
     fn holds(&self, guard: &Guard) -> bool {
-        let (Guard::Absent(Named { resource, key, uid }) | Guard::Alive(Named { resource, key, uid })) = guard;
+        let (resource, key) = match guard {
+            Guard::Absent(named) | Guard::Alive(named) => (&named.resource, &named.key),
+            Guard::Missing(resource, key) => (resource, key),
+        };
         let found = self.objects.get(&(resource.resource.to_string(), key.clone())).map(|(_, value)| &value["metadata"]);
-        let same = found.filter(|meta| meta["uid"] == json!(uid));
+        let same = |named: &Named| found.filter(|meta| meta["uid"] == json!(named.uid));
         match guard {
-            Guard::Absent(_) => same.is_none(),
-            Guard::Alive(_) => same.is_some_and(|meta| meta["deletionTimestamp"].is_null()),
+            Guard::Absent(named) => same(named).is_none(),
+            Guard::Alive(named) => same(named).is_some_and(|meta| meta["deletionTimestamp"].is_null()),
+            Guard::Missing(..) => found.is_none(),
         }
     }
 
@@ -307,6 +315,19 @@ fn strip(value: &mut Value) {
     }
 }
 
+/// Makes a strategic patch of conditions a plain one: of each type the patch's stands for the known one.
+fn merge_conditions(value: &Value, patch: &mut Value) {
+    let Some(Value::Array(given)) = patch.pointer_mut("/status/conditions") else { return };
+    let mut all = value["status"]["conditions"].as_array().cloned().unwrap_or_default();
+    for mut condition in given.drain(..) {
+        match all.iter_mut().find(|known| known["type"] == condition["type"]) {
+            Some(known) => merge(known, &condition),
+            None => all.push(condition.take()),
+        }
+    }
+    *given = all;
+}
+
 /// RFC 7386.
 fn merge(target: &mut Value, patch: &Value) {
     let Value::Object(fields) = patch else {
@@ -341,6 +362,7 @@ pub(crate) fn replay(world: &mut World, logged: &Logged) {
             }
         }
     }
+    world.look_at(logged.at);
     logged.kind.visit(&mut Put(world, logged));
 }
 

@@ -183,7 +183,7 @@ fn set_owners(graph: &Graph, entry: &Entry, owners: &[OwnerReference]) -> Write 
     let owners = if owners.is_empty() { json!(null) } else { json!(owners) };
     let version = entry.header().version.to_string();
     let patch = json!({"metadata": {"ownerReferences": owners, "resourceVersion": version}});
-    Write::patch_named(named(graph, entry), None, patch)
+    Write::patch_named(named(graph, entry), patch)
 }
 
 fn remove_finalizer(graph: &Graph, entry: &Entry, finalizer: &str) -> Write {
@@ -191,7 +191,7 @@ fn remove_finalizer(graph: &Graph, entry: &Entry, finalizer: &str) -> Write {
     let left = if left.is_empty() { json!(null) } else { json!(left) };
     let version = entry.header().version.to_string();
     let patch = json!({"metadata": {"finalizers": left, "resourceVersion": version}});
-    Write::patch_named(named(graph, entry), None, patch)
+    Write::patch_named(named(graph, entry), patch)
 }
 
 #[cfg(test)]

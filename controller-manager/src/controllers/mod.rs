@@ -3,10 +3,13 @@
 
 pub mod daemon_set;
 pub mod deployment;
+pub mod disruption;
 pub mod endpoints;
 pub mod garbage_collector;
 pub mod job;
 pub mod namespace;
+pub mod node_lifecycle;
+pub mod pod_gc;
 pub mod replica_set;
 pub mod replicas;
 pub mod replication_controller;
@@ -15,3 +18,4 @@ pub mod root_ca;
 pub mod service_account;
 pub mod set;
 pub mod stateful_set;
+pub mod taint_eviction;

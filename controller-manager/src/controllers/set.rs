@@ -4,15 +4,19 @@ use std::sync::Arc;
 
 use super::daemon_set::DaemonSetController;
 use super::deployment::DeploymentController;
+use super::disruption::DisruptionController;
 use super::endpoints::{EndpointSliceController, EndpointSliceMirroringController, EndpointsController};
 use super::garbage_collector::GarbageCollector;
 use super::job::JobController;
 use super::namespace::NamespaceController;
+use super::node_lifecycle::NodeLifecycleController;
+use super::pod_gc::PodGarbageCollector;
 use super::replica_set::ReplicaSetController;
 use super::replication_controller::ReplicationControllerController;
 use super::root_ca::RootCaController;
 use super::service_account::ServiceAccountController;
 use super::stateful_set::StatefulSetController;
+use super::taint_eviction::TaintEvictionController;
 use crate::controller::Controller;
 use crate::options::Options;
 
@@ -31,6 +35,10 @@ pub fn controllers(options: &Options, root_ca: Option<String>) -> Vec<(Arc<dyn C
         (Arc::new(EndpointSliceController), options.concurrent_service_endpoint_syncs),
         (Arc::new(EndpointsController), options.concurrent_service_endpoint_syncs),
         (Arc::new(EndpointSliceMirroringController), options.concurrent_service_endpoint_syncs),
+        (Arc::new(NodeLifecycleController { grace_period: options.node_monitor_grace_period }), 5),
+        (Arc::new(TaintEvictionController), 5),
+        (Arc::new(PodGarbageCollector { threshold: options.terminated_pod_gc_threshold }), 5),
+        (Arc::new(DisruptionController), 5),
     ];
     if let Some(bundle) = root_ca {
         all.push((Arc::new(RootCaController { bundle }), 1));

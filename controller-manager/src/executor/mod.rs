@@ -117,7 +117,7 @@ impl Executor {
 
 /// The present, in whole seconds: times in the API have no finer ones, and what is decided by a time that was read
 /// back must not differ from what was decided when it was written.
-fn now() -> Timestamp {
+pub(crate) fn now() -> Timestamp {
     let now = Timestamp::now();
     Timestamp::from_second(now.as_second()).unwrap_or(now)
 }

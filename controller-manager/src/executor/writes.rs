@@ -172,9 +172,10 @@ async fn send(transport: &dyn Transport, verb: Verb) -> Result<Fate, Status> {
             let target = target(resource, &NamespacedName::of(object.meta()), subresource);
             Ok(Fate::Written(Some(transport.update(target, Body::Typed(object), options()).await?.version)))
         }
-        Verb::Patch { target: named, subresource, patch } => {
+        Verb::Patch { target: named, subresource, patch, strategic } => {
             let target = target(named.resource, &named.key, subresource);
-            let patch = Patch::Merge(Bytes::from(patch.to_string()));
+            let patch = Bytes::from(patch.to_string());
+            let patch = if strategic { Patch::Strategic(patch) } else { Patch::Merge(patch) };
             Ok(Fate::Written(Some(transport.patch(target, patch, options()).await?.version)))
         }
         Verb::Delete { target: named, version, propagation, grace_seconds } => {
@@ -209,16 +210,20 @@ async fn send(transport: &dyn Transport, verb: Verb) -> Result<Fate, Status> {
 }
 
 async fn holds(transport: &dyn Transport, guard: &Guard) -> Result<bool, Status> {
-    let (Guard::Absent(named) | Guard::Alive(named)) = guard;
-    let found = match transport.get(target(named.resource.clone(), &named.key, None), None).await {
-        Ok(payload) => Some(crate::metadata::meta(&named.resource, payload)?),
+    let (resource, key) = match guard {
+        Guard::Absent(named) | Guard::Alive(named) => (&named.resource, &named.key),
+        Guard::Missing(resource, key) => (resource, key),
+    };
+    let found = match transport.get(target(resource.clone(), key, None), None).await {
+        Ok(payload) => Some(crate::metadata::meta(resource, payload)?),
         Err(status) if status.is_not_found() => None,
         Err(status) => return Err(status),
     };
-    let same = found.filter(|meta| meta.uid.as_deref() == Some(named.uid.as_str()));
+    let same = |named: &Named| found.as_ref().filter(|meta| meta.uid.as_deref() == Some(named.uid.as_str()));
     Ok(match guard {
-        Guard::Absent(_) => same.is_none(),
-        Guard::Alive(_) => same.is_some_and(|meta| meta.deletion_timestamp.is_none()),
+        Guard::Absent(named) => same(named).is_none(),
+        Guard::Alive(named) => same(named).is_some_and(|meta| meta.deletion_timestamp.is_none()),
+        Guard::Missing(..) => found.is_none(),
     })
 }
 

@@ -6,6 +6,7 @@
 mod config_map;
 mod graph;
 mod node;
+mod noticed;
 mod pod;
 mod row;
 mod table;
@@ -13,10 +14,11 @@ mod table;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use k8s_openapi::Resource;
 use k8s_openapi::api::apps::v1::{ControllerRevision, DaemonSet, Deployment, ReplicaSet, StatefulSet};
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{Endpoints, Namespace, PersistentVolumeClaim, ReplicationController, Service, ServiceAccount};
+use k8s_openapi::api::core::v1::{Endpoints, Namespace, PersistentVolumeClaim, ReplicationController, Service, ServiceAccount, Taint};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use machinery::{GroupVersionResource, NamespacedName};
@@ -24,6 +26,7 @@ use machinery::{GroupVersionResource, NamespacedName};
 pub use config_map::ConfigMapRow;
 pub use graph::{Contents, Entry, Graph, ResourceId, ResourceInfo};
 pub use node::{Condition, LeaseRow, NodeRow};
+use noticed::Noticed;
 pub use pod::{NamedPort, Outcome, Phase, PodRow};
 pub use row::{AnyRow, Header, Interner, Labels, Only, Row, Whole};
 pub use table::Table;
@@ -62,6 +65,7 @@ macro_rules! tables {
             pub graph: Graph,
             failures: HashMap<(&'static str, NamespacedName), Failure>,
             departed: Departed,
+            noticed: Noticed,
         }
 
         $(
@@ -208,14 +212,22 @@ impl World {
         if let Some(id) = self.graph.id_of::<T>() {
             self.graph.put(id, row.clone());
         }
+        let any: &dyn std::any::Any = &*row;
+        if let Some(node) = any.downcast_ref::<NodeRow>() {
+            self.noticed.node(self.nodes.get(&node.key).map(|old| &**old), node);
+        } else if let Some(lease) = any.downcast_ref::<LeaseRow>() {
+            self.noticed.lease(self.leases.get(&Row::header(lease).key).map(|old| &**old), lease);
+        }
         T::table_mut(self).put(row)
     }
 
     pub fn remove<T: Tabled>(&mut self, key: &NamespacedName) -> Option<Arc<T>> {
         let old = T::table_mut(self).remove(key)?;
         self.graph.remove(&old.header().uid);
-        if T::KIND == Kind::Pod {
-            self.departed.note(key);
+        match T::KIND {
+            Kind::Pod => self.departed.note(key),
+            Kind::Node => self.noticed.node_gone(&key.name),
+            _ => {}
         }
         Some(old)
     }
@@ -233,6 +245,26 @@ impl World {
     /// somebody may be waiting for the former one to go.
     pub fn pod_name_taken(&self, namespace: &str, name: &str) -> bool {
         self.pods.find(namespace, name).is_some() || self.departed.contains(namespace, name)
+    }
+
+    /// Sets the time by which what comes in from now on is noticed.
+    pub fn look_at(&mut self, now: Timestamp) {
+        self.noticed.now = now;
+    }
+
+    /// When the node last gave a sign of life, by this process's clock and not by the node's.
+    pub fn heartbeat(&self, node: &str) -> Option<Timestamp> {
+        self.noticed.heartbeat(node)
+    }
+
+    /// Since when a node has a taint: as the taint says, or as it was first seen.
+    pub fn tainted_since(&self, node: &str, taint: &Taint) -> Option<Timestamp> {
+        taint.time_added.as_ref().map(|time| time.0).or_else(|| self.noticed.tainted_since(node, taint))
+    }
+
+    /// When a node that is no more was removed; None if that was not seen.
+    pub fn node_gone_since(&self, node: &str) -> Option<Timestamp> {
+        self.noticed.gone_since(node)
     }
 
     pub fn failure(&self, controller: &'static str, key: &NamespacedName) -> Option<&Failure> {

@@ -15,8 +15,13 @@ use crate::world::Whole;
 /// How many endpoints a slice holds at most.
 const MOST: usize = 100;
 
-/// Endpoints of one address family and one list of ports, by what tells them apart from one time to the next.
-pub(super) type Groups = BTreeMap<(Family, Vec<Port>), BTreeMap<String, Endpoint>>;
+/// What the endpoints of a slice share: address family and ports.
+type Group = (Family, Vec<Port>);
+
+/// The endpoints of each group, by what tells them apart from one time to the next.
+pub(super) type Groups = BTreeMap<Group, BTreeMap<String, Endpoint>>;
+
+type Slices = Vec<Arc<Whole<EndpointSlice>>>;
 
 /// What slices have in common.
 pub(super) struct Mould<'a> {
@@ -29,15 +34,15 @@ pub(super) struct Mould<'a> {
 }
 
 /// Plans what makes the slices that there are list the endpoints that are wanted.
-pub(super) fn pack(existing: Vec<Arc<Whole<EndpointSlice>>>, mut wanted: Groups, mut mould: Mould<'_>, plan: &mut Plan) {
+pub(super) fn pack(existing: Slices, mut wanted: Groups, mut mould: Mould<'_>, plan: &mut Plan) {
     let listed: Vec<Family> = wanted.iter().filter(|(_, endpoints)| !endpoints.is_empty()).map(|((family, _), _)| *family).collect();
     for family in mould.placeholders.clone() {
         if !listed.contains(&family) {
             wanted.insert((family, Vec::new()), BTreeMap::new());
         }
     }
-    let mut spare: Vec<Arc<Whole<EndpointSlice>>> = Vec::new();
-    let mut by_group: BTreeMap<(Family, Vec<Port>), Vec<Arc<Whole<EndpointSlice>>>> = BTreeMap::new();
+    let mut spare: Slices = Vec::new();
+    let mut by_group: BTreeMap<Group, Slices> = BTreeMap::new();
     for slice in existing.into_iter().filter(|slice| !slice.header().is_terminating()) {
         match group_of(&slice).filter(|group| wanted.contains_key(group)) {
             Some(group) => by_group.entry(group).or_default().push(slice),
@@ -62,10 +67,10 @@ struct Filled {
 }
 
 fn fill(
-    group: &(Family, Vec<Port>),
+    group: &Group,
     mut endpoints: BTreeMap<String, Endpoint>,
-    present: Vec<Arc<Whole<EndpointSlice>>>,
-    spare: &mut Vec<Arc<Whole<EndpointSlice>>>,
+    present: Slices,
+    spare: &mut Slices,
     mould: &mut Mould<'_>,
     writes: &mut Vec<Write>,
 ) {
@@ -108,7 +113,7 @@ fn fill(
 }
 
 fn write(
-    (family, ports): &(Family, Vec<Port>),
+    (family, ports): &Group,
     slice: Option<&Whole<EndpointSlice>>,
     endpoints: Vec<Endpoint>,
     changed: bool,
@@ -144,7 +149,7 @@ fn to_api(ports: &[Port]) -> Option<Vec<EndpointPort>> {
 }
 
 /// The group that a slice belongs to, as it is stored.
-fn group_of(slice: &EndpointSlice) -> Option<(Family, Vec<Port>)> {
+fn group_of(slice: &EndpointSlice) -> Option<Group> {
     let family = match slice.address_type.as_str() {
         "IPv4" => Family::V4,
         "IPv6" => Family::V6,

@@ -210,8 +210,7 @@ impl Work<'_> {
         }
         tally.fill(self, &mut status);
         let active = self.active().count() as i32;
-        let positive = |count: i32| Some(count).filter(|count| *count > 0);
-        status.active = positive(active);
+        status.active = Some(active).filter(|active| *active > 0);
         status.ready = Some(self.active().filter(|pod| pod.is_ready()).count() as i32);
         status.terminating = Some(self.terminating().count() as i32);
         if let Some(verdict) = verdict {
