@@ -26,6 +26,7 @@ mod prune;
 pub mod rbac;
 pub mod registry;
 pub mod resource;
+pub mod resource_k8s;
 pub mod scheduling;
 pub mod storage_k8s;
 pub mod strategy;

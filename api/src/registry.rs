@@ -7,7 +7,7 @@ use crate::kind::Kind;
 use crate::resource::{Resource, Served};
 use crate::{
     admissionregistration, apps, autoscaling, batch, certificates, coordination, core, discovery, events, flowcontrol, networking, node,
-    policy, rbac, scheduling, storage_k8s,
+    policy, rbac, resource_k8s, scheduling, storage_k8s,
 };
 
 /// Every built-in resource. A kind served in two versions stands here twice.
@@ -60,6 +60,10 @@ static BUILT_IN: LazyLock<Vec<Box<dyn Resource>>> = LazyLock::new(|| {
         served::<rbac::cluster_role_binding::ClusterRoleBindings>(),
         served::<rbac::role::Roles>(),
         served::<rbac::role_binding::RoleBindings>(),
+        served::<resource_k8s::device_class::DeviceClasses>(),
+        served::<resource_k8s::resource_claim::ResourceClaims>(),
+        served::<resource_k8s::resource_claim_template::ResourceClaimTemplates>(),
+        served::<resource_k8s::resource_slice::ResourceSlices>(),
         served::<scheduling::priority_class::PriorityClasses>(),
         served::<storage_k8s::csi_driver::CSIDrivers>(),
         served::<storage_k8s::csi_node::CSINodes>(),

@@ -10,6 +10,7 @@ mod certificates;
 mod flowcontrol;
 mod networks;
 mod rbac;
+mod resources;
 mod storage;
 
 use api::object::Object;
