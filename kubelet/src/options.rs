@@ -16,7 +16,7 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
 use crate::Clock;
 use crate::node::heartbeat::Rhythm;
-use crate::node::object::Description;
+use crate::node::object::{Common, Description};
 use crate::simulated::addresses::Addresses;
 
 /// The port that a node announces for its kubelet.
@@ -153,6 +153,14 @@ impl Options {
     /// The nodes, with an address each.
     pub(crate) fn describe(&self, addresses: &mut Addresses) -> Vec<Description> {
         let many = self.nodes.len() > 1;
+        let common = Arc::new(Common {
+            labels: self.labels.clone(),
+            taints: self.taints.clone(),
+            unschedulable: self.unschedulable,
+            capacity: self.capacity.clone(),
+            reserved: self.reserved.clone(),
+            port: self.port,
+        });
         let describe = |(number, name): (usize, &String)| {
             let name: Arc<str> = name.as_str().into();
             addresses.add_node(name.clone(), u32::try_from(number).ok().filter(|_| many));
@@ -160,13 +168,8 @@ impl Options {
             Description {
                 address: given.unwrap_or_else(|| addresses.of_node(&name).to_string()),
                 name,
-                labels: self.labels.clone(),
-                taints: self.taints.clone(),
-                unschedulable: self.unschedulable,
-                capacity: self.capacity.clone(),
-                reserved: self.reserved.clone(),
                 pod_cidr: self.pod_cidr.clone().filter(|_| !many),
-                port: self.port,
+                common: common.clone(),
             }
         };
         self.nodes.iter().enumerate().map(describe).collect()

@@ -1,20 +1,25 @@
 //! [`Pod`]: what the kubelet keeps of a pod, and no more. With thousands of nodes in one process it has all pods
 //! of the cluster in memory, and an API object is several times as large.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Weak};
 
 use api::scheduling::ports::{HostPort, host_ports};
 use api::scheduling::resources::{Resources, is_sidecar};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{
-    self as core, Affinity, Container as ApiContainer, ContainerRestartRule, PodSpec, PodStatus, Probe as ApiProbe, ResourceRequirements,
-    Toleration,
+    self as core, Affinity, Container as ApiContainer, ContainerRestartRule, PodCondition, PodSpec, PodStatus, Probe as ApiProbe,
+    ResourceRequirements, Toleration,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use machinery::{NamespacedName, ResourceVersion};
+use parking_lot::Mutex;
 
 /// The condition types that the kubelet owns; all others are somebody else's.
 pub const OWN_CONDITIONS: [&str; 4] = ["PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady"];
+
+/// Taints by which the control plane says that it does not hear of a node. Its kubelet knows better.
+pub const OWN_TAINTS: [&str; 2] = ["node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"];
 
 /// The identity of a pod over its life: a pod made anew under the same name is another one.
 pub type Uid = Arc<str>;
@@ -31,16 +36,21 @@ pub struct Pod {
     pub active_deadline_seconds: Option<i64>,
     pub deletion: Option<Deletion>,
     pub readiness_gates: Vec<String>,
-    /// Init containers in order, then the others.
-    pub containers: Vec<Container>,
+    /// Init containers in order, then the others. Pods of one template share them.
+    pub containers: Arc<[Container]>,
     pub host_ports: Vec<HostPort>,
     pub requests: Resources,
-    /// What places the pod, where it says anything about that.
+    /// The part of the spec that says which nodes the pod wants, where there is one.
     pub placement: Option<Box<PodSpec>>,
+    /// Of NoExecute taints, the only ones that a kubelet refuses pods for.
+    pub tolerations: Vec<Toleration>,
     /// The phase that the API server shows.
     pub phase: Option<String>,
-    /// What of the status is not the kubelet's: conditions of others, the quality of service, claims.
-    pub foreign: Box<PodStatus>,
+    pub qos_class: Option<String>,
+    /// Those that are not the kubelet's.
+    pub conditions: Vec<PodCondition>,
+    /// What else of the status is not the kubelet's, where there is anything.
+    pub foreign: Option<Box<PodStatus>>,
     /// The whole status, in pods that may have run here before this process.
     pub history: Option<Box<PodStatus>>,
 }
@@ -102,7 +112,7 @@ pub struct Probe {
 
 impl Pod {
     /// What the kubelet needs of an API object. `with_history` keeps the whole status too.
-    pub fn of(pod: &core::Pod, with_history: bool) -> Self {
+    pub fn of(pod: &core::Pod, with_history: bool, templates: &Templates) -> Self {
         let (no_spec, no_status) = (PodSpec::default(), PodStatus::default());
         let spec = pod.spec.as_ref().unwrap_or(&no_spec);
         let status = pod.status.as_ref().unwrap_or(&no_status);
@@ -119,12 +129,21 @@ impl Pod {
             host_ports: host_ports(spec),
             requests: Resources::requested(pod),
             placement: placement(spec),
-            containers: containers(spec),
+            tolerations: tolerations(spec),
+            containers: templates.share(containers(spec)),
             phase: status.phase.clone(),
             history: with_history.then(|| Box::new(status.clone())),
-            foreign: Box::new(foreign(status)),
+            qos_class: status.qos_class.clone(),
+            conditions: status.conditions.iter().flatten().filter(|c| !OWN_CONDITIONS.contains(&c.type_.as_str())).cloned().collect(),
+            foreign: foreign(status),
             meta: without_managed_fields(meta),
         }
+    }
+
+    /// A status that says what is not the kubelet's to say.
+    pub fn foreign_status(&self) -> PodStatus {
+        let rest = self.foreign.as_deref().cloned().unwrap_or_default();
+        PodStatus { qos_class: self.qos_class.clone(), conditions: Some(self.conditions.clone()), ..rest }
     }
 
     pub fn key(&self) -> NamespacedName {
@@ -235,37 +254,66 @@ impl Probe {
     }
 }
 
-/// The part of a spec that says where the pod may run; None where it says nothing.
+/// Lets pods that were made from one template share what the template says.
+#[derive(Default)]
+pub struct Templates {
+    known: Mutex<HashMap<u64, Weak<[Container]>>>,
+}
+
+/// How many templates are known before those that no pod has any more are forgotten.
+const TEMPLATES_KEPT: usize = 64;
+
+impl Templates {
+    fn share(&self, containers: Vec<Container>) -> Arc<[Container]> {
+        let names: Vec<_> = containers.iter().map(|c| (&c.name, &c.image, &c.command)).collect();
+        let hash = crate::hash(&names);
+        let mut known = self.known.lock();
+        if let Some(shared) = known.get(&hash).and_then(Weak::upgrade).filter(|shared| **shared == *containers) {
+            return shared;
+        }
+        if known.len() >= TEMPLATES_KEPT && known.len().is_power_of_two() {
+            known.retain(|_, containers| containers.strong_count() > 0);
+        }
+        let shared: Arc<[Container]> = containers.into();
+        known.insert(hash, Arc::downgrade(&shared));
+        shared
+    }
+}
+
+/// The part of a spec that says which nodes the pod wants; None where it says nothing.
 fn placement(spec: &PodSpec) -> Option<Box<PodSpec>> {
-    // NoExecute taints are the only ones that a kubelet refuses a pod for, so that tolerations matter always.
-    let tolerations: Vec<Toleration> =
-        spec.tolerations.iter().flatten().filter(|t| t.effect.as_deref() != Some("NoSchedule")).cloned().collect();
     let node_affinity = spec.affinity.as_ref().and_then(|affinity| affinity.node_affinity.clone());
-    let says_something = node_affinity.is_some() || spec.node_selector.is_some() || !tolerations.is_empty();
+    let says_something = node_affinity.is_some() || spec.node_selector.as_ref().is_some_and(|selector| !selector.is_empty());
     says_something.then(|| {
         Box::new(PodSpec {
             affinity: node_affinity.map(|node_affinity| Affinity { node_affinity: Some(node_affinity), ..Affinity::default() }),
             node_selector: spec.node_selector.clone(),
-            tolerations: (!tolerations.is_empty()).then_some(tolerations),
             ..PodSpec::default()
         })
     })
 }
 
-/// A status without what the kubelet says.
-fn foreign(status: &PodStatus) -> PodStatus {
-    let others = |condition: &&core::PodCondition| !OWN_CONDITIONS.contains(&condition.type_.as_str());
-    PodStatus {
+/// The tolerations that matter to a kubelet; those of its own taints do not.
+fn tolerations(spec: &PodSpec) -> Vec<Toleration> {
+    let matters = |toleration: &&Toleration| {
+        let effect = matches!(toleration.effect.as_deref(), None | Some("" | "NoExecute"));
+        effect && !toleration.key.as_deref().is_some_and(|key| OWN_TAINTS.contains(&key))
+    };
+    spec.tolerations.iter().flatten().filter(matters).cloned().collect()
+}
+
+/// What of a status, besides conditions, is not the kubelet's; None where there is nothing.
+fn foreign(status: &PodStatus) -> Option<Box<PodStatus>> {
+    let foreign = PodStatus {
         allocated_resources: status.allocated_resources.clone(),
-        conditions: Some(status.conditions.iter().flatten().filter(others).cloned().collect()),
         ephemeral_container_statuses: status.ephemeral_container_statuses.clone(),
         extended_resource_claim_status: status.extended_resource_claim_status.clone(),
         node_allocatable_resource_claim_statuses: status.node_allocatable_resource_claim_statuses.clone(),
         nominated_node_name: status.nominated_node_name.clone(),
-        qos_class: status.qos_class.clone(),
         resize: status.resize.clone(),
         resource_claim_statuses: status.resource_claim_statuses.clone(),
         resources: status.resources.clone(),
         ..PodStatus::default()
-    }
+    };
+    (foreign != PodStatus::default()).then(|| Box::new(foreign))
 }

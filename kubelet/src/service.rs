@@ -15,7 +15,7 @@ use crate::machine::admission::NodeFacts;
 use crate::node::heartbeat::{self, Beat, Heartbeats};
 use crate::node::object::Description;
 use crate::options::Options;
-use crate::pod::Pod;
+use crate::pod::{Pod, Templates};
 use crate::simulated::Simulated;
 use crate::simulated::addresses::Addresses;
 
@@ -102,9 +102,10 @@ fn watch_pods(
     // Only pods of the first synchronization can have run here before.
     let first = Arc::new(AtomicBool::new(true));
     let with_history = first.clone();
+    let templates = Templates::default();
     let mut informer = Informer::new(transport.clone(), selection, move |pod: Arc<ApiPod>| {
         let node = pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref()).unwrap_or_default();
-        own.contains(node).then(|| Arc::new(Pod::of(&pod, with_history.load(Ordering::Relaxed))))
+        own.contains(node).then(|| Arc::new(Pod::of(&pod, with_history.load(Ordering::Relaxed), &templates)))
     });
     let queue = queue.clone();
     informer.on_change(move |change| {

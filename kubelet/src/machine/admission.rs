@@ -9,7 +9,7 @@ use api::scheduling::resources::Resources;
 use api::scheduling::taints::first_untolerated;
 use k8s_openapi::api::core::v1::Taint;
 
-use crate::pod::{Pod, Uid};
+use crate::pod::{OWN_TAINTS, Pod, Uid};
 
 /// What admission needs to know of a node object.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -89,11 +89,8 @@ impl Taken {
             let message = format!("host port {} ({}) is in use by another pod of the node", port.port, port.protocol);
             return Err(Rejection { reason: "NodePorts".into(), message });
         }
-        // The taints of a node that was not heard of are the control plane's view of this very kubelet: it is here now.
-        let own = |taint: &&Taint| !matches!(&*taint.key, "node.kubernetes.io/not-ready" | "node.kubernetes.io/unreachable");
-        let taints: Vec<Taint> = node.taints.iter().filter(own).cloned().collect();
-        let tolerations = pod.placement.as_ref().and_then(|spec| spec.tolerations.as_deref()).unwrap_or_default();
-        if let Some(taint) = first_untolerated(&taints, tolerations, &["NoExecute"]) {
+        let taints: Vec<Taint> = node.taints.iter().filter(|taint| !OWN_TAINTS.contains(&&*taint.key)).cloned().collect();
+        if let Some(taint) = first_untolerated(&taints, &pod.tolerations, &["NoExecute"]) {
             let message = format!("the pod does not tolerate the node's taint {}", taint.key);
             return Err(Rejection { reason: "TaintToleration".into(), message });
         }

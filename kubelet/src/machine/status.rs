@@ -46,7 +46,7 @@ pub fn status(pod: &Pod, seen: &Observation, progress: &mut Progress, host: &str
             message: Some(rejection.message),
             start_time: progress.started_at.map(time),
             observed_generation: pod.generation(),
-            ..(*pod.foreign).clone()
+            ..pod.foreign_status()
         };
     }
     let view = View { pod, seen, progress, now };
@@ -59,7 +59,7 @@ pub fn status(pod: &Pod, seen: &Observation, progress: &mut Progress, host: &str
     let addresses = if pod.host_network && seen.sandbox.is_some() { vec![host.to_owned()] } else { progress.addresses.clone() };
     let started_at = progress.started_at;
     let mut conditions = own_conditions(pod, progress, facts, now);
-    conditions.extend(pod.foreign.conditions.iter().flatten().cloned());
+    conditions.extend(pod.conditions.iter().cloned());
     // Whoever binds a pod says that it is scheduled; of one that was made for its node the kubelet does.
     if conditions.iter().all(|condition| condition.type_ != "PodScheduled") {
         conditions.push(scheduled(pod, started_at.unwrap_or(now)));
@@ -77,7 +77,7 @@ pub fn status(pod: &Pod, seen: &Observation, progress: &mut Progress, host: &str
         init_container_statuses: (!init.is_empty()).then_some(init),
         container_statuses: Some(main),
         observed_generation: pod.generation(),
-        ..(*pod.foreign).clone()
+        ..pod.foreign_status()
     }
 }
 
@@ -252,7 +252,7 @@ impl View<'_> {
             }
         };
         let sidecars =
-            init.iter().zip(&self.pod.containers).filter(|(_, container)| container.kind == Kind::Sidecar).map(|(status, _)| status);
+            init.iter().zip(self.pod.containers.iter()).filter(|(_, container)| container.kind == Kind::Sidecar).map(|(status, _)| status);
         let unready: Vec<&str> = main.iter().chain(sidecars).filter(|status| !status.ready).map(|status| &*status.name).collect();
         let containers_ready = match (ended, unready.is_empty()) {
             (Some(reason), _) => (false, Some(reason), None),
@@ -276,7 +276,7 @@ impl View<'_> {
     }
 
     fn closed_gates(&self) -> Vec<String> {
-        let is_open = |gate: &str| self.pod.foreign.conditions.iter().flatten().any(|c| c.type_ == gate && c.status == "True");
+        let is_open = |gate: &str| self.pod.conditions.iter().any(|c| c.type_ == gate && c.status == "True");
         let closed = self.pod.readiness_gates.iter().filter(|gate| !is_open(gate));
         closed.map(|gate| format!("the readiness gate {gate:?} is not open")).collect()
     }

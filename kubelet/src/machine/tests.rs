@@ -16,7 +16,7 @@ fn at(second: i64) -> Timestamp {
 fn pod(spec: Value) -> Pod {
     let pod = json!({ "metadata": { "name": "p", "namespace": "shop", "uid": "u", "generation": 4 }, "spec": spec });
     let pod: ApiPod = serde_json::from_value(pod).unwrap();
-    Pod::of(&pod, false)
+    Pod::of(&pod, false, &crate::pod::Templates::default())
 }
 
 fn two_containers(policy: &str) -> Pod {

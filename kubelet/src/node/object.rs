@@ -29,6 +29,13 @@ const ARCHITECTURE: &str = match std::env::consts::ARCH.as_bytes() {
 pub struct Description {
     pub name: Arc<str>,
     pub address: String,
+    pub pod_cidr: Option<String>,
+    pub common: Arc<Common>,
+}
+
+/// What all nodes of a process have in common.
+#[derive(Clone, Debug)]
+pub struct Common {
     /// Besides the well-known ones.
     pub labels: BTreeMap<String, String>,
     pub taints: Vec<Taint>,
@@ -36,7 +43,6 @@ pub struct Description {
     pub capacity: BTreeMap<String, Quantity>,
     /// What is kept back for the system, by resource.
     pub reserved: Resources,
-    pub pod_cidr: Option<String>,
     pub port: u16,
 }
 
@@ -54,8 +60,8 @@ impl Description {
         let spec = NodeSpec {
             pod_cidr: self.pod_cidr.clone(),
             pod_cidrs: self.pod_cidr.clone().map(|cidr| vec![cidr]),
-            taints: (!self.taints.is_empty()).then(|| self.taints.clone()),
-            unschedulable: self.unschedulable.then_some(true),
+            taints: (!self.common.taints.is_empty()).then(|| self.common.taints.clone()),
+            unschedulable: self.common.unschedulable.then_some(true),
             ..NodeSpec::default()
         };
         let metadata = ObjectMeta {
@@ -80,7 +86,7 @@ impl Description {
             ("beta.kubernetes.io/arch", ARCHITECTURE),
         ];
         let known = known.into_iter().map(|(label, value)| (label.to_owned(), value.to_owned()));
-        known.chain(self.labels.clone()).collect()
+        known.chain(self.common.labels.clone()).collect()
     }
 
     /// Puts the kubelet's view into the status of a node.
@@ -88,7 +94,7 @@ impl Description {
         let status = node.status.get_or_insert_default();
         let capacity = status.capacity.get_or_insert_default();
         let mut allocatable = status.allocatable.take().unwrap_or_default();
-        for (resource, amount) in &self.capacity {
+        for (resource, amount) in &self.common.capacity {
             capacity.insert(resource.clone(), amount.clone());
             allocatable.insert(resource.clone(), self.allocatable(resource, amount));
         }
@@ -98,13 +104,13 @@ impl Description {
         }
         status.allocatable = Some(allocatable);
         status.addresses = Some(self.addresses());
-        status.daemon_endpoints = Some(NodeDaemonEndpoints { kubelet_endpoint: Some(DaemonEndpoint { port: self.port.into() }) });
+        status.daemon_endpoints = Some(NodeDaemonEndpoints { kubelet_endpoint: Some(DaemonEndpoint { port: self.common.port.into() }) });
         status.node_info = Some(self.system_info());
         report_conditions(status, now);
     }
 
     fn allocatable(&self, resource: &str, amount: &Quantity) -> Quantity {
-        let reserved = self.reserved.amount(resource);
+        let reserved = self.common.reserved.amount(resource);
         if reserved == 0 {
             return amount.clone();
         }
@@ -149,7 +155,7 @@ impl Description {
             taints: node.spec.as_ref().and_then(|spec| spec.taints.clone()).unwrap_or_default(),
             allocatable: Resources::allocatable(node),
             pod_cidr: node.spec.as_ref().and_then(|spec| spec.pod_cidr.clone()),
-            as_reported: conditions_stand && self.capacity.keys().all(|resource| capacity.is_some_and(|c| c.contains_key(resource))),
+            as_reported: conditions_stand && self.common.capacity.keys().all(|resource| capacity.is_some_and(|c| c.contains_key(resource))),
         }
     }
 }
@@ -199,13 +205,15 @@ mod tests {
         Description {
             name: "n1".into(),
             address: "172.16.0.1".into(),
-            labels: BTreeMap::new(),
-            taints: Vec::new(),
-            unschedulable: false,
-            capacity: capacity.into_iter().map(|(resource, amount)| (resource.to_owned(), Quantity(amount.to_owned()))).collect(),
-            reserved: Resources { cpu_milli: 500, ..Resources::default() },
             pod_cidr: None,
-            port: 10250,
+            common: Arc::new(Common {
+                labels: BTreeMap::new(),
+                taints: Vec::new(),
+                unschedulable: false,
+                capacity: capacity.into_iter().map(|(resource, amount)| (resource.to_owned(), Quantity(amount.to_owned()))).collect(),
+                reserved: Resources { cpu_milli: 500, ..Resources::default() },
+                port: 10250,
+            }),
         }
     }
 
