@@ -92,5 +92,16 @@ fn main() {
         let terms = json!({"nodeSelectorTerms": [{"matchFields": [field]}]});
         json!({"spec": {"affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": terms}}}})
     });
+    let group = |i: usize| json!({"matchLabels": {"group": format!("g{}", i % 100)}});
+    run("kept apart, in 100 groups", pods.min(nodes), nodes, &|i| {
+        let term = json!({"topologyKey": "kubernetes.io/hostname", "labelSelector": group(i)});
+        let affinity = json!({"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [term]}});
+        json!({"metadata": {"labels": {"group": format!("g{}", i % 100)}}, "spec": {"affinity": affinity}})
+    });
+    run("spread over zones, in 100 groups", pods, nodes, &|i| {
+        let constraint = json!({"maxSkew": 1, "topologyKey": "topology.kubernetes.io/zone", "whenUnsatisfiable": "DoNotSchedule",
+            "labelSelector": group(i)});
+        json!({"metadata": {"labels": {"group": format!("g{}", i % 100)}}, "spec": {"topologySpreadConstraints": [constraint]}})
+    });
     run("fits nowhere", pods, nodes, &|_| json!({"spec": {"nodeSelector": {"none": "such"}}}));
 }

@@ -8,7 +8,7 @@ use machinery::NamespacedName;
 use serde_json::{Value, json};
 
 use crate::cache::{Cluster, Node};
-use crate::framework::{Filter, PreFilter, Range, Score};
+use crate::framework::{Filter, PreFilter, Range, Score, UNRATED};
 use crate::node::NodeInfo;
 use crate::pod::{Pod, Pods};
 
@@ -113,8 +113,9 @@ impl Nodes {
         let Some(scoring) = plugin.pre_score(pod, &self.0) else { return Vec::new() };
         let nodes = self.sorted();
         let raw: Vec<i64> = nodes.iter().map(|node| plugin.score(&scoring.state, pod, *node)).collect();
-        let range = Range { least: *raw.iter().min().unwrap(), most: *raw.iter().max().unwrap() };
-        let weighted = raw.iter().map(|raw| plugin.normalize(*raw, range) * weight(plugin));
+        let rated = || raw.iter().copied().filter(|raw| *raw != UNRATED);
+        let range = Range { least: rated().min().unwrap(), most: rated().max().unwrap() };
+        let weighted = raw.iter().map(|raw| if *raw == UNRATED { 0 } else { plugin.normalize(*raw, range) * weight(plugin) });
         nodes.iter().map(|node| &**node.name()).zip(weighted).collect()
     }
 }

@@ -13,6 +13,7 @@ mod intern;
 mod metrics;
 pub mod node;
 mod options;
+pub mod peers;
 mod placement;
 pub mod plugins;
 pub mod pod;

@@ -11,7 +11,7 @@ use rand::Rng;
 
 use crate::cache::{Cluster, Cursor, NodeId};
 use crate::diagnosis::Diagnosis;
-use crate::framework::{PreparedFilters, PreparedScore, Profile, Range, Reach, Rejection};
+use crate::framework::{PreparedFilters, PreparedScore, Profile, Range, Reach, Rejection, UNRATED};
 use crate::pod::Pod;
 
 pub struct Placement {
@@ -100,6 +100,12 @@ impl Placement {
                 self.judge_all(cluster, random);
             }
         }
+    }
+
+    /// Whether it is the pod's, too: pods of one shape fare alike, unless pods are told apart by their labels.
+    pub fn is_for(&self, pod: &Pod, cluster: &Cluster) -> bool {
+        let (a, b) = (&self.pod, pod);
+        Arc::ptr_eq(&a.shape, &b.shape) && (!cluster.has_rules() || Arc::ptr_eq(&a.labels, &b.labels) && a.key.namespace == b.key.namespace)
     }
 
     /// The best node, if the shape fits any.
@@ -196,7 +202,7 @@ impl Placement {
                 return Range { least: 0, most: 0 };
             }
             let fitting = self.standings.iter().enumerate().filter(|(_, standing)| standing.fits);
-            let raw = fitting.map(|(row, _)| self.raw[row * count + at]);
+            let raw = fitting.map(|(row, _)| self.raw[row * count + at]).filter(|raw| *raw != UNRATED);
             let over = |range: Option<Range>, raw: i64| {
                 Some(range.map_or(Range { least: raw, most: raw }, |r| Range { least: r.least.min(raw), most: r.most.max(raw) }))
             };

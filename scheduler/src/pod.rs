@@ -11,6 +11,7 @@ use machinery::NamespacedName;
 use parking_lot::Mutex;
 
 use crate::intern::Interner;
+use crate::peers::Rules;
 
 /// A pod as the scheduler sees it.
 #[derive(Clone, Debug, PartialEq)]
@@ -82,6 +83,8 @@ pub struct Shape {
     pub ports: Vec<HostPort>,
     /// The names of its scheduling gates.
     pub gates: Vec<String>,
+    /// What it asks of where other pods are.
+    pub rules: Option<Box<Rules>>,
 }
 
 impl Eq for Shape {}
@@ -92,6 +95,7 @@ impl Hash for Shape {
         let r = &self.requests;
         (r.cpu_milli, r.memory_bytes, r.ephemeral_storage_bytes, self.priority, self.tolerations.len()).hash(state);
         self.node_selector.hash(state);
+        self.rules.hash(state);
         let terms = self.node_affinity.as_ref().and_then(|a| a.required_during_scheduling_ignored_during_execution.as_ref());
         for term in terms.iter().flat_map(|required| &required.node_selector_terms) {
             let of = term.match_fields.iter().chain(&term.match_expressions).flatten();
@@ -113,6 +117,7 @@ impl Shape {
             node_selector: spec.node_selector.clone().unwrap_or_default().into_iter().collect(),
             node_affinity: spec.affinity.as_ref().and_then(|affinity| affinity.node_affinity.clone()),
             ports: host_ports(spec),
+            rules: Rules::of(pod).map(Box::new),
             gates: spec.scheduling_gates.iter().flatten().map(|gate| gate.name.clone()).collect(),
         }
     }

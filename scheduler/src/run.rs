@@ -7,6 +7,7 @@ use k8s_openapi::api::core::v1;
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::driver::Driver;
@@ -14,7 +15,7 @@ use crate::metrics::Metrics;
 use crate::node::NodeInfo;
 use crate::options::Options;
 use crate::plugins::{DefaultBinder, default_profile};
-use crate::pod::Pods;
+use crate::pod::{Labels, Pods};
 use crate::report::Reporter;
 use crate::scheduler::{Event, Scheduler};
 
@@ -26,27 +27,33 @@ pub async fn run(transport: Arc<dyn Transport>, options: Options, metrics: runti
     let (sender, events) = mpsc::unbounded_channel();
     // Nodes first, so that pods find theirs.
     let nodes = nodes(transport.clone(), sender.clone());
+    let namespaces = namespaces(transport.clone(), sender.clone());
     let pods = pods(transport.clone(), sender);
-    let (nodes_store, pods_store) = (nodes.store(), pods.store());
-    let following = (tokio::spawn(nodes.run(shutdown.clone())), tokio::spawn(pods.run(shutdown.clone())));
+    let (nodes_store, namespaces_store, pods_store) = (nodes.store(), namespaces.store(), pods.store());
+    let mut following = JoinSet::new();
+    following.spawn(nodes.run(shutdown.clone()));
+    following.spawn(namespaces.run(shutdown.clone()));
+    following.spawn(pods.run(shutdown.clone()));
     let synced = async {
         nodes_store.synced().await;
+        namespaces_store.synced().await;
         pods_store.synced().await;
     };
     if shutdown.run_until_cancelled(synced).await.is_some() {
         let (recorder, writer) = EventRecorder::new(transport.clone(), options.scheduler_name.clone(), "");
         let (reporter, conditions) = Reporter::new(transport.clone(), recorder);
-        let writing = (tokio::spawn(writer.run(shutdown.clone())), tokio::spawn(conditions.run(shutdown.clone())));
+        let mut writing = JoinSet::new();
+        writing.spawn(writer.run(shutdown.clone()));
+        writing.spawn(conditions.run(shutdown.clone()));
         let random = options.seed.map_or_else(SmallRng::from_os_rng, SmallRng::seed_from_u64);
         let patience = options.pod_max_in_unschedulable_pods_duration;
         let scheduler = Scheduler::new(options.scheduler_name.as_str(), default_profile(), patience, random);
         let binder = Arc::new(DefaultBinder::new(transport));
         let metrics = Metrics::new(&options.scheduler_name, &metrics);
         Driver::new(scheduler, events, binder, reporter, metrics).run(shutdown).await;
-        // Panics have been reported where they happened.
-        let _ = futures::future::join(writing.0, writing.1).await;
+        writing.join_all().await;
     }
-    let _ = futures::future::join(following.0, following.1).await;
+    following.join_all().await;
 }
 
 fn nodes(transport: Arc<dyn Transport>, events: mpsc::UnboundedSender<Event>) -> Informer<v1::Node, Arc<NodeInfo>> {
@@ -60,6 +67,18 @@ fn nodes(transport: Arc<dyn Transport>, events: mpsc::UnboundedSender<Event>) ->
         let _ = events.send(Event::Node { name: change.key.name.clone(), new: change.new.clone() });
     });
     nodes
+}
+
+fn namespaces(transport: Arc<dyn Transport>, events: mpsc::UnboundedSender<Event>) -> Informer<v1::Namespace, Arc<Labels>> {
+    let project = |namespace: Arc<v1::Namespace>| Arc::new(namespace.metadata.labels.iter().flatten().collect());
+    let mut namespaces = Informer::new(transport, Selection::all(), project);
+    namespaces.on_change(move |change| {
+        if change.old.is_some() && change.old == change.new {
+            return;
+        }
+        let _ = events.send(Event::Namespace { name: change.key.name.clone(), new: change.new.as_deref().cloned() });
+    });
+    namespaces
 }
 
 fn pods(transport: Arc<dyn Transport>, events: mpsc::UnboundedSender<Event>) -> Informer<v1::Pod, Arc<crate::pod::Pod>> {

@@ -13,11 +13,11 @@ use crate::framework::{ClusterEvent, Profile};
 use crate::node::NodeInfo;
 use crate::placement::Placement;
 use crate::plugins::PrioritySort;
-use crate::pod::{Pod, Shape};
+use crate::pod::{Labels, Pod};
 use crate::queue::{Counts, Queue};
 
 /// Placements kept, so that workloads whose pods come in turns do not drive each other out.
-const MOST_PLACEMENTS: usize = 16;
+const MOST_PLACEMENTS: usize = 64;
 
 /// What the server tells.
 pub enum Event {
@@ -25,6 +25,8 @@ pub enum Event {
     Pod { key: NamespacedName, new: Option<Arc<Pod>> },
     /// The same of a node.
     Node { name: Arc<str>, new: Option<Arc<NodeInfo>> },
+    /// The same of a namespace, of which the labels matter.
+    Namespace { name: Arc<str>, new: Option<Labels> },
 }
 
 /// What is to be done about a pod.
@@ -45,7 +47,7 @@ pub struct Scheduler {
     cluster: Cluster,
     queue: Queue<PrioritySort>,
     /// The latest used last.
-    placements: Vec<(Arc<Shape>, Placement)>,
+    placements: Vec<Placement>,
     random: SmallRng,
 }
 
@@ -106,6 +108,11 @@ impl Scheduler {
                 }
                 None
             }
+            Event::Namespace { name, new } => {
+                self.cluster.set_namespace(&name, new);
+                react(&mut self.queue, &self.profile, &self.cluster, ClusterEvent::NamespaceChanged, now);
+                None
+            }
         }
     }
 
@@ -162,6 +169,7 @@ impl Scheduler {
     }
 
     fn decide_one(&mut self, pod: Arc<Pod>, now: Instant) -> Decision {
+        self.cluster.announce(&pod);
         let placement = placement(&mut self.placements, &pod, &self.profile, &self.cluster, &mut self.random);
         let Some(id) = placement.best() else {
             let diagnosis = placement.diagnosis(&self.cluster);
@@ -206,6 +214,7 @@ impl Scheduler {
         self.queue.flush_unschedulable(now);
         if !self.queue.has_active() {
             self.placements = Vec::new();
+            self.cluster.tidy();
         }
     }
 }
@@ -216,28 +225,28 @@ fn react(queue: &mut Queue<PrioritySort>, profile: &Profile, cluster: &Cluster, 
 
 /// The placement of the pod's shape, up to date.
 fn placement<'a>(
-    placements: &'a mut Vec<(Arc<Shape>, Placement)>,
+    placements: &'a mut Vec<Placement>,
     pod: &Arc<Pod>,
     profile: &Profile,
     cluster: &Cluster,
     random: &mut SmallRng,
 ) -> &'a mut Placement {
-    let at = match placements.iter().position(|(shape, _)| Arc::ptr_eq(shape, &pod.shape)) {
+    let at = match placements.iter().position(|placement| placement.is_for(pod, cluster)) {
         Some(at) => {
-            placements[at].1.refresh(profile, cluster, random);
+            placements[at].refresh(profile, cluster, random);
             at
         }
         None => {
             if placements.len() == MOST_PLACEMENTS {
                 placements.remove(0);
             }
-            placements.push((pod.shape.clone(), Placement::new(pod.clone(), profile, cluster, random)));
+            placements.push(Placement::new(pod.clone(), profile, cluster, random));
             placements.len() - 1
         }
     };
     placements[at..].rotate_left(1);
     let last = placements.len() - 1;
-    &mut placements[last].1
+    &mut placements[last]
 }
 
 #[cfg(test)]

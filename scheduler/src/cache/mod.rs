@@ -5,6 +5,7 @@
 //! Readers that keep results (see [`crate::placement`]) ask which nodes were touched since they last looked.
 
 mod amounts;
+mod counts;
 mod node;
 mod symbols;
 
@@ -19,11 +20,14 @@ use machinery::NamespacedName;
 
 use self::amounts::Amounts;
 pub use self::amounts::Basic;
+use self::counts::Counts;
+pub use self::counts::{ByNode, Owners};
 pub use self::node::Node;
 pub use self::symbols::Symbol;
 use self::symbols::Symbols;
 use crate::node::NodeInfo;
-use crate::pod::Pod;
+use crate::peers::{Namespaces, Peers, Rule};
+use crate::pod::{Labels, Pod};
 
 /// A node's row. A row is used again when its node is gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -78,6 +82,8 @@ pub struct Cluster {
     pods: HashMap<ByKey, NodeId>,
     /// Pods that were decided on, and of which the server has not told yet that they are bound.
     unconfirmed: HashSet<NamespacedName>,
+    counts: Counts,
+    namespaces: Namespaces,
     touched: Vec<NodeId>,
     /// The position of the first of `touched`.
     first: u64,
@@ -174,7 +180,7 @@ impl Cluster {
         self.unconfirmed.contains(key)
     }
 
-    /// Rises when nodes, symbols or sets of taints come or go: what was worked out with them is void then.
+    /// Rises when nodes, symbols, sets of taints or rules come or go: what was worked out with them is void then.
     pub fn epoch(&self) -> u64 {
         self.epoch
     }
@@ -187,6 +193,47 @@ impl Cluster {
     pub fn touched_since(&self, cursor: Cursor) -> Option<&[NodeId]> {
         let from = cursor.0.checked_sub(self.first)?;
         self.touched.get(from as usize..)
+    }
+
+    /// Whether any pod has rules about others, so that pods of one shape may fare differently by their labels.
+    pub fn has_rules(&self) -> bool {
+        !self.counts.is_empty()
+    }
+
+    /// How many of the peers are on which node. The pod whose rule it is must have been [announced](Self::announce).
+    pub fn peers(&self, peers: &Peers) -> Option<&ByNode> {
+        self.counts.peers(peers)
+    }
+
+    /// The rules of the pods that are on nodes, and where those pods are.
+    pub fn owned_rules(&self) -> impl Iterator<Item = (&Rule, &Owners)> {
+        self.counts.owners()
+    }
+
+    pub fn namespaces(&self) -> &Namespaces {
+        &self.namespaces
+    }
+
+    /// A pod is about to be placed: counts the peers that its rules speak of, from now on.
+    pub fn announce(&mut self, pod: &Pod) {
+        for peers in pod.shape.rules.iter().flat_map(|rules| rules.peers()) {
+            self.counts.count(peers, &self.namespaces, self.pods.iter().map(|(pod, id)| (&pod.0, *id)));
+        }
+    }
+
+    /// A namespace is there, has other labels or (with None) is gone.
+    pub fn set_namespace(&mut self, name: &Arc<str>, labels: Option<Labels>) {
+        match labels {
+            Some(labels) => _ = self.namespaces.insert(name.clone(), labels),
+            None => _ = self.namespaces.remove(name),
+        }
+        self.counts.forget_selected_namespaces();
+        self.epoch += 1;
+    }
+
+    /// Drops what was counted for pods that no longer come.
+    pub fn tidy(&mut self) {
+        self.counts.tidy();
     }
 
     /// A Node object is there or has changed.
@@ -271,6 +318,7 @@ impl Cluster {
         }
         self.requested.subtract(id.index(), &pod.shape.requests);
         self.assumed.subtract(id.index(), &pod.shape.assumed);
+        self.epoch += u64::from(self.counts.change(&pod, id, -1, &self.namespaces));
         self.touch(id);
         self.drop_empty(id);
         Some(pod)
@@ -280,6 +328,7 @@ impl Cluster {
         let id = self.row_of(node);
         self.requested.add(id.index(), &pod.shape.requests);
         self.assumed.add(id.index(), &pod.shape.assumed);
+        self.epoch += u64::from(self.counts.change(&pod, id, 1, &self.namespaces));
         let row = &mut self.nodes[id.index()];
         row.ports.extend_from_slice(&pod.shape.ports);
         row.pods.push(pod.clone());

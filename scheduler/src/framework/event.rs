@@ -13,6 +13,8 @@ pub enum ClusterEvent<'a> {
     PodLeft { pod: &'a Pod, node: Node<'a> },
     /// A node has gone.
     NodeGone,
+    /// A namespace has other labels.
+    NamespaceChanged,
 }
 
 impl<'a> ClusterEvent<'a> {
@@ -20,7 +22,7 @@ impl<'a> ClusterEvent<'a> {
     pub fn node(self) -> Option<Node<'a>> {
         match self {
             Self::NodeChanged { node } | Self::PodPlaced { node, .. } | Self::PodLeft { node, .. } => Some(node),
-            Self::NodeGone => None,
+            Self::NodeGone | Self::NamespaceChanged => None,
         }
     }
 }

@@ -20,6 +20,8 @@ use crate::pod::Pod;
 
 /// Whatever a node's score is made of, it ends between 0 and this.
 pub const MOST_SCORE: i64 = 100;
+/// The raw score of a node that a plugin cannot rate: it ends with 0, and others are not measured by it.
+pub const UNRATED: i64 = i64::MIN;
 
 /// What all plugins have.
 pub trait Plugin: Send + Sync + 'static {

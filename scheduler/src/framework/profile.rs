@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::{ClusterEvent, Filter, Help, Permit, PostFilter, PreEnqueue, PreFilter, Range, Reach, Rejection, Reserve, Score};
+use super::{ClusterEvent, Filter, Help, Permit, PostFilter, PreEnqueue, PreFilter, Range, Reach, Rejection, Reserve, Score, UNRATED};
 use crate::cache::{Cluster, Node, NodeId};
 use crate::pod::Pod;
 
@@ -258,7 +258,7 @@ impl<P: Score> PreparedScore for Prepared<P, P::State> {
     }
 
     fn weighted(&self, raw: i64, range: Range) -> i64 {
-        self.plugin.normalize(raw, range) * P::WEIGHT
+        if raw == UNRATED { 0 } else { self.plugin.normalize(raw, range) * P::WEIGHT }
     }
 
     fn normalizes(&self) -> bool {

@@ -32,8 +32,25 @@ fn a_spec() -> impl Strategy<Value = Value> {
     let preferred = json!([{"weight": 5, "preference": {"matchExpressions": [{"key": "zone", "operator": "In", "values": ["x"]}]}}]);
     let affinity =
         prop::sample::select(vec![json!(null), json!({"nodeAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": preferred}})]);
-    (requests, ports, affinity).prop_map(|(requests, ports, affinity)| {
-        json!({"affinity": affinity, "containers": [{"name": "c", "ports": ports, "resources": {"requests": requests}}]})
+    let term = json!({"topologyKey": "zone", "labelSelector": {"matchLabels": {"app": "a"}}});
+    let required = json!({"requiredDuringSchedulingIgnoredDuringExecution": [term]});
+    let rules = prop::sample::select(vec![
+        json!({}),
+        json!({}),
+        json!({"affinity": {"podAntiAffinity": required}}),
+        json!({"affinity": {"podAffinity": required}}),
+        json!({"topologySpreadConstraints": [{"maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "DoNotSchedule",
+            "labelSelector": {"matchLabels": {"app": "a"}}}]}),
+        json!({"topologySpreadConstraints": [{"maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "ScheduleAnyway",
+            "labelSelector": {"matchLabels": {"app": "a"}}}]}),
+    ]);
+    (requests, ports, affinity, rules, prop::sample::select(vec!["a", "b"])).prop_map(|(requests, ports, affinity, rules, app)| {
+        let container = json!({"name": "c", "ports": ports, "resources": {"requests": requests}});
+        let mut spec = json!({"affinity": affinity, "containers": [container], "labels": {"app": app}});
+        for (field, value) in rules.as_object().unwrap() {
+            spec[field] = value.clone();
+        }
+        spec
     })
 }
 
@@ -82,6 +99,7 @@ proptest! {
             cluster.set_node(&format!("n{i}").into(), &node(spec));
         }
         let shapes: Vec<_> = specs.iter().enumerate().map(|(i, spec)| pod(&format!("shape-{i}"), spec.clone())).collect();
+        shapes.iter().for_each(|pod| cluster.announce(pod));
         let mut kept: Vec<_> = shapes.iter().map(|pod| Placement::new(pod.clone(), &profile, &cluster, &mut random)).collect();
         let (mut placed, mut moved) = (Vec::new(), false);
         for (count, step) in steps.into_iter().enumerate() {

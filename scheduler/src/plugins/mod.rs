@@ -1,23 +1,28 @@
 //! The plugins, one file each, under the names that Kubernetes gives them, and the profile that runs them.
 
 mod default_binder;
+mod domains;
+mod inter_pod_affinity;
 mod node_affinity;
 mod node_name;
 mod node_ports;
 mod node_resources_balanced_allocation;
 mod node_resources_fit;
 mod node_unschedulable;
+mod pod_topology_spread;
 mod priority_sort;
 mod scheduling_gates;
 mod taint_toleration;
 
 pub use self::default_binder::DefaultBinder;
+pub use self::inter_pod_affinity::InterPodAffinity;
 pub use self::node_affinity::NodeAffinity;
 pub use self::node_name::NodeName;
 pub use self::node_ports::NodePorts;
 pub use self::node_resources_balanced_allocation::NodeResourcesBalancedAllocation;
 pub use self::node_resources_fit::NodeResourcesFit;
 pub use self::node_unschedulable::NodeUnschedulable;
+pub use self::pod_topology_spread::PodTopologySpread;
 pub use self::priority_sort::PrioritySort;
 pub use self::scheduling_gates::SchedulingGates;
 pub use self::taint_toleration::TaintToleration;
@@ -33,8 +38,12 @@ pub fn default_profile() -> Profile {
         .filter(NodeAffinity)
         .filter(NodePorts)
         .filter(NodeResourcesFit)
+        .filter(PodTopologySpread)
+        .filter(InterPodAffinity)
         .score(TaintToleration)
         .score(NodeAffinity)
         .score(NodeResourcesFit)
         .score(NodeResourcesBalancedAllocation)
+        .score(PodTopologySpread)
+        .score(InterPodAffinity)
 }
