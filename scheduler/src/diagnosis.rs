@@ -24,9 +24,12 @@ impl Diagnosis {
         let mut nodes = Vec::with_capacity(cluster.len());
         for node in cluster.iter() {
             let rejection = prepared.filters.iter().find_map(|(at, filter)| Some((*at, filter.filter(pod, node).err()?)));
-            if let Some((at, rejection)) = rejection {
-                rejected_by.insert(at);
-                nodes.push((node.id(), rejection));
+            match rejection {
+                Some((at, rejection)) => {
+                    rejected_by.insert(at);
+                    nodes.push((node.id(), rejection));
+                }
+                None => nodes.push((node.id(), Rejection::fixed("node(s) had their room reserved for nominated pods"))),
             }
         }
         let message = if cluster.is_empty() {

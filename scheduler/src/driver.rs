@@ -15,8 +15,9 @@ use tokio_util::sync::CancellationToken;
 use crate::framework::Bind;
 use crate::metrics::{Attempt, Metrics};
 use crate::pod::Pod;
+use crate::preempt::Evictor;
 use crate::report::Reporter;
-use crate::scheduler::{Decision, Event, Scheduler};
+use crate::scheduler::{Decision, Event, Preemption, Scheduler};
 
 /// Pods decided on at a stretch, before other tasks of the process get their turn.
 const SLICE: usize = 128;
@@ -29,13 +30,15 @@ const CALLS_AT_ONCE: usize = 8;
 const TIDY_EVERY: Duration = Duration::from_secs(30);
 
 pub struct Driver {
-    pub scheduler: Scheduler,
-    pub events: mpsc::UnboundedReceiver<Event>,
-    pub binder: Arc<dyn Bind>,
-    pub reporter: Reporter,
-    pub metrics: Metrics,
-    pub decided: VecDeque<Decided>,
-    pub calls: JoinSet<Vec<(Decided, Result<ResourceVersion>)>>,
+    scheduler: Scheduler,
+    events: mpsc::UnboundedReceiver<Event>,
+    binder: Arc<dyn Bind>,
+    reporter: Reporter,
+    metrics: Metrics,
+    decided: VecDeque<Decided>,
+    calls: JoinSet<Vec<(Decided, Result<ResourceVersion>)>>,
+    evictor: Evictor,
+    evictions: JoinSet<(Arc<Pod>, Result<()>)>,
 }
 
 /// A pod that is to be bound.
@@ -51,9 +54,20 @@ impl Driver {
         events: mpsc::UnboundedReceiver<Event>,
         binder: Arc<dyn Bind>,
         reporter: Reporter,
+        evictor: Evictor,
         metrics: Metrics,
     ) -> Self {
-        Self { scheduler, events, binder, reporter, metrics, decided: VecDeque::new(), calls: JoinSet::new() }
+        Self {
+            scheduler,
+            events,
+            binder,
+            reporter,
+            metrics,
+            decided: VecDeque::new(),
+            calls: JoinSet::new(),
+            evictor,
+            evictions: JoinSet::new(),
+        }
     }
 
     /// Schedules until `shutdown`, then waits for the bindings that are under way.
@@ -67,6 +81,7 @@ impl Driver {
                 biased;
                 () = shutdown.cancelled() => break,
                 Some(bound) = self.calls.join_next() => self.finish(bound),
+                Some(Ok((victim, result))) = self.evictions.join_next() => self.evicted(&victim, result),
                 received = self.events.recv_many(&mut events, MOST_EVENTS) => {
                     if received == 0 {
                         break;
@@ -98,9 +113,13 @@ impl Driver {
         for decision in self.scheduler.decide(SLICE, since.into_std()) {
             match decision {
                 Decision::Bind { pod, node } => self.decided.push_back(Decided { pod, node, since }),
-                Decision::Unschedulable { pod, message } => {
+                Decision::Unschedulable { pod, message, preemption } => {
                     tracing::debug!(pod = %pod.key, %message, "a pod fits no node");
-                    self.reporter.unschedulable(&pod, &message);
+                    let nominated = preemption.as_ref().map(|preemption| preemption.node.clone());
+                    self.reporter.unschedulable(&pod, &message, nominated);
+                    if let Some(preemption) = preemption {
+                        self.preempt(&pod, preemption);
+                    }
                     self.metrics.attempt(Attempt::Unschedulable, since.elapsed());
                 }
                 Decision::Gated { pod, message } => self.reporter.gated(&pod, &message),
@@ -111,6 +130,33 @@ impl Driver {
         let (pods, assumed) = cluster.pods();
         self.metrics.cache(cluster.len(), pods, assumed);
         self.call();
+    }
+
+    fn preempt(&mut self, pod: &Arc<Pod>, preemption: Preemption) {
+        self.metrics.preemption(preemption.victims.len());
+        for victim in preemption.victims {
+            tracing::info!(pod = %pod.key, victim = %victim.key, node = %preemption.node, "a pod has to make room");
+            self.reporter.preempted(&victim, pod, &preemption.node);
+            let evictor = self.evictor.clone();
+            self.evictions.spawn(async move {
+                let result = evictor.evict(&victim).await;
+                (victim, result)
+            });
+        }
+        for other in &preemption.displaced {
+            self.reporter.displaced(other);
+        }
+    }
+
+    fn evicted(&mut self, victim: &Arc<Pod>, result: Result<()>) {
+        match result {
+            Ok(()) => {}
+            Err(status) if status.is_not_found() => {}
+            Err(status) => {
+                tracing::info!(victim = %victim.key, %status, "a pod that has to make room could not be deleted");
+                self.scheduler.spared(victim);
+            }
+        }
     }
 
     /// Sends bindings, as many as may be under way.

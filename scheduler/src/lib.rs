@@ -3,6 +3,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
+pub mod budget;
 pub mod cache;
 pub mod diagnosis;
 mod driver;
@@ -17,6 +18,7 @@ pub mod peers;
 mod placement;
 pub mod plugins;
 pub mod pod;
+mod preempt;
 pub mod queue;
 mod report;
 mod run;

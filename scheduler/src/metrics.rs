@@ -41,6 +41,8 @@ pub struct Metrics {
     attempts: Family<AttemptLabels, Counter>,
     durations: Family<AttemptLabels, Histogram>,
     cache: Family<TypeLabel, Gauge>,
+    preemptions: Counter,
+    victims: Histogram,
 }
 
 impl Metrics {
@@ -54,6 +56,12 @@ impl Metrics {
                 "scheduler_scheduling_attempt_duration_seconds",
                 "How long an attempt took, with the binding",
                 Family::new_with_constructor(buckets),
+            ),
+            preemptions: metrics.register("scheduler_preemption_attempts", "Times that room was made for a pod", Counter::default()),
+            victims: metrics.register(
+                "scheduler_preemption_victims",
+                "Pods that had to go to make room for one",
+                Histogram::new(exponential_buckets(1.0, 2.0, 7)),
             ),
             cache: metrics.register("scheduler_cache_size", "Nodes and pods in the scheduler's view of the cluster", Family::default()),
         }
@@ -71,6 +79,11 @@ impl Metrics {
         for (r#type, count) in [("nodes", nodes), ("pods", pods), ("assumed_pods", assumed)] {
             self.cache.get_or_create(&TypeLabel { r#type }).set(count as i64);
         }
+    }
+
+    pub fn preemption(&self, victims: usize) {
+        self.preemptions.inc();
+        self.victims.observe(victims as f64);
     }
 
     pub fn attempt(&self, attempt: Attempt, took: Duration) {

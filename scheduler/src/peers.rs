@@ -36,11 +36,13 @@ struct Scope {
     selected: Option<Selector>,
 }
 
+type TopologyKeys = Box<[Box<str>]>;
+
 /// What a pod asks of its peers' places. Most pods ask for nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Rules {
     /// Required affinity: peers are those that satisfy all of its terms, and must be in the node's domain of each key.
-    pub together: Option<(Arc<Peers>, Box<[Box<str>]>)>,
+    pub together: Option<(Arc<Peers>, TopologyKeys)>,
     /// Required anti-affinity: no peer may be in the node's domain.
     pub apart: Box<[Rule]>,
     /// Preferred affinity and (with negative weights) anti-affinity, and, with the weight of 1, each term of the

@@ -29,6 +29,8 @@ pub struct Placement {
     cursor: Cursor,
     epoch: u64,
     diagnosis: Option<Arc<Diagnosis>>,
+    /// Why nothing can be done about that, where it was tried.
+    hopeless: Option<Arc<str>>,
 }
 
 /// What the plugins have worked out about the shape.
@@ -77,6 +79,7 @@ impl Placement {
             cursor: cluster.cursor(),
             epoch: cluster.epoch(),
             diagnosis: None,
+            hopeless: None,
         };
         placement.judge_all(cluster, random);
         placement
@@ -90,6 +93,7 @@ impl Placement {
         let touched = cluster.touched_since(self.cursor);
         self.cursor = cluster.cursor();
         self.diagnosis = None;
+        self.hopeless = None;
         match touched {
             Some(touched) if self.epoch == cluster.epoch() && self.prepared.reach == Reach::Node => {
                 self.judge_again(touched, cluster, random);
@@ -120,6 +124,19 @@ impl Placement {
         None
     }
 
+    /// The best node that also `suits`, where not every node that the shape fits does.
+    pub fn best_that(&mut self, mut suits: impl FnMut(NodeId) -> bool) -> Option<NodeId> {
+        let mut unsuited = Vec::new();
+        let found = loop {
+            match self.best() {
+                Some(id) if !suits(id) => unsuited.extend(self.best.pop()),
+                found => break found,
+            }
+        };
+        self.best.extend(unsuited);
+        found
+    }
+
     /// Whether the shape fits the node.
     pub fn fits(&self, id: NodeId) -> bool {
         self.standings.get(id.index()).is_some_and(|standing| standing.fits)
@@ -134,6 +151,16 @@ impl Placement {
             })
         });
         diagnosis.clone()
+    }
+
+    /// The message of a pod about which nothing could be done: the others of the shape need not try until something is
+    /// touched.
+    pub fn hopeless(&self) -> Option<&Arc<str>> {
+        self.hopeless.as_ref()
+    }
+
+    pub fn set_hopeless(&mut self, message: &Arc<str>) {
+        self.hopeless = Some(message.clone());
     }
 
     fn judge_all(&mut self, cluster: &Cluster, random: &mut impl Rng) {

@@ -25,6 +25,8 @@ pub struct Pod {
     /// The node on which room is being made for it.
     pub nominated: Option<Arc<str>>,
     pub generation: i64,
+    /// When its node took it up, in seconds since 1970; 0 before that.
+    pub started: i64,
     pub deleting: bool,
     /// The name of the scheduler that is to bind it.
     pub scheduler: Arc<str>,
@@ -158,6 +160,7 @@ impl Pods {
             nominated: given(pod.status.as_ref().and_then(|status| status.nominated_node_name.as_ref())).map(&mut text),
             scheduler: text(given(spec.and_then(|spec| spec.scheduler_name.as_ref())).unwrap_or("default-scheduler")),
             generation: pod.metadata.generation.unwrap_or_default(),
+            started: pod.status.as_ref().and_then(|status| status.start_time.as_ref()).map_or(0, |at| at.0.as_second()),
             deleting: pod.metadata.deletion_timestamp.is_some(),
             condition: condition(pod),
             shape: interned.shapes.intern(shape),

@@ -17,34 +17,36 @@ use tokio_util::sync::CancellationToken;
 
 use crate::pod::Pod;
 
-/// Conditions that are written at once.
+/// Statuses that are written at once.
 const WRITES_AT_ONCE: usize = 16;
 
 /// Where the scheduler leaves what is to be told.
 #[derive(Clone)]
 pub struct Reporter {
     recorder: EventRecorder,
-    conditions: mpsc::UnboundedSender<NewCondition>,
+    statuses: mpsc::UnboundedSender<NewStatus>,
 }
 
-/// Writes the conditions that reporters leave.
-pub struct ConditionWriter {
+/// Writes the statuses that reporters leave.
+pub struct StatusWriter {
     pods: Api<v1::Pod>,
-    conditions: mpsc::UnboundedReceiver<NewCondition>,
+    statuses: mpsc::UnboundedReceiver<NewStatus>,
 }
 
-struct NewCondition {
+struct NewStatus {
     pod: Arc<Pod>,
-    reason: &'static str,
-    message: Arc<str>,
+    /// The reason and the message of the condition.
+    condition: Option<(&'static str, Arc<str>)>,
+    /// The node on which room is being made, or that it no longer is.
+    nominated: Option<Option<Arc<str>>>,
 }
 
 impl Reporter {
     /// A reporter, and the writer that somebody must run.
-    pub fn new(transport: Arc<dyn Transport>, recorder: EventRecorder) -> (Self, ConditionWriter) {
-        let (sender, conditions) = mpsc::unbounded_channel();
-        let writer = ConditionWriter { pods: Api::new(transport, "kube-scheduler"), conditions };
-        (Self { recorder, conditions: sender }, writer)
+    pub fn new(transport: Arc<dyn Transport>, recorder: EventRecorder) -> (Self, StatusWriter) {
+        let (sender, statuses) = mpsc::unbounded_channel();
+        let writer = StatusWriter { pods: Api::new(transport, "kube-scheduler"), statuses };
+        (Self { recorder, statuses: sender }, writer)
     }
 
     pub fn scheduled(&self, pod: &Pod, node: &str) {
@@ -52,29 +54,43 @@ impl Reporter {
         self.event(pod, EventType::Normal, "Scheduled", "Binding", message);
     }
 
-    pub fn unschedulable(&self, pod: &Arc<Pod>, message: &Arc<str>) {
+    /// `nominated` is the node on which room is being made for it now.
+    pub fn unschedulable(&self, pod: &Arc<Pod>, message: &Arc<str>, nominated: Option<Arc<str>>) {
         self.event(pod, EventType::Warning, "FailedScheduling", "Scheduling", message.to_string());
-        self.condition(pod, "Unschedulable", message);
+        self.condition(pod, "Unschedulable", message, nominated);
     }
 
     pub fn gated(&self, pod: &Arc<Pod>, message: &Arc<str>) {
-        self.condition(pod, "SchedulingGated", message);
+        self.condition(pod, "SchedulingGated", message, None);
     }
 
     /// The pod had a node, but the binding failed.
     pub fn not_bound(&self, pod: &Arc<Pod>, why: &str) {
         let message: Arc<str> = format!("binding rejected: {why}").into();
         self.event(pod, EventType::Warning, "FailedScheduling", "Scheduling", message.to_string());
-        self.condition(pod, "SchedulerError", &message);
+        self.condition(pod, "SchedulerError", &message, None);
     }
 
-    fn condition(&self, pod: &Arc<Pod>, reason: &'static str, message: &Arc<str>) {
+    /// The pod has to go, to make room for another.
+    pub fn preempted(&self, victim: &Pod, by: &Pod, node: &str) {
+        let message = format!("Preempted by pod {} on node {node}", by.uid);
+        self.event(victim, EventType::Normal, "Preempted", "Preempting", message);
+    }
+
+    /// The room that was made for the pod goes to a more important one.
+    pub fn displaced(&self, pod: &Arc<Pod>) {
+        let _ = self.statuses.send(NewStatus { pod: pod.clone(), condition: None, nominated: Some(None) });
+    }
+
+    fn condition(&self, pod: &Arc<Pod>, reason: &'static str, message: &Arc<str>, nominated: Option<Arc<str>>) {
         let known = pod.condition.as_ref();
-        if known.is_some_and(|known| *known.reason == *reason && *known.message == **message) {
+        let is_known = known.is_some_and(|known| *known.reason == *reason && *known.message == **message);
+        if is_known && nominated.is_none() {
             return;
         }
         // The writer outlives all reporters, but for the end of the process.
-        let _ = self.conditions.send(NewCondition { pod: pod.clone(), reason, message: message.clone() });
+        let condition = Some((reason, message.clone()));
+        let _ = self.statuses.send(NewStatus { pod: pod.clone(), condition, nominated: nominated.map(Some) });
     }
 
     fn event(&self, pod: &Pod, event_type: EventType, reason: &'static str, action: &'static str, message: String) {
@@ -90,29 +106,32 @@ impl Reporter {
     }
 }
 
-impl ConditionWriter {
+impl StatusWriter {
     /// Writes until `shutdown`, or until all reporters are gone.
     pub async fn run(self, shutdown: CancellationToken) {
-        let Self { pods, conditions } = self;
-        let writes = UnboundedReceiverStream::new(conditions).for_each_concurrent(WRITES_AT_ONCE, |condition| {
+        let Self { pods, statuses } = self;
+        let writes = UnboundedReceiverStream::new(statuses).for_each_concurrent(WRITES_AT_ONCE, |status| {
             let pods = pods.clone();
-            async move { write(&pods, condition).await }
+            async move { write(&pods, status).await }
         });
         shutdown.run_until_cancelled(writes).await;
     }
 }
 
-async fn write(pods: &Api<v1::Pod>, NewCondition { pod, reason, message }: NewCondition) {
+async fn write(pods: &Api<v1::Pod>, NewStatus { pod, condition, nominated }: NewStatus) {
     // The time of the last transition is that of the status, which has been False since.
     let since = pod.condition.as_ref().and_then(|known| known.since.clone()).unwrap_or_else(|| Time(Timestamp::now()));
-    let patch = json!({
-        // A pod of the same name that came later is another.
-        "metadata": {"uid": pod.uid},
-        "status": {"conditions": [{
+    // A pod of the same name that came later is another.
+    let mut patch = json!({"metadata": {"uid": pod.uid}, "status": {}});
+    if let Some((reason, message)) = condition {
+        patch["status"]["conditions"] = json!([{
             "type": "PodScheduled", "status": "False", "reason": reason, "message": *message,
             "lastProbeTime": null, "lastTransitionTime": since, "observedGeneration": pod.generation,
-        }]},
-    });
+        }]);
+    }
+    if let Some(nominated) = nominated {
+        patch["status"]["nominatedNodeName"] = json!(nominated.as_deref());
+    }
     match pods.patch_view(&pod.key, Some("status"), Patch::Strategic(Bytes::from(patch.to_string()))).await {
         Ok(_) => {}
         Err(status) if status.is_not_found() || status.is_conflict() => {}

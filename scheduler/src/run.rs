@@ -4,18 +4,21 @@ use std::sync::Arc;
 
 use client::{EventRecorder, Informer, Selection, Transport};
 use k8s_openapi::api::core::v1;
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::budget::Budget;
 use crate::driver::Driver;
 use crate::metrics::Metrics;
 use crate::node::NodeInfo;
 use crate::options::Options;
 use crate::plugins::{DefaultBinder, default_profile};
 use crate::pod::{Labels, Pods};
+use crate::preempt::Evictor;
 use crate::report::Reporter;
 use crate::scheduler::{Event, Scheduler};
 
@@ -28,11 +31,13 @@ pub async fn run(transport: Arc<dyn Transport>, options: Options, metrics: runti
     // Nodes first, so that pods find theirs.
     let nodes = nodes(transport.clone(), sender.clone());
     let namespaces = namespaces(transport.clone(), sender.clone());
+    let budgets = budgets(transport.clone(), sender.clone());
     let pods = pods(transport.clone(), sender);
     let (nodes_store, namespaces_store, pods_store) = (nodes.store(), namespaces.store(), pods.store());
     let mut following = JoinSet::new();
     following.spawn(nodes.run(shutdown.clone()));
     following.spawn(namespaces.run(shutdown.clone()));
+    following.spawn(budgets.run(shutdown.clone()));
     following.spawn(pods.run(shutdown.clone()));
     let synced = async {
         nodes_store.synced().await;
@@ -41,16 +46,17 @@ pub async fn run(transport: Arc<dyn Transport>, options: Options, metrics: runti
     };
     if shutdown.run_until_cancelled(synced).await.is_some() {
         let (recorder, writer) = EventRecorder::new(transport.clone(), options.scheduler_name.clone(), "");
-        let (reporter, conditions) = Reporter::new(transport.clone(), recorder);
+        let (reporter, statuses) = Reporter::new(transport.clone(), recorder);
         let mut writing = JoinSet::new();
         writing.spawn(writer.run(shutdown.clone()));
-        writing.spawn(conditions.run(shutdown.clone()));
+        writing.spawn(statuses.run(shutdown.clone()));
         let random = options.seed.map_or_else(SmallRng::from_os_rng, SmallRng::seed_from_u64);
         let patience = options.pod_max_in_unschedulable_pods_duration;
         let scheduler = Scheduler::new(options.scheduler_name.as_str(), default_profile(), patience, random);
+        let evictor = Evictor::new(transport.clone());
         let binder = Arc::new(DefaultBinder::new(transport));
         let metrics = Metrics::new(&options.scheduler_name, &metrics);
-        Driver::new(scheduler, events, binder, reporter, metrics).run(shutdown).await;
+        Driver::new(scheduler, events, binder, reporter, evictor, metrics).run(shutdown).await;
         writing.join_all().await;
     }
     following.join_all().await;
@@ -79,6 +85,15 @@ fn namespaces(transport: Arc<dyn Transport>, events: mpsc::UnboundedSender<Event
         let _ = events.send(Event::Namespace { name: change.key.name.clone(), new: change.new.as_deref().cloned() });
     });
     namespaces
+}
+
+fn budgets(transport: Arc<dyn Transport>, events: mpsc::UnboundedSender<Event>) -> Informer<PodDisruptionBudget, Arc<Budget>> {
+    let project = |budget: Arc<PodDisruptionBudget>| Arc::new(Budget::of(&budget));
+    let mut budgets = Informer::new(transport, Selection::all(), project);
+    budgets.on_change(move |change| {
+        let _ = events.send(Event::Budget { key: change.key.clone(), new: change.new.as_deref().cloned() });
+    });
+    budgets
 }
 
 fn pods(transport: Arc<dyn Transport>, events: mpsc::UnboundedSender<Event>) -> Informer<v1::Pod, Arc<crate::pod::Pod>> {

@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 use machinery::NamespacedName;
 use rand::rngs::SmallRng;
 
-use crate::cache::{Cluster, NodeChange};
-use crate::framework::{ClusterEvent, Profile};
+use crate::budget::Budget;
+use crate::cache::{Cluster, NodeChange, NodeId};
+use crate::framework::{ClusterEvent, Outcome, Profile};
 use crate::node::NodeInfo;
 use crate::placement::Placement;
 use crate::plugins::PrioritySort;
@@ -25,6 +26,8 @@ pub enum Event {
     Pod { key: NamespacedName, new: Option<Arc<Pod>> },
     /// The same of a node.
     Node { name: Arc<str>, new: Option<Arc<NodeInfo>> },
+    /// The same of a disruption budget.
+    Budget { key: NamespacedName, new: Option<Budget> },
     /// The same of a namespace, of which the labels matter.
     Namespace { name: Arc<str>, new: Option<Labels> },
 }
@@ -35,9 +38,20 @@ pub enum Decision {
     /// Bind it. Until somebody says [`Scheduler::bound`] or [`Scheduler::not_bound`], it counts as if it were.
     Bind { pod: Arc<Pod>, node: Arc<str> },
     /// Tell that it fits no node, and why.
-    Unschedulable { pod: Arc<Pod>, message: Arc<str> },
+    Unschedulable { pod: Arc<Pod>, message: Arc<str>, preemption: Option<Preemption> },
     /// Tell that its gates hold it back.
     Gated { pod: Arc<Pod>, message: Arc<str> },
+}
+
+/// Room is to be made for a pod.
+#[derive(Clone, Debug)]
+pub struct Preemption {
+    /// The node that its status is to name.
+    pub node: Arc<str>,
+    /// The pods that are to be deleted. Of one that could not be, say [`Scheduler::spared`].
+    pub victims: Vec<Arc<Pod>>,
+    /// Less important pods that were to have the room.
+    pub displaced: Vec<Arc<Pod>>,
 }
 
 pub struct Scheduler {
@@ -108,6 +122,10 @@ impl Scheduler {
                 }
                 None
             }
+            Event::Budget { key, new } => {
+                self.cluster.set_budget(&key, new);
+                None
+            }
             Event::Namespace { name, new } => {
                 self.cluster.set_namespace(&name, new);
                 react(&mut self.queue, &self.profile, &self.cluster, ClusterEvent::NamespaceChanged, now);
@@ -119,6 +137,7 @@ impl Scheduler {
     fn apply_bound(&mut self, pod: &Arc<Pod>, now: Instant) {
         let news = self.cluster.is_assumed(&pod.key);
         self.queue.remove(&pod.key);
+        self.cluster.withdraw_nomination(&pod.key);
         let before = self.cluster.set_pod(pod);
         let node = pod.node.as_deref().and_then(|name| self.cluster.by_name(name));
         let Some(node) = node else { return };
@@ -139,7 +158,12 @@ impl Scheduler {
         }
         if pod.scheduler != self.name || pod.deleting {
             self.queue.remove(&pod.key);
+            self.cluster.withdraw_nomination(&pod.key);
             return None;
+        }
+        // Of a preemption before a restart; a nomination of our own is ahead of the status that tells of it.
+        if let Some(node) = pod.nominated.as_ref().filter(|_| self.queue.get(&pod.key).is_none() && !self.cluster.is_assumed(&pod.key)) {
+            self.cluster.nominate(pod, node);
         }
         let gated = self.profile.admits(pod).err();
         let is_news = self.queue.put(pod, gated.is_some(), now);
@@ -149,6 +173,9 @@ impl Scheduler {
 
     fn forget(&mut self, key: &NamespacedName, now: Instant) {
         self.queue.remove(key);
+        if let Some(node) = self.cluster.withdraw_nomination(key).and_then(|name| self.cluster.by_name(&name)) {
+            react(&mut self.queue, &self.profile, &self.cluster, ClusterEvent::NodeChanged { node }, now);
+        }
         let Some(pod) = self.cluster.remove_pod(key) else { return };
         self.profile.unreserve(&pod);
         if let Some(node) = pod.node.as_deref().and_then(|name| self.cluster.by_name(name)) {
@@ -171,18 +198,70 @@ impl Scheduler {
     fn decide_one(&mut self, pod: Arc<Pod>, now: Instant) -> Decision {
         self.cluster.announce(&pod);
         let placement = placement(&mut self.placements, &pod, &self.profile, &self.cluster, &mut self.random);
-        let Some(id) = placement.best() else {
-            let diagnosis = placement.diagnosis(&self.cluster);
-            self.queue.unschedulable(&pod.key, diagnosis.rejected_by);
-            return Decision::Unschedulable { pod, message: diagnosis.message.clone() };
-        };
+        // The room that was made for the pod goes first.
+        let nominated = self.cluster.nominated_node(&pod.key).and_then(|name| self.cluster.by_name(name)).map(|node| node.id());
+        let nominated = nominated.filter(|id| placement.fits(*id));
+        let (cluster, profile) = (&mut self.cluster, &self.profile);
+        let mut suits = |id| cluster.nominated_on(id).is_empty() || profile.fits_beside_nominated(&pod, id, cluster);
+        let best = nominated.filter(|id| suits(*id)).or_else(|| placement.best_that(suits));
+        let Some(id) = best else { return self.decide_unschedulable(pod) };
         if let Err(rejection) = self.profile.reserve_and_permit(&pod, id, &self.cluster) {
             self.queue.failed(&pod.key, now);
-            return Decision::Unschedulable { pod, message: rejection.reason.to_string().into() };
+            return Decision::Unschedulable { pod, message: rejection.reason.to_string().into(), preemption: None };
         }
+        self.cluster.withdraw_nomination(&pod.key);
         self.cluster.assume(&pod, id);
         let node = self.cluster.node(id).map(|node| node.name().clone()).unwrap_or_default();
         Decision::Bind { pod, node }
+    }
+
+    fn decide_unschedulable(&mut self, pod: Arc<Pod>) -> Decision {
+        let placement = placement(&mut self.placements, &pod, &self.profile, &self.cluster, &mut self.random);
+        let diagnosis = placement.diagnosis(&self.cluster);
+        self.queue.unschedulable(&pod.key, diagnosis.rejected_by);
+        let message = diagnosis.message.clone();
+        let is_nominated = self.cluster.nominated_node(&pod.key).is_some();
+        // No node to make room on.
+        if diagnosis.nodes.is_empty() {
+            return Decision::Unschedulable { pod, message, preemption: None };
+        }
+        if let Some(message) = placement.hopeless().filter(|_| !is_nominated).cloned() {
+            return Decision::Unschedulable { pod, message, preemption: None };
+        }
+        match self.profile.post_filter_for(&pod, &mut self.cluster, &diagnosis.nodes) {
+            None => Decision::Unschedulable { pod, message, preemption: None },
+            Some(Outcome::Hopeless(why)) => {
+                let message = format!("{message} preemption: {why}").into();
+                if !is_nominated {
+                    placement.set_hopeless(&message);
+                }
+                Decision::Unschedulable { pod, message, preemption: None }
+            }
+            Some(Outcome::Nominate { node, victims }) => {
+                let preemption = self.preempt(&pod, node, victims);
+                Decision::Unschedulable { pod, message, preemption }
+            }
+        }
+    }
+
+    /// Notes what is to be done. Victims count as being deleted from now on.
+    fn preempt(&mut self, pod: &Arc<Pod>, id: NodeId, victims: Vec<Arc<Pod>>) -> Option<Preemption> {
+        let node = self.cluster.node(id)?.name().clone();
+        for victim in &victims {
+            self.cluster.set_pod(&Arc::new(Pod { deleting: true, ..Pod::clone(victim) }));
+        }
+        let lesser = |other: &&Arc<Pod>| other.shape.priority < pod.shape.priority;
+        let displaced: Vec<Arc<Pod>> = self.cluster.nominated_on(id).iter().filter(lesser).cloned().collect();
+        displaced.iter().for_each(|other| _ = self.cluster.withdraw_nomination(&other.key));
+        self.cluster.nominate(pod, &node);
+        Some(Preemption { node, victims, displaced })
+    }
+
+    /// A victim could not be deleted: it counts as before.
+    pub fn spared(&mut self, victim: &Arc<Pod>) {
+        if self.cluster.pod(&victim.key).is_some_and(|known| known.uid == victim.uid) {
+            self.cluster.set_pod(victim);
+        }
     }
 
     /// The pod was bound, as decided.

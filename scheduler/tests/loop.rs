@@ -172,6 +172,21 @@ async fn gates_and_other_schedulers_pods_wait() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_more_important_pod_takes_the_place_of_another() {
+    let cluster = Cluster::start();
+    cluster.node("a", "1").await;
+    cluster.pod("low", "1", json!({})).await;
+    cluster.node_of("low").await;
+    cluster.pod("vip", "1", json!({"priority": 100})).await;
+    let low = cluster.memory.wait_for(&resource("pods"), "low", |pod| pod["metadata"]["deletionTimestamp"].is_string()).await;
+    assert_eq!(low["status"]["conditions"][0]["reason"], "PreemptionByScheduler");
+    let vip = cluster.memory.wait_for(&resource("pods"), "vip", |pod| pod["status"]["nominatedNodeName"] == "a").await;
+    assert_eq!(cluster.event("low", "Preempted").await, format!("Preempted by pod {} on node a", vip["metadata"]["uid"].as_str().unwrap()));
+    cluster.delete("low").await;
+    assert_eq!(cluster.node_of("vip").await, "a");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_broken_watch_loses_nothing() {
     let cluster = Cluster::start();
     cluster.node("a", "2").await;

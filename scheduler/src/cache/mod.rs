@@ -7,6 +7,7 @@
 mod amounts;
 mod counts;
 mod node;
+mod nominations;
 mod symbols;
 
 use std::borrow::Borrow;
@@ -23,8 +24,10 @@ pub use self::amounts::Basic;
 use self::counts::Counts;
 pub use self::counts::{ByNode, Owners};
 pub use self::node::Node;
+use self::nominations::Nominations;
 pub use self::symbols::Symbol;
 use self::symbols::Symbols;
+use crate::budget::Budget;
 use crate::node::NodeInfo;
 use crate::peers::{Namespaces, Peers, Rule};
 use crate::pod::{Labels, Pod};
@@ -84,6 +87,8 @@ pub struct Cluster {
     unconfirmed: HashSet<NamespacedName>,
     counts: Counts,
     namespaces: Namespaces,
+    nominations: Nominations,
+    budgets: HashMap<NamespacedName, Budget>,
     touched: Vec<NodeId>,
     /// The position of the first of `touched`.
     first: u64,
@@ -229,6 +234,50 @@ impl Cluster {
         }
         self.counts.forget_selected_namespaces();
         self.epoch += 1;
+    }
+
+    /// Room is being made for the pod on the node. It counts there for pods that are not more important.
+    pub fn nominate(&mut self, pod: &Arc<Pod>, node: &Arc<str>) {
+        self.nominations.set(pod, node);
+    }
+
+    /// The pod needs the room no more. Returns where it was.
+    pub fn withdraw_nomination(&mut self, key: &NamespacedName) -> Option<Arc<str>> {
+        self.nominations.remove(key)
+    }
+
+    /// The node on which room is being made for the pod.
+    pub fn nominated_node(&self, key: &NamespacedName) -> Option<&Arc<str>> {
+        self.nominations.node_of(key)
+    }
+
+    /// The pods for which room is being made on the node.
+    pub fn nominated_on(&self, node: NodeId) -> &[Arc<Pod>] {
+        self.nodes.get(node.index()).map(|row| self.nominations.on(&row.name)).unwrap_or_default()
+    }
+
+    /// Tries changes that are taken back before it ends: whoever keeps results need not know.
+    pub fn trial<T>(&mut self, changes: impl FnOnce(&mut Self) -> T) -> T {
+        let (first, length, epoch) = (self.first, self.touched.len(), self.epoch);
+        let result = changes(self);
+        if self.first == first {
+            self.touched.truncate(length);
+            self.epoch = epoch;
+        }
+        result
+    }
+
+    /// A disruption budget is there, has changed or (with None) is gone.
+    pub fn set_budget(&mut self, key: &NamespacedName, budget: Option<Budget>) {
+        match budget {
+            Some(budget) => _ = self.budgets.insert(key.clone(), budget),
+            None => _ = self.budgets.remove(key),
+        }
+    }
+
+    /// The disruption budgets that protect the pod.
+    pub fn budgets_of(&self, pod: &Pod) -> impl Iterator<Item = (&NamespacedName, &Budget)> {
+        self.budgets.iter().filter(move |(key, budget)| key.namespace == pod.key.namespace && budget.protects(pod))
     }
 
     /// Drops what was counted for pods that no longer come.

@@ -8,6 +8,8 @@ mod event;
 mod profile;
 mod verdict;
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use client::transport::{Binding, Result as TransportResult};
 use machinery::ResourceVersion;
@@ -105,18 +107,18 @@ pub trait Filter: PreFilterPlugin {
 }
 
 /// What can be done for a pod that fits no node.
-pub trait PostFilter: Send + Sync + 'static {
+pub trait PostFilter: Plugin {
+    /// `rejections` are the nodes' answers. The plugin may try changes to the cluster, and must take them back.
     fn post_filter(&self, pod: &Pod, cluster: &mut Cluster, profile: &Profile, rejections: &[(NodeId, Rejection)]) -> Outcome;
 }
 
 /// What a [`PostFilter`] proposes.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Outcome {
-    /// The node on which the pod will fit, when the victims are gone.
-    pub nominated: Option<NodeId>,
-    pub victims: Vec<machinery::NamespacedName>,
-    /// For the end of the message that tells why the pod fits no node.
-    pub message: String,
+#[derive(Clone, Debug, PartialEq)]
+pub enum Outcome {
+    /// The pod will fit the node when the victims are gone.
+    Nominate { node: NodeId, victims: Vec<Arc<Pod>> },
+    /// Nothing can be done. The text goes to the end of the message that tells why the pod fits no node.
+    Hopeless(String),
 }
 
 /// Works out, once for a pod, what its scoring needs. None where all nodes are alike to the plugin.

@@ -3,7 +3,9 @@
 
 use std::sync::Arc;
 
-use super::{ClusterEvent, Filter, Help, Permit, PostFilter, PreEnqueue, PreFilter, Range, Reach, Rejection, Reserve, Score, UNRATED};
+use super::{
+    ClusterEvent, Filter, Help, Outcome, Permit, PostFilter, PreEnqueue, PreFilter, Range, Reach, Rejection, Reserve, Score, UNRATED,
+};
 use crate::cache::{Cluster, Node, NodeId};
 use crate::pod::Pod;
 
@@ -26,7 +28,7 @@ impl PluginSet {
 pub struct Profile {
     pre_enqueue: Vec<Box<dyn GateKeeper>>,
     filters: Vec<Box<dyn AnyFilter>>,
-    post_filter: Option<Box<dyn PostFilter>>,
+    post_filter: Option<Box<dyn AnyPostFilter>>,
     scores: Vec<Box<dyn AnyScore>>,
     reserve: Vec<Box<dyn AnyReserve>>,
     permit: Vec<Box<dyn AnyPermit>>,
@@ -119,8 +121,32 @@ impl Profile {
         self.scores.iter().filter_map(|plugin| plugin.prepare(pod, cluster)).collect()
     }
 
-    pub fn post_filter_plugin(&self) -> Option<&dyn PostFilter> {
-        self.post_filter.as_deref()
+    /// Whether the pod fits the node as it stands.
+    pub fn fits(&self, pod: &Pod, id: NodeId, cluster: &Cluster) -> bool {
+        let (Ok(prepared), Some(node)) = (self.prepare_filters(pod, cluster), cluster.node(id)) else { return false };
+        prepared.only.is_none_or(|only| only.contains(&id)) && prepared.filters.iter().all(|(_, filter)| filter.filter(pod, node).is_ok())
+    }
+
+    /// Whether the pod fits the node, and would also fit if those were there already for whom room is being made.
+    pub fn fits_beside_nominated(&self, pod: &Pod, id: NodeId, cluster: &mut Cluster) -> bool {
+        let goes_first = |other: &&Arc<Pod>| other.shape.priority >= pod.shape.priority && other.key != pod.key;
+        let nominated: Vec<Arc<Pod>> = cluster.nominated_on(id).iter().filter(goes_first).cloned().collect();
+        if nominated.is_empty() {
+            return self.fits(pod, id, cluster);
+        }
+        let beside = cluster.trial(|cluster| {
+            nominated.iter().for_each(|other| cluster.assume(other, id));
+            let fits = self.fits(pod, id, cluster);
+            nominated.iter().for_each(|other| _ = cluster.remove_pod(&other.key));
+            fits
+        });
+        // Affinity may be to one that is not there yet.
+        beside && self.fits(pod, id, cluster)
+    }
+
+    /// What can be done for a pod that fits no node. None where no plugin does anything.
+    pub fn post_filter_for(&self, pod: &Pod, cluster: &mut Cluster, rejections: &[(NodeId, Rejection)]) -> Option<Outcome> {
+        self.post_filter.as_ref().map(|plugin| plugin.post_filter(pod, cluster, self, rejections))
     }
 
     /// Whether an event may help a pod that these filters have rejected: it must let its node pass all of them, or
@@ -155,11 +181,6 @@ impl Profile {
     pub fn unreserve(&self, pod: &Pod) {
         self.reserve.iter().rev().for_each(|plugin| plugin.unreserve(pod));
     }
-
-    /// The name of a filter by its place.
-    pub fn filter_name(&self, at: usize) -> &'static str {
-        self.filters.get(at).map_or("", |filter| filter.name())
-    }
 }
 
 /// [`PreEnqueue`], object-safe.
@@ -170,6 +191,17 @@ trait GateKeeper: Send + Sync {
 impl<P: PreEnqueue> GateKeeper for P {
     fn pre_enqueue(&self, pod: &Pod) -> Result<(), Rejection> {
         PreEnqueue::pre_enqueue(self, pod)
+    }
+}
+
+/// [`PostFilter`], object-safe.
+trait AnyPostFilter: Send + Sync {
+    fn post_filter(&self, pod: &Pod, cluster: &mut Cluster, profile: &Profile, rejections: &[(NodeId, Rejection)]) -> Outcome;
+}
+
+impl<P: PostFilter> AnyPostFilter for P {
+    fn post_filter(&self, pod: &Pod, cluster: &mut Cluster, profile: &Profile, rejections: &[(NodeId, Rejection)]) -> Outcome {
+        PostFilter::post_filter(self, pod, cluster, profile, rejections)
     }
 }
 
@@ -213,16 +245,11 @@ struct Prepared<P, S> {
 type PreparedParts = (Box<dyn PreparedFilter>, Reach, Option<Vec<NodeId>>);
 
 trait AnyFilter: Send + Sync {
-    fn name(&self) -> &'static str;
     fn prepare(&self, pod: &Pod, cluster: &Cluster) -> Result<Option<PreparedParts>, Rejection>;
     fn helps(&self, pod: &Pod, event: ClusterEvent<'_>, cluster: &Cluster) -> Help;
 }
 
 impl<P: Filter> AnyFilter for Erased<P> {
-    fn name(&self) -> &'static str {
-        P::NAME
-    }
-
     fn prepare(&self, pod: &Pod, cluster: &Cluster) -> Result<Option<PreparedParts>, Rejection> {
         Ok(match self.0.pre_filter(pod, cluster)? {
             PreFilter::Skip => None,

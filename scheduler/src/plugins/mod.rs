@@ -1,6 +1,7 @@
 //! The plugins, one file each, under the names that Kubernetes gives them, and the profile that runs them.
 
 mod default_binder;
+mod default_preemption;
 mod domains;
 mod inter_pod_affinity;
 mod node_affinity;
@@ -15,6 +16,7 @@ mod scheduling_gates;
 mod taint_toleration;
 
 pub use self::default_binder::DefaultBinder;
+pub use self::default_preemption::DefaultPreemption;
 pub use self::inter_pod_affinity::InterPodAffinity;
 pub use self::node_affinity::NodeAffinity;
 pub use self::node_name::NodeName;
@@ -40,6 +42,7 @@ pub fn default_profile() -> Profile {
         .filter(NodeResourcesFit)
         .filter(PodTopologySpread)
         .filter(InterPodAffinity)
+        .post_filter(DefaultPreemption)
         .score(TaintToleration)
         .score(NodeAffinity)
         .score(NodeResourcesFit)

@@ -37,7 +37,11 @@ impl World {
         let decisions = self.scheduler.decide(usize::MAX, self.now);
         let line = |decision| match decision {
             Decision::Bind { pod, node } => format!("{} -> {node}", pod.key.name),
-            Decision::Unschedulable { pod, message } => format!("{}: {message}", pod.key.name),
+            Decision::Unschedulable { pod, preemption: Some(preemption), .. } => {
+                let victims: Vec<_> = preemption.victims.iter().map(|victim| &*victim.key.name).collect();
+                format!("{} waits for {} on {}", pod.key.name, victims.join(" "), preemption.node)
+            }
+            Decision::Unschedulable { pod, message, .. } => format!("{}: {message}", pod.key.name),
             Decision::Gated { pod, message } => format!("{}: {message}", pod.key.name),
         };
         decisions.into_iter().map(line).collect()
@@ -59,7 +63,8 @@ fn the_message_counts_reasons() {
     world.pod(&asking("p", json!({"cpu": "2"})));
     assert_eq!(
         world.decide(),
-        ["p: 0/4 nodes are available: 1 node(s) had untolerated taint {k: v}, 1 node(s) were unschedulable, 2 Insufficient cpu."]
+        ["p: 0/4 nodes are available: 1 node(s) had untolerated taint {k: v}, 1 node(s) were unschedulable, 2 Insufficient cpu. \
+          preemption: 0/4 nodes are available: 4 Preemption is not helpful for scheduling."]
     );
     let mut empty = World::new(&[]);
     empty.pod(&pod("p", json!({})));
@@ -84,7 +89,9 @@ fn a_pod_that_leaves_makes_room() {
     let (p, q) = (asking("p", json!({"cpu": "2"})), asking("q", json!({"cpu": "2"})));
     world.pod(&p);
     world.pod(&q);
-    assert_eq!(world.decide(), ["p -> a", "q: 0/1 nodes are available: 1 Insufficient cpu."]);
+    let why = "q: 0/1 nodes are available: 1 Insufficient cpu. preemption: 0/1 nodes are available: \
+               1 No preemption victims found for incoming pod.";
+    assert_eq!(world.decide(), ["p -> a", why]);
     world.scheduler.bound(&p);
     world.pod(&bound(&p, "a"));
     world.wait(20);
@@ -141,4 +148,24 @@ fn equal_pods_are_spread_over_equal_nodes() {
     }
     assert_eq!(world.decide().len(), 40);
     assert!(world.scheduler.cluster().iter().all(|node| node.requested().cpu_milli == 4000));
+}
+
+#[test]
+fn a_preemptor_gets_the_room_that_was_made_for_it() {
+    let mut world = World::new(&[("a", of_cpu("2"))]);
+    let asking = |name: &str, priority: i32| {
+        pod(name, json!({"priority": priority, "containers": [{"name": "c", "resources": {"requests": {"cpu": "2"}}}]}))
+    };
+    let (low, vip) = (asking("low", 0), asking("vip", 100));
+    world.pod(&bound(&low, "a"));
+    world.pod(&vip);
+    assert_eq!(world.decide(), ["vip waits for low on a"]);
+    world.wait(20);
+    world.pod(&bound(&Pod { deleting: true, ..Pod::clone(&low) }, "a"));
+    world.gone(&low);
+    // One that came in between does not get it.
+    world.pod(&asking("middle", 50));
+    let decisions = world.decide();
+    assert!(decisions.contains(&"vip -> a".to_owned()), "{decisions:?}");
+    assert_eq!(world.scheduler.cluster().by_name("a").unwrap().requested().cpu_milli, 2000);
 }
