@@ -78,10 +78,6 @@ impl Kind for DaemonSets {
         check(set)
     }
 
-    fn warnings_create(set: &DaemonSet) -> Vec<String> {
-        set.spec.as_ref().map(|s| template::warnings(&s.template)).unwrap_or_default()
-    }
-
     fn update() -> &'static dyn UpdateStrategy<DaemonSet> {
         &Update
     }
@@ -152,10 +148,6 @@ impl UpdateStrategy<DaemonSet> for Update {
         let (new, old) = (new.spec.as_ref().unwrap_or(&none), old.spec.as_ref().unwrap_or(&none));
         errors.extend(validate::immutable(&Path::new("spec").child("selector"), &new.selector, &old.selector));
         errors
-    }
-
-    fn warnings(&self, new: &DaemonSet, old: &DaemonSet) -> Vec<String> {
-        if template_generation(new) == template_generation(old) { Vec::new() } else { DaemonSets::warnings_create(new) }
     }
 
     fn reset_fields(&self) -> &'static [&'static str] {

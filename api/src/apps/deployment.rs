@@ -59,10 +59,6 @@ impl Kind for Deployments {
         check(deployment)
     }
 
-    fn warnings_create(deployment: &Deployment) -> Vec<String> {
-        deployment.spec.as_ref().map(|s| template::warnings(&s.template)).unwrap_or_default()
-    }
-
     fn update() -> &'static dyn UpdateStrategy<Deployment> {
         &Update
     }
@@ -144,11 +140,6 @@ impl UpdateStrategy<Deployment> for Update {
         let (new, old) = (new.spec.as_ref().unwrap_or(&none), old.spec.as_ref().unwrap_or(&none));
         errors.extend(validate::immutable(&Path::new("spec").child("selector"), &new.selector, &old.selector));
         errors
-    }
-
-    fn warnings(&self, new: &Deployment, old: &Deployment) -> Vec<String> {
-        // Nothing new to say where only the metadata or the replica count changed.
-        if new.metadata.generation == old.metadata.generation { Vec::new() } else { Deployments::warnings_create(new) }
     }
 
     fn reset_fields(&self) -> &'static [&'static str] {

@@ -73,10 +73,6 @@ impl Kind for ReplicaSets {
         check(set)
     }
 
-    fn warnings_create(set: &ReplicaSet) -> Vec<String> {
-        set.spec.as_ref().and_then(|s| s.template.as_ref()).map(template::warnings).unwrap_or_default()
-    }
-
     fn update() -> &'static dyn UpdateStrategy<ReplicaSet> {
         &Update
     }
@@ -132,10 +128,6 @@ impl UpdateStrategy<ReplicaSet> for Update {
         let (new, old) = (new.spec.as_ref().unwrap_or(&none), old.spec.as_ref().unwrap_or(&none));
         errors.extend(validate::immutable(&Path::new("spec").child("selector"), &new.selector, &old.selector));
         errors
-    }
-
-    fn warnings(&self, new: &ReplicaSet, old: &ReplicaSet) -> Vec<String> {
-        if new.metadata.generation == old.metadata.generation { Vec::new() } else { ReplicaSets::warnings_create(new) }
     }
 
     fn reset_fields(&self) -> &'static [&'static str] {

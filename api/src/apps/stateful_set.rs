@@ -76,10 +76,6 @@ impl Kind for StatefulSets {
         errors
     }
 
-    fn warnings_create(set: &StatefulSet) -> Vec<String> {
-        set.spec.as_ref().map(|s| template::warnings(&s.template)).unwrap_or_default()
-    }
-
     fn update() -> &'static dyn UpdateStrategy<StatefulSet> {
         &Update
     }
@@ -166,10 +162,6 @@ impl UpdateStrategy<StatefulSet> for Update {
             ));
         }
         errors
-    }
-
-    fn warnings(&self, new: &StatefulSet, old: &StatefulSet) -> Vec<String> {
-        if new.metadata.generation == old.metadata.generation { Vec::new() } else { StatefulSets::warnings_create(new) }
     }
 
     fn reset_fields(&self) -> &'static [&'static str] {

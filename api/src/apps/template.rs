@@ -60,11 +60,6 @@ pub(crate) fn check(path: &Path, template: &PodTemplateSpec) -> Errors {
     validate_pod_template(path, template)
 }
 
-/// What the writer of the template is warned of.
-pub(crate) fn warnings(_template: &PodTemplateSpec) -> Vec<String> {
-    Vec::new()
-}
-
 /// The template as a StatefulSet's pods come to be: each claim is a volume of its name, unless the template has one.
 pub(crate) fn with_claims<'a>(template: &'a PodTemplateSpec, claims: &[PersistentVolumeClaim]) -> Cow<'a, PodTemplateSpec> {
     if claims.is_empty() {

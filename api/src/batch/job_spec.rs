@@ -48,7 +48,6 @@ pub(super) fn warnings(spec: &JobSpec) -> Vec<String> {
             "spec.parallelism: above {MOST_PARALLEL_OF_MANY} with more than {MANY_COMPLETIONS} completions, the status may outgrow what can be stored"
         ));
     }
-    warnings.extend(template::warnings(&spec.template));
     warnings
 }
 
