@@ -14,6 +14,10 @@ help: ## Lists these commands
 tools: ## Installs what the build and the tests need (Debian; needs root)
 	deploy/install-tools.sh
 
+.PHONY: lint-tools
+lint-tools:
+	deploy/install-tools.sh --lint
+
 .PHONY: build
 build: ## Builds everything in release mode
 	cargo build --release --workspace --bins
@@ -39,14 +43,14 @@ test: tools ## Runs all tests
 	tests/run.sh
 
 .PHONY: lint
-lint: ## Formatting, lints, dependency policy
+lint: lint-tools ## Formatting, lints, dependency policy
 	cargo fmt --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	cargo deny --log-level error check bans licenses sources
 
 .PHONY: ci
-ci: tools lint test ## What every change must pass
+ci: lint test ## What every change must pass
 
 .PHONY: perf
-perf: build ## Measures against the figures in tests/perf/README.md
+perf: ## Measures against the figures in tests/perf/README.md
 	tests/perf/run.sh

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs what the build and the tests need and the machine lacks: Debian packages, and cargo-deny.
+# Installs what the build and the tests need and the machine lacks: Debian packages; with --lint also cargo-deny.
 # Does nothing, quickly, where all of it is there.
 set -euo pipefail
 
@@ -28,7 +28,7 @@ if ((${#packages[@]})); then
     DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${packages[@]}" >/dev/null
 fi
 
-if [[ ${1:-} != --build-only ]] && ! cargo deny --version >/dev/null 2>&1; then
+if [[ ${1:-} == --lint ]] && ! cargo deny --version >/dev/null 2>&1; then
     echo "installing cargo-deny"
     cargo install --quiet --locked cargo-deny
 fi

@@ -4,7 +4,7 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 examples=$root/deploy/examples
 
 build() {
-    "$root/deploy/install-tools.sh" --build-only
+    "$root/deploy/install-tools.sh"
     (cd "$root" && cargo build --release --workspace --bins)
 }
 
