@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ::runtime::Metrics;
 use ::runtime::args::{ClientArgs, LogArgs, ServingArgs, duration};
 use api::scheduling::resources::Resources;
 use clap::Parser;
@@ -127,6 +128,7 @@ pub struct Options {
     pub rhythm: Rhythm,
     /// Whether users are told of pods' lives by Event objects; never where one process has very many nodes.
     pub record_events: bool,
+    pub metrics: Metrics,
     pub clock: Clock,
 }
 
@@ -146,6 +148,7 @@ impl Options {
             port: PORT,
             rhythm: rhythm(Duration::from_secs(10), Duration::from_secs(300)),
             record_events: true,
+            metrics: Metrics::default(),
             clock: Arc::new(Timestamp::now),
         }
     }

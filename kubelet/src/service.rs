@@ -10,7 +10,7 @@ use client::{Backoff, EventRecorder, Informer, Selection, Store, Transport, Work
 use k8s_openapi::api::core::v1::{Node, Pod as ApiPod};
 
 use crate::agent::writer::Writer;
-use crate::agent::{Agent, Events, PodRef, World};
+use crate::agent::{Agent, Events, Figures, PodRef, World};
 use crate::machine::admission::NodeFacts;
 use crate::node::heartbeat::{self, Beat, Heartbeats};
 use crate::node::object::Description;
@@ -50,8 +50,8 @@ pub async fn run(transport: Arc<dyn Transport>, options: Options, shutdown: Canc
     });
     let runtime = Simulated::new(addresses);
     let world = World { pods, nodes, hosts };
-    let events = Events::new(recorder);
-    let agent = Agent::new(world, queue, runtime, Writer::new(transport), events, options.clock);
+    let tell = (Events::new(recorder), Figures::new(&options.metrics));
+    let agent = Agent::new(world, queue, runtime, Writer::new(transport), tell, options.clock);
     tasks.critical("agent", agent.run(shutdown));
     tasks.wait().await
 }

@@ -3,6 +3,7 @@
 //! the [`writer`]. It never waits for the API server.
 
 mod events;
+mod metrics;
 pub mod writer;
 
 use std::collections::HashMap;
@@ -22,6 +23,7 @@ use crate::runtime::{Observation, Runtime};
 use writer::{Outcome, Writer};
 
 pub use events::Events;
+pub use metrics::Figures;
 
 /// A pod may take so many steps at once, each of which changes what the next one sees.
 const MOST_STEPS: usize = 100;
@@ -56,6 +58,7 @@ pub struct Agent<R> {
     taken: HashMap<Arc<str>, Taken>,
     writer: Writer,
     events: Events,
+    figures: Figures,
     clock: Clock,
 }
 
@@ -74,8 +77,9 @@ struct Worker {
 }
 
 impl<R: Runtime> Agent<R> {
-    pub fn new(world: World, queue: WorkQueue<PodRef>, runtime: R, writer: Writer, events: Events, clock: Clock) -> Self {
-        Self { world, queue, runtime, workers: HashMap::new(), taken: HashMap::new(), writer, events, clock }
+    pub fn new(world: World, queue: WorkQueue<PodRef>, runtime: R, writer: Writer, tell: (Events, Figures), clock: Clock) -> Self {
+        let (events, figures) = tell;
+        Self { world, queue, runtime, workers: HashMap::new(), taken: HashMap::new(), writer, events, figures, clock }
     }
 
     /// Drives pods until `shutdown`.
@@ -96,6 +100,7 @@ impl<R: Runtime> Agent<R> {
                 outcome = self.writer.next_outcome() => self.settle(outcome),
             }
             self.writer.flush();
+            self.figures.running(self.workers.len());
         }
     }
 
@@ -140,6 +145,7 @@ impl<R: Runtime> Agent<R> {
                 Ok(()) => progress.admitted = true,
                 Err(rejection) => {
                     self.events.rejected(pod, &rejection);
+                    self.figures.rejected(&rejection.reason);
                     progress.rejection = Some(rejection);
                 }
             }
@@ -197,6 +203,7 @@ impl<R: Runtime> Agent<R> {
     /// Notes what became of a write.
     fn settle(&mut self, outcome: Outcome) {
         let Outcome { pod, wrote, result } = outcome;
+        self.figures.wrote(wrote.is_some(), result.is_ok());
         match &result {
             Ok(_) => self.queue.forget(&pod),
             Err(status) if status.is_not_found() => return self.forget(&pod.uid),

@@ -56,7 +56,8 @@ pub fn status(pod: &Pod, seen: &Observation, progress: &mut Progress, host: &str
     let init: Vec<_> = init.into_iter().map(|container| view.container(container, phase)).collect();
     let main: Vec<_> = main.into_iter().map(|container| view.container(container, phase)).collect();
     let facts = view.facts(phase, &init, &main);
-    let addresses = if pod.host_network && seen.sandbox.is_some() { vec![host.to_owned()] } else { progress.addresses.clone() };
+    let addresses =
+        if pod.host_network && (seen.sandbox.is_some() || progress.over) { vec![host.to_owned()] } else { progress.addresses.clone() };
     let started_at = progress.started_at;
     let mut conditions = own_conditions(pod, progress, facts, now);
     conditions.extend(pod.conditions.iter().cloned());
