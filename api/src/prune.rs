@@ -67,6 +67,9 @@ const KEPT_TEXTS: [&str; 58] = [
     "nodeName",
     "hostname",
 ];
+/// Lists of which an empty one says something: managed fields are to be forgotten; an autoscaler's scaling rules
+/// lack policies, rather than leaving them to the default.
+const KEPT_LISTS: [&str; 2] = ["managedFields", "policies"];
 /// Booleans that are no pointers: false says nothing.
 const DROPPED_BOOLEANS: [&str; 14] = [
     "chapAuthDiscovery",
@@ -150,8 +153,7 @@ impl Pruner {
     }
 
     fn says_nothing(&self, field: &Field, node: &Node, parent: &str, name: &str, value: &Value) -> bool {
-        // Empty managed fields ask for the entries to be forgotten.
-        if field.required || field.default.is_some() || name == "managedFields" {
+        if field.required || field.default.is_some() || KEPT_LISTS.contains(&name) {
             return false;
         }
         match (node, value) {
