@@ -209,9 +209,13 @@ impl Simulator {
             }
         }
         if subresource == Some("status") {
-            let status = new["status"].take();
+            let (status, annotations) = (new["status"].take(), new["metadata"]["annotations"].take());
             new = old.clone();
             new["status"] = status;
+            // The status of some kinds carries annotations along.
+            if kind == Kind::Deployment {
+                new["metadata"]["annotations"] = annotations;
+            }
         } else {
             new["status"] = old["status"].clone();
             if new["spec"] != old["spec"] {

@@ -1,6 +1,7 @@
 //! The controllers, one file or folder each. To add one: write a type that implements
 //! [`Controller`](crate::controller::Controller), and add it to the list in `set.rs`.
 
+pub mod claim_protection;
 pub mod daemon_set;
 pub mod deployment;
 pub mod disruption;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::claim_protection::ClaimProtectionController;
 use super::daemon_set::DaemonSetController;
 use super::deployment::DeploymentController;
 use super::disruption::DisruptionController;
@@ -39,6 +40,7 @@ pub fn controllers(options: &Options, root_ca: Option<String>) -> Vec<(Arc<dyn C
         (Arc::new(TaintEvictionController), 5),
         (Arc::new(PodGarbageCollector { threshold: options.terminated_pod_gc_threshold }), 5),
         (Arc::new(DisruptionController), 5),
+        (Arc::new(ClaimProtectionController), 2),
     ];
     if let Some(bundle) = root_ca {
         all.push((Arc::new(RootCaController { bundle }), 1));

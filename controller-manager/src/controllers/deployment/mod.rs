@@ -174,14 +174,13 @@ impl<'a> Rollout<'a> {
         self.finish(deployment, plan)
     }
 
-    /// Writes what differs of the Deployment: annotations through the object, all else through its status.
+    /// Writes what differs of the Deployment. The revision is an annotation, and goes with the status: a change of
+    /// annotations alone would be a new generation.
     fn finish(&self, changed: Deployment, mut plan: Plan) -> Plan {
-        if changed.metadata.annotations != self.deployment.metadata.annotations {
-            let revision = changed.metadata.annotations.as_ref().and_then(|a| a.get(revisions::REVISION));
-            let patch = serde_json::json!({"metadata": {"annotations": {revisions::REVISION: revision}}});
-            plan.write(crate::plan::Write::patch(self.deployment, patch));
-        }
-        plan.update_status(self.deployment, |deployment| deployment.status = changed.status);
+        plan.update_status(self.deployment, |deployment| {
+            deployment.metadata.annotations = changed.metadata.annotations;
+            deployment.status = changed.status;
+        });
         plan
     }
 

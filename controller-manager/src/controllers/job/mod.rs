@@ -50,7 +50,9 @@ impl Controller for JobController {
             Change::Job(delta) => {
                 wake.key(&delta.newest().header().key);
                 if let Delta::Removed(job) = delta {
-                    world.pods.controlled_by(&job.header().uid).for_each(|pod| wake_orphan(world, pod, wake));
+                    let orphaned = world.pods.uncontrolled(job.header().namespace());
+                    let left = world.pods.controlled_by(&job.header().uid).chain(orphaned);
+                    left.for_each(|pod| wake_orphan(world, pod, wake));
                 }
             }
             Change::Pod(delta) => {
@@ -102,7 +104,8 @@ fn finalizers_changed(delta: &Delta<'_, PodRow>) -> bool {
 fn is_orphan(world: &World, pod: &PodRow) -> bool {
     let owner = pod.controller().filter(|owner| owner.kind == "Job");
     let job = owner.and_then(|owner| world.jobs.find(pod.namespace(), &owner.name).filter(|job| *job.header().uid == *owner.uid));
-    let adoptable = || pod.controller().is_none() && world.jobs.namespace(pod.namespace()).any(|job| selects(job, &pod.labels));
+    let adopts = |job: &Whole<Job>| !job.header().is_terminating() && selects(job, &pod.labels);
+    let adoptable = || pod.controller().is_none() && world.jobs.namespace(pod.namespace()).any(|job| adopts(job));
     pod.has_finalizer(FINALIZER) && job.is_none() && !adoptable()
 }
 

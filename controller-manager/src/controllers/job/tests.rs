@@ -155,6 +155,19 @@ fn a_deadline_ends_a_job_and_time_to_live_removes_it() {
 }
 
 #[test]
+fn orphaned_pods_are_let_go_too() {
+    use crate::controllers::garbage_collector::GarbageCollector;
+    let phases: &[&dyn Fn(&mut Simulator)] = &[&|s| s.create(job(json!({}))), &|s| {
+        s.change("jobs", "import", |job| job["metadata"]["finalizers"] = json!(["orphan"]));
+        s.delete("jobs", "import");
+    }];
+    let server = check(&Scenario { controllers: &[&JobController, &GarbageCollector], phases, ..Scenario::default() });
+    assert_eq!(server.all("jobs").count(), 0);
+    assert!(server.all("pods").all(|pod| pod["metadata"]["finalizers"].is_null()));
+    assert_eq!(server.all("pods").count(), 1);
+}
+
+#[test]
 fn pods_of_a_job_that_is_gone_are_let_go() {
     let server = run(&[&|s| s.create(job(json!({}))), &|s| s.delete("jobs", "import")]);
     assert!(server.all("pods").all(|pod| pod["metadata"]["finalizers"].is_null()));
