@@ -24,6 +24,7 @@ mod report;
 mod run;
 pub mod scheduler;
 pub mod start;
+pub mod volume;
 
 pub use options::Options;
 pub use run::run;

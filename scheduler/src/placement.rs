@@ -109,7 +109,11 @@ impl Placement {
     /// Whether it is the pod's, too: pods of one shape fare alike, unless pods are told apart by their labels.
     pub fn is_for(&self, pod: &Pod, cluster: &Cluster) -> bool {
         let (a, b) = (&self.pod, pod);
-        Arc::ptr_eq(&a.shape, &b.shape) && (!cluster.has_rules() || Arc::ptr_eq(&a.labels, &b.labels) && a.key.namespace == b.key.namespace)
+        let same_namespace = a.key.namespace == b.key.namespace;
+        let claims = &a.shape.claims;
+        Arc::ptr_eq(&a.shape, &b.shape)
+            && (claims.is_empty() || same_namespace && claims.iter().all(|claim| claim.resolve(a) == claim.resolve(b)))
+            && (!cluster.has_rules() || same_namespace && Arc::ptr_eq(&a.labels, &b.labels))
     }
 
     /// The best node, if the shape fits any.

@@ -85,8 +85,34 @@ pub struct Shape {
     pub ports: Vec<HostPort>,
     /// The names of its scheduling gates.
     pub gates: Vec<String>,
+    /// The persistent volume claims that it uses.
+    pub claims: Vec<ClaimName>,
     /// What it asks of where other pods are.
     pub rules: Option<Box<Rules>>,
+}
+
+/// How a pod names a claim.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum ClaimName {
+    Given(Box<str>),
+    /// The claim is made for the pod, and named by it and by the volume.
+    Made(Box<str>),
+}
+
+impl ClaimName {
+    fn of(volume: &v1::Volume) -> Option<Self> {
+        let made = || volume.ephemeral.as_ref().map(|_| Self::Made(volume.name.as_str().into()));
+        let given = volume.persistent_volume_claim.as_ref();
+        given.map(|claim| Self::Given(claim.claim_name.as_str().into())).or_else(made)
+    }
+
+    /// The claim's own name.
+    pub fn resolve(&self, pod: &Pod) -> String {
+        match self {
+            Self::Given(name) => name.to_string(),
+            Self::Made(volume) => format!("{}-{volume}", pod.key.name),
+        }
+    }
 }
 
 impl Eq for Shape {}
@@ -98,6 +124,7 @@ impl Hash for Shape {
         (r.cpu_milli, r.memory_bytes, r.ephemeral_storage_bytes, self.priority, self.tolerations.len()).hash(state);
         self.node_selector.hash(state);
         self.rules.hash(state);
+        self.claims.hash(state);
         let terms = self.node_affinity.as_ref().and_then(|a| a.required_during_scheduling_ignored_during_execution.as_ref());
         for term in terms.iter().flat_map(|required| &required.node_selector_terms) {
             let of = term.match_fields.iter().chain(&term.match_expressions).flatten();
@@ -119,6 +146,7 @@ impl Shape {
             node_selector: spec.node_selector.clone().unwrap_or_default().into_iter().collect(),
             node_affinity: spec.affinity.as_ref().and_then(|affinity| affinity.node_affinity.clone()),
             ports: host_ports(spec),
+            claims: spec.volumes.iter().flatten().filter_map(ClaimName::of).collect(),
             rules: Rules::of(pod).map(Box::new),
             gates: spec.scheduling_gates.iter().flatten().map(|gate| gate.name.clone()).collect(),
         }

@@ -21,6 +21,7 @@ use crate::pod::{Labels, Pods};
 use crate::preempt::Evictor;
 use crate::report::Reporter;
 use crate::scheduler::{Event, Scheduler};
+use crate::volume::{Claim, Volume};
 
 /// Pods that have ended take nothing of their nodes any more.
 const NOT_ENDED: &str = "status.phase!=Succeeded,status.phase!=Failed";
@@ -32,16 +33,23 @@ pub async fn run(transport: Arc<dyn Transport>, options: Options, metrics: runti
     let nodes = nodes(transport.clone(), sender.clone());
     let namespaces = namespaces(transport.clone(), sender.clone());
     let budgets = budgets(transport.clone(), sender.clone());
+    let volumes = volumes(transport.clone(), sender.clone());
+    let claims = claims(transport.clone(), sender.clone());
     let pods = pods(transport.clone(), sender);
     let (nodes_store, namespaces_store, pods_store) = (nodes.store(), namespaces.store(), pods.store());
+    let (volumes_store, claims_store) = (volumes.store(), claims.store());
     let mut following = JoinSet::new();
     following.spawn(nodes.run(shutdown.clone()));
     following.spawn(namespaces.run(shutdown.clone()));
     following.spawn(budgets.run(shutdown.clone()));
+    following.spawn(volumes.run(shutdown.clone()));
+    following.spawn(claims.run(shutdown.clone()));
     following.spawn(pods.run(shutdown.clone()));
     let synced = async {
         nodes_store.synced().await;
         namespaces_store.synced().await;
+        volumes_store.synced().await;
+        claims_store.synced().await;
         pods_store.synced().await;
     };
     if shutdown.run_until_cancelled(synced).await.is_some() {
@@ -94,6 +102,28 @@ fn budgets(transport: Arc<dyn Transport>, events: mpsc::UnboundedSender<Event>) 
         let _ = events.send(Event::Budget { key: change.key.clone(), new: change.new.as_deref().cloned() });
     });
     budgets
+}
+
+fn volumes(transport: Arc<dyn Transport>, events: mpsc::UnboundedSender<Event>) -> Informer<v1::PersistentVolume, Arc<Volume>> {
+    let project = |volume: Arc<v1::PersistentVolume>| Arc::new(Volume::of(&volume));
+    let mut volumes = Informer::new(transport, Selection::all(), project);
+    volumes.on_change(move |change| {
+        if change.old != change.new {
+            let _ = events.send(Event::Volume { name: change.key.name.clone(), new: change.new.clone() });
+        }
+    });
+    volumes
+}
+
+fn claims(transport: Arc<dyn Transport>, events: mpsc::UnboundedSender<Event>) -> Informer<v1::PersistentVolumeClaim, Arc<Claim>> {
+    let project = |claim: Arc<v1::PersistentVolumeClaim>| Arc::new(Claim::of(&claim));
+    let mut claims = Informer::new(transport, Selection::all(), project);
+    claims.on_change(move |change| {
+        if change.old != change.new {
+            let _ = events.send(Event::Claim { key: change.key.clone(), new: change.new.clone() });
+        }
+    });
+    claims
 }
 
 fn pods(transport: Arc<dyn Transport>, events: mpsc::UnboundedSender<Event>) -> Informer<v1::Pod, Arc<crate::pod::Pod>> {

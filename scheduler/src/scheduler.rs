@@ -16,6 +16,7 @@ use crate::placement::Placement;
 use crate::plugins::PrioritySort;
 use crate::pod::{Labels, Pod};
 use crate::queue::{Counts, Queue};
+use crate::volume::{Claim, Volume, Volumes};
 
 /// Placements kept, so that workloads whose pods come in turns do not drive each other out.
 const MOST_PLACEMENTS: usize = 64;
@@ -26,6 +27,10 @@ pub enum Event {
     Pod { key: NamespacedName, new: Option<Arc<Pod>> },
     /// The same of a node.
     Node { name: Arc<str>, new: Option<Arc<NodeInfo>> },
+    /// The same of a persistent volume.
+    Volume { name: Arc<str>, new: Option<Arc<Volume>> },
+    /// The same of a claim.
+    Claim { key: NamespacedName, new: Option<Arc<Claim>> },
     /// The same of a disruption budget.
     Budget { key: NamespacedName, new: Option<Budget> },
     /// The same of a namespace, of which the labels matter.
@@ -122,6 +127,14 @@ impl Scheduler {
                 }
                 None
             }
+            Event::Volume { name, new } => {
+                self.change_volumes(|volumes| volumes.set_volume(&name, new), now);
+                None
+            }
+            Event::Claim { key, new } => {
+                self.change_volumes(|volumes| volumes.set_claim(&key, new), now);
+                None
+            }
             Event::Budget { key, new } => {
                 self.cluster.set_budget(&key, new);
                 None
@@ -132,6 +145,11 @@ impl Scheduler {
                 None
             }
         }
+    }
+
+    fn change_volumes(&mut self, change: impl FnOnce(&mut Volumes), now: Instant) {
+        self.cluster.change_volumes(change);
+        react(&mut self.queue, &self.profile, &self.cluster, ClusterEvent::VolumesChanged, now);
     }
 
     fn apply_bound(&mut self, pod: &Arc<Pod>, now: Instant) {

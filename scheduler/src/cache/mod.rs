@@ -31,6 +31,7 @@ use crate::budget::Budget;
 use crate::node::NodeInfo;
 use crate::peers::{Namespaces, Peers, Rule};
 use crate::pod::{Labels, Pod};
+use crate::volume::Volumes;
 
 /// A node's row. A row is used again when its node is gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -89,6 +90,7 @@ pub struct Cluster {
     namespaces: Namespaces,
     nominations: Nominations,
     budgets: HashMap<NamespacedName, Budget>,
+    volumes: Volumes,
     touched: Vec<NodeId>,
     /// The position of the first of `touched`.
     first: u64,
@@ -254,6 +256,16 @@ impl Cluster {
     /// The pods for which room is being made on the node.
     pub fn nominated_on(&self, node: NodeId) -> &[Arc<Pod>] {
         self.nodes.get(node.index()).map(|row| self.nominations.on(&row.name)).unwrap_or_default()
+    }
+
+    pub fn volumes(&self) -> &Volumes {
+        &self.volumes
+    }
+
+    /// Changes what is known of volumes and claims.
+    pub fn change_volumes(&mut self, change: impl FnOnce(&mut Volumes)) {
+        change(&mut self.volumes);
+        self.epoch += 1;
     }
 
     /// Tries changes that are taken back before it ends: whoever keeps results need not know.

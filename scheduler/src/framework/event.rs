@@ -15,6 +15,8 @@ pub enum ClusterEvent<'a> {
     NodeGone,
     /// A namespace has other labels.
     NamespaceChanged,
+    /// A volume or a claim has come, has changed or has gone.
+    VolumesChanged,
 }
 
 impl<'a> ClusterEvent<'a> {
@@ -22,7 +24,7 @@ impl<'a> ClusterEvent<'a> {
     pub fn node(self) -> Option<Node<'a>> {
         match self {
             Self::NodeChanged { node } | Self::PodPlaced { node, .. } | Self::PodLeft { node, .. } => Some(node),
-            Self::NodeGone | Self::NamespaceChanged => None,
+            Self::NodeGone | Self::NamespaceChanged | Self::VolumesChanged => None,
         }
     }
 }

@@ -103,6 +103,7 @@ impl Filter for InterPodAffinity {
                 may(was_avoided || avoided)
             }
             ClusterEvent::NodeChanged { .. } | ClusterEvent::NodeGone | ClusterEvent::NamespaceChanged => Help::OtherNodes,
+            ClusterEvent::VolumesChanged => Help::No,
         }
     }
 }

@@ -14,6 +14,7 @@ mod pod_topology_spread;
 mod priority_sort;
 mod scheduling_gates;
 mod taint_toleration;
+mod volume_binding;
 
 pub use self::default_binder::DefaultBinder;
 pub use self::default_preemption::DefaultPreemption;
@@ -28,6 +29,7 @@ pub use self::pod_topology_spread::PodTopologySpread;
 pub use self::priority_sort::PrioritySort;
 pub use self::scheduling_gates::SchedulingGates;
 pub use self::taint_toleration::TaintToleration;
+pub use self::volume_binding::VolumeBinding;
 use crate::framework::Profile;
 
 /// What Kubernetes runs unless told otherwise. Cheap filters, and those that no other pod can help, come first.
@@ -40,6 +42,7 @@ pub fn default_profile() -> Profile {
         .filter(NodeAffinity)
         .filter(NodePorts)
         .filter(NodeResourcesFit)
+        .filter(VolumeBinding)
         .filter(PodTopologySpread)
         .filter(InterPodAffinity)
         .post_filter(DefaultPreemption)

@@ -2,7 +2,7 @@
 //! node affinity. Selectors are translated into symbols once, so that looking at a node compares numbers. The rules
 //! are those of [`api::scheduling::affinity`], and a test holds this to it.
 
-use k8s_openapi::api::core::v1::{NodeSelectorRequirement, NodeSelectorTerm};
+use k8s_openapi::api::core::v1::{NodeSelector, NodeSelectorRequirement, NodeSelectorTerm};
 
 use crate::cache::{Cluster, Node, NodeId, Symbol};
 use crate::framework::{Filter, MOST_SCORE, Plugin, PreFilter, PreFilterPlugin, PreScore, Range, Reach, Rejection, Score, Scoring};
@@ -60,6 +60,12 @@ impl Required {
             labels: pod.shape.node_selector.iter().map(pair).collect(),
             terms: required.map(|required| required.node_selector_terms.iter().map(|term| Term::of(term, cluster)).collect()),
         })
+    }
+
+    /// What a volume requires.
+    pub fn of_selector(selector: &NodeSelector, cluster: &Cluster) -> Self {
+        let terms = selector.node_selector_terms.iter().map(|term| Term::of(term, cluster)).collect();
+        Self { labels: Some(Vec::new()), terms: Some(terms) }
     }
 
     pub fn matches(&self, node: Node<'_>) -> bool {

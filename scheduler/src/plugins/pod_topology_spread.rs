@@ -107,7 +107,7 @@ impl Filter for PodTopologySpread {
                 if constraints(pod, true).iter().any(concerns) { Help::OtherNodes } else { Help::No }
             }
             ClusterEvent::NodeChanged { .. } | ClusterEvent::NodeGone => Help::OtherNodes,
-            ClusterEvent::NamespaceChanged => Help::No,
+            ClusterEvent::NamespaceChanged | ClusterEvent::VolumesChanged => Help::No,
         }
     }
 }
