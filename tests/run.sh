@@ -1,0 +1,79 @@
+#!/usr/bin/env bash
+# What `make test` runs: Rust's tests, the Python suites, and the reference cases on both stores. All of them run,
+# whatever fails; the last line counts.
+#
+# KYBERN_TEST_VENV: where the Python environment is kept (default: below target/).
+set -uo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+logs=target/test-logs
+venv=${KYBERN_TEST_VENV:-target/test-venv}
+mkdir -p "$logs"
+passed=0
+failed=0
+
+suite() { # log's name, command...
+    local log=$logs/$1.log
+    shift
+    echo "== $*"
+    "$@" 2>&1 | tee "$log"
+    status=${PIPESTATUS[0]}
+}
+
+# Adds the numbers that stand before words of a log to the count.
+count() { # log's name, word for passed, word for failed
+    passed=$((passed + $(numbers "$1" "$2")))
+    failed=$((failed + $(numbers "$1" "$3")))
+}
+
+numbers() {
+    { grep -oE "[0-9]+ $2" "$logs/$1.log" || true; } | awk '{ sum += $1 } END { print sum + 0 }'
+}
+
+# A suite that broke down without saying which test failed counts as one failure.
+settle() { # failures before
+    if ((status != 0 && failed == $1)); then
+        failed=$((failed + 1))
+    fi
+}
+
+rust() {
+    # Binaries and tests in one call, so that dependencies are built once, with one set of features.
+    suite build cargo build --workspace --bins --tests
+    if ((status != 0)); then
+        failed=$((failed + 1))
+        return
+    fi
+    suite cargo cargo test --workspace --no-fail-fast
+    local before=$failed
+    count cargo 'passed;' 'failed;'
+    settle "$before"
+}
+
+python() {
+    [[ -x $venv/bin/python ]] || python3 -m venv "$venv"
+    suite pip "$venv/bin/pip" install --quiet --disable-pip-version-check -r tests/python/requirements.txt
+    local before=$failed
+    if ((status == 0)); then
+        suite python "$venv/bin/python" -m unittest discover --verbose -s tests/python -p 'test_*.py'
+        passed=$((passed + $(grep -cE ' \.\.\. ok$' "$logs/python.log")))
+        failed=$((failed + $(grep -cE ' \.\.\. (FAIL|ERROR)$' "$logs/python.log")))
+    fi
+    settle "$before"
+}
+
+reference() { # store
+    suite "reference-$1" "$venv/bin/python" tests/reference/check.py --store "$1"
+    local before=$failed
+    count "reference-$1" passed, failed\$
+    settle "$before"
+}
+
+rust
+if [[ -x target/debug/kybern ]]; then
+    python
+    reference embedded
+    reference etcd
+fi
+echo "$passed passed, $failed failed"
+((failed == 0))
