@@ -4,10 +4,10 @@ use api::resource::ErasedUpdate;
 use api::{Object, Resource};
 use bytes::Bytes;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use machinery::Status;
 use machinery::apply::{self, Applied, Set};
 use machinery::decode::{self, Encoding, FieldValidation};
 use machinery::field::{Error, Path};
+use machinery::{GroupKind, Status};
 use serde_json::Value;
 
 use super::revision::{Decision, Revision};
@@ -18,6 +18,10 @@ use crate::log::path;
 
 pub(super) async fn apply(write: &Write<'_>, strategy: &dyn ErasedUpdate, config: &Bytes, force: bool) -> Result<Written, Status> {
     let target = write.target;
+    if write.options.field_manager.as_deref().is_none_or(str::is_empty) {
+        let error = Error::required(&Path::new("fieldManager"), "is required for apply patches");
+        return Err(Status::invalid(&GroupKind::new("meta.k8s.io", "PatchOptions"), "", &[error]));
+    }
     let (config, mut found) = read(write, config)?;
     let mut revision = Revision::begin(write, path(&target.namespace, &target.name));
     let mut warnings = Vec::new();

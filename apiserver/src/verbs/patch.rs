@@ -1,7 +1,6 @@
 //! Patch: changes an object by a patch document, or applies a configuration to it.
 
 use api::{Object, Resource};
-use bytes::Bytes;
 use machinery::decode::{self, Encoding};
 use machinery::field::{Error, Path};
 use machinery::patch::{json, merge, strategic};
@@ -34,7 +33,7 @@ impl ApiServer {
         loop {
             let decision = revision.existing().and_then(|(entry, old)| {
                 let patched = document.apply(target.resource.schema(), target.resource.encode(&*old))?;
-                let (mut new, found) = decode_patched(target.resource, patched, options.field_validation)?;
+                let (mut new, found) = decode_patched(target.resource, patched, document.duplicates.clone(), options.field_validation)?;
                 body::check_address(target, &mut *new)?;
                 check_version(target, new.meta(), &entry)?;
                 let ready = write.ready_change(strategy, new, &*old, Ownership::Record)?;
@@ -50,38 +49,42 @@ impl ApiServer {
 }
 
 /// A patch document, read.
-pub(super) enum Document {
-    Json(Value),
-    Merge(Value),
-    Strategic(Value),
+pub(super) struct Document {
+    kind: DocumentKind,
+    value: Value,
+    /// Keys that the document has more than once.
+    duplicates: Vec<decode::Finding>,
+}
+
+enum DocumentKind {
+    Json,
+    Merge,
+    Strategic,
 }
 
 impl Document {
     /// Reads the document; one that is not JSON is a 400.
     pub(super) fn read(patch: &Patch) -> Result<Self, Status> {
-        let parse = |bytes: &Bytes| {
-            decode::parse(bytes, Encoding::Json)
-                .map(|parsed| parsed.value)
-                .map_err(|error| Status::bad_request(format!("error decoding patch: {error}")))
+        let (kind, bytes) = match patch {
+            Patch::Json(bytes) => (DocumentKind::Json, bytes),
+            Patch::Merge(bytes) => (DocumentKind::Merge, bytes),
+            Patch::Strategic(bytes) => (DocumentKind::Strategic, bytes),
+            Patch::Apply { .. } => return Err(Status::unsupported_media_type(&[])),
         };
-        match patch {
-            Patch::Json(bytes) => {
-                let document = parse(bytes)?;
-                // Found out before the object is: a malformed patch of a missing object is malformed.
-                json::Patch::parse(&document)?;
-                Ok(Self::Json(document))
-            }
-            Patch::Merge(bytes) => Ok(Self::Merge(parse(bytes)?)),
-            Patch::Strategic(bytes) => Ok(Self::Strategic(parse(bytes)?)),
-            Patch::Apply { .. } => Err(Status::unsupported_media_type(&[])),
+        let parsed = decode::parse(bytes, Encoding::Json).map_err(|error| Status::bad_request(format!("error decoding patch: {error}")))?;
+        if matches!(kind, DocumentKind::Json) {
+            // Found out before the object is: a malformed patch of a missing object is malformed.
+            json::Patch::parse(&parsed.value)?;
         }
+        let duplicates = parsed.duplicates.into_iter().map(decode::Finding::Duplicate).collect();
+        Ok(Self { kind, value: parsed.value, duplicates })
     }
 
     pub(super) fn apply(&self, schema: &Schema, object: Value) -> Result<Value, Status> {
-        Ok(match self {
-            Self::Json(document) => json::Patch::parse(document)?.apply(object)?,
-            Self::Merge(document) => merge::apply(object, document)?,
-            Self::Strategic(document) => strategic::apply(schema, object, document)?,
+        Ok(match self.kind {
+            DocumentKind::Json => json::Patch::parse(&self.value)?.apply(object)?,
+            DocumentKind::Merge => merge::apply(object, &self.value)?,
+            DocumentKind::Strategic => strategic::apply(schema, object, &self.value)?,
         })
     }
 }
@@ -90,12 +93,12 @@ impl Document {
 fn decode_patched(
     resource: &dyn Resource,
     mut value: Value,
+    mut findings: Vec<decode::Finding>,
     validation: FieldValidation,
 ) -> Result<(Box<dyn Object>, Vec<String>), Status> {
     if body::check_kind(resource, &value).is_err() {
         return Err(unfit(&value, "the kind and apiVersion of an object do not change"));
     }
-    let mut findings = Vec::new();
     decode::conform(&mut value, resource.schema(), &mut findings).map_err(|error| unfit(&Value::Null, error))?;
     let validation: decode::FieldValidation = validation.into();
     let findings = validation.judge(findings).map_err(|error| unfit(&Value::Null, error))?;
