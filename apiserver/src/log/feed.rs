@@ -234,6 +234,8 @@ impl Feed {
             let page = self.store.range(&start, &end, PAGE, Some(at)).await.map_err(store_status)?;
             for item in &page.items {
                 if let Some((path, entry)) = decode(log.resource(), prefix, item) {
+                    // Only what changes is likely to be looked at again soon.
+                    entry.forget_typed();
                     entries.insert(path, entry);
                 }
             }
