@@ -52,8 +52,6 @@ impl Kind for EndpointSlices {
     }
 
     fn default(slice: &mut EndpointSlice) {
-        zero::omit(&mut slice.endpoints);
-        zero::omit(&mut slice.ports);
         for endpoint in slice.endpoints.iter_mut().flatten() {
             zero::keep(&mut endpoint.conditions);
             zero::omit(&mut endpoint.deprecated_topology);
