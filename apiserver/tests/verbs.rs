@@ -214,3 +214,33 @@ async fn a_pod_is_admitted_bound_evicted_and_gone() {
     let options = DeleteOptions { grace_period_seconds: Some(0), ..DeleteOptions::default() };
     assert!(matches!(server.delete(&caller, &at, &options).await.unwrap(), Deleted::Gone(_)));
 }
+
+#[tokio::test]
+async fn an_applied_deployment_is_a_fixed_point() {
+    let server = server().await;
+    let caller = Caller::default();
+    let at = target(&server, "deployments", "web");
+    let config = json!({
+        "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web"},
+        "spec": {
+            "replicas": 0, "selector": {"matchLabels": {"app": "web"}},
+            "strategy": {"rollingUpdate": {"maxSurge": "25%", "maxUnavailable": 1}},
+            "template": {"metadata": {"labels": {"app": "web"}}, "spec": {
+                "containers": [{
+                    "name": "web", "image": "registry.example/web:1", "ports": [{"containerPort": 8080}],
+                    "readinessProbe": {"httpGet": {"path": "/ready", "port": 8080}},
+                    "resources": {"requests": {"cpu": 0.1, "memory": "64Mi"}},
+                    "volumeMounts": [{"name": "cfg", "mountPath": "/cfg"}],
+                }],
+                "volumes": [{"name": "cfg", "configMap": {"name": "cfg"}}],
+            }},
+        },
+    });
+    let options = WriteOptions { field_manager: Some("ann".into()), ..WriteOptions::default() };
+    let apply = Patch::Apply { config: config.to_string().into(), force: false };
+    let made = value(&server.patch(&caller, &at, apply, &options).await.unwrap().object);
+    let note = Patch::Merge(json!({"metadata": {"labels": {"a": "b"}}}).to_string().into());
+    let noted = value(&server.patch(&caller, &at, note, &WriteOptions::default()).await.unwrap().object);
+    assert_eq!(noted["spec"], made["spec"]);
+    assert_eq!(noted["metadata"]["generation"], 1);
+}

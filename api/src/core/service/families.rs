@@ -19,7 +19,8 @@ pub(super) fn keep_allocated(new: &mut ServiceSpec, old: &ServiceSpec) {
         if new.cluster_ip.is_none() {
             new.cluster_ip.clone_from(&old.cluster_ip);
         }
-        if new.cluster_ips.is_none() && new.cluster_ip == old.cluster_ip {
+        // Also where `clusterIP` alone was changed: the list then follows it, and validation names the list.
+        if new.cluster_ips.is_none() {
             new.cluster_ips.clone_from(&old.cluster_ips);
         }
     }
