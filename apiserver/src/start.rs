@@ -69,6 +69,8 @@ pub async fn run(args: Args, shutdown: CancellationToken) -> anyhow::Result<()> 
     health.ready("shutdown", move || if draining.is_cancelled() { Err("shutting down".to_owned()) } else { Ok(()) });
     let chain = core(&args.api, store.clone(), listener.local_addr()?.port(), health, Metrics::default()).await?;
     tracing::info!(%address, "serving");
+    let api = chain.api.clone();
     serve::serve(listener, tls, chain, shutdown).await;
+    api.stop();
     store.close().await.context("closing the store")
 }

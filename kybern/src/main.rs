@@ -32,6 +32,10 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    // The allocator asks for huge pages, of which an idle control plane touches a corner each: 18 MiB for nothing.
+    if let Err(error) = nix::sys::prctl::set_thp_disable(true) {
+        eprintln!("huge pages stay on: {error}");
+    }
     match Command::parse() {
         Command::Up(args) => {
             let logs = args.logs.clone();

@@ -74,11 +74,14 @@ pub async fn run(args: Args, shutdown: Shutdown) -> anyhow::Result<()> {
     tasks.critical("the API server", apiserver::serve::serve(listener, tls, chain, shutdown.token()));
     let transport = component(&api, "system:kube-scheduler", &[]);
     tasks.critical("the scheduler", scheduler::run(transport, args.scheduling, metrics.clone(), shutdown.token()));
-    controllers(&mut tasks, args.controllers, pki.ca(), component(&api, "system:kube-controller-manager", &[]), metrics, &shutdown);
-    nodes(&mut tasks, args.nodes, &api, &shutdown);
+    let transport = component(&api, "system:kube-controller-manager", &[]);
+    controllers(&mut tasks, args.controllers, pki.ca(), transport, metrics.clone(), &shutdown);
+    nodes(&mut tasks, args.nodes, &api, metrics, &shutdown);
     println!("kybern is ready after {} ms: export KUBECONFIG={}", started.elapsed().as_millis(), kubeconfig.display());
-    tasks.wait().await?;
-    store.close().await.context("closing the store")
+    let ended = tasks.wait().await;
+    api.stop();
+    store.close().await.context("closing the store")?;
+    Ok(ended?)
 }
 
 /// A component's way to the API server: the user that its certificate would name were it a process of its own.
@@ -102,11 +105,12 @@ fn controllers(
     tasks.fallible("the controller manager", controller_manager::run(transport, options, metrics, shutdown.token()));
 }
 
-fn nodes(tasks: &mut Tasks, count: usize, api: &Arc<ApiServer>, shutdown: &Shutdown) {
+fn nodes(tasks: &mut Tasks, count: usize, api: &Arc<ApiServer>, metrics: Metrics, shutdown: &Shutdown) {
     if count == 0 {
         return;
     }
-    let options = kubelet::Options::simulated((1..=count).map(|number| format!("node-{number}")));
+    let mut options = kubelet::Options::simulated((1..=count).map(|number| format!("node-{number}")));
+    options.metrics = metrics;
     let transport = component(api, "system:node:node-1", &["system:nodes"]);
     tasks.fallible("the nodes", kubelet::run(transport, options, shutdown.token()));
 }
