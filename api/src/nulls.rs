@@ -53,6 +53,20 @@ const POD: &[&str] = &[
     "status.initContainerStatuses[].state.terminated.startedAt",
 ];
 
+/// Whether an object of this JSON may lack a null: whether each name on the way to one of the paths occurs in it.
+/// Mostly it has no such parts, and needs no second look.
+pub(crate) fn may_lack(paths: &[&str], json: &[u8]) -> bool {
+    paths.iter().any(|path| {
+        let parents = path.rsplit_once('.').map_or("", |(parents, _)| parents);
+        // From the innermost, which is the rarest.
+        parents.rsplit('.').filter(|step| !step.is_empty()).all(|step| has_key(json, step.trim_end_matches("[]")))
+    })
+}
+
+fn has_key(json: &[u8], name: &str) -> bool {
+    memchr::memmem::find_iter(json, name.as_bytes()).any(|at| at > 0 && json[at - 1] == b'"' && json[at + name.len()..].starts_with(b"\":"))
+}
+
 /// Adds the nulls that `value` lacks.
 pub(crate) fn fill(paths: &[&str], value: &mut Value) {
     for path in paths {
@@ -100,6 +114,14 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn only_objects_with_such_parts_may_lack_nulls() {
+        let lacks = |json: &str| may_lack(POD, json.as_bytes());
+        assert!(!lacks(r#"{"spec":{"volumes":[{"emptyDir":{}}]},"status":{"phase":"Pending","note":"conditions"}}"#));
+        assert!(lacks(r#"{"status":{"conditions":[{}]}}"#));
+        assert!(may_lack(of("rbac.authorization.k8s.io", "Role"), b"{}"), "a path without parents is there in every object");
+    }
 
     #[test]
     fn nulls_appear_only_in_what_is_there() {

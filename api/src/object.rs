@@ -39,11 +39,12 @@ where
     }
 
     fn write_json(&self, out: &mut Vec<u8>) {
+        let start = out.len();
+        // As above; writing to a Vec cannot fail either.
+        let _ = serde_json::to_writer(&mut *out, self);
         let nulls = nulls::of(T::GROUP, T::KIND);
-        if nulls.is_empty() {
-            // As above; writing to a Vec cannot fail either.
-            let _ = serde_json::to_writer(out, self);
-        } else {
+        if nulls::may_lack(nulls, &out[start..]) {
+            out.truncate(start);
             let mut value = self.to_value();
             nulls::forget_empty_lists(nulls, &mut value);
             write_object(&value, out);
