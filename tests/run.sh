@@ -2,12 +2,12 @@
 # What `make test` runs: Rust's tests, the Python suites, and the reference cases on both stores. All of them run,
 # whatever fails; the last line counts.
 #
-# KYBERN_TEST_VENV: where the Python environment is kept (default: below target/).
+# KYBERN_TEST_VENV: where the Python environment is kept (default: tests/.venv).
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 logs=target/test-logs
-venv=${KYBERN_TEST_VENV:-target/test-venv}
+venv=${KYBERN_TEST_VENV:-tests/.venv}
 mkdir -p "$logs"
 passed=0
 failed=0

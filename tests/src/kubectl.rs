@@ -1,11 +1,12 @@
 //! The real kubectl, against one cluster.
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 
+use crate::process::Process;
 use crate::wait_for;
 
 /// kubectl with a kubeconfig, and a namespace if one was chosen.
@@ -25,10 +26,15 @@ impl Kubectl {
     /// The same, in a namespace of its own, which is made.
     pub fn in_namespace(&self, name: &str) -> Self {
         self.ok(&["create", "namespace", name]);
-        let scoped = Self { namespace: Some(name.to_owned()), ..self.clone() };
+        let scoped = self.within(name);
         // Pods need their service account.
         scoped.wait_until("the default service account", &["get", "serviceaccount", "default", "-o", "name"], |out| !out.is_empty());
         scoped
+    }
+
+    /// The same, in a namespace that is there or will be.
+    pub fn within(&self, namespace: &str) -> Self {
+        Self { namespace: Some(namespace.to_owned()), ..self.clone() }
     }
 
     fn command(&self, args: &[&str]) -> Command {
@@ -39,6 +45,28 @@ impl Kubectl {
         }
         command.args(args);
         command
+    }
+
+    /// The minor version of kubectl itself: Debian's is 20, and knows less than today's.
+    pub fn minor(&self) -> u32 {
+        let version = self.json(&["version", "--client"]);
+        let minor = version["clientVersion"]["minor"].as_str().expect("a version");
+        minor.trim_end_matches('+').parse().expect("a number")
+    }
+
+    /// Starts it and lets it run, with its output at hand: a watch.
+    pub fn start(&self, args: &[&str], log: &Path) -> Process {
+        Process::spawn(self.command(args), log)
+    }
+
+    /// `kubectl edit` with a sed script for an editor.
+    #[track_caller]
+    pub fn edit(&self, object: &str, script: &str) -> String {
+        let output = self.command(&["edit", object]).env("KUBE_EDITOR", format!("sed -i {script}")).stdin(Stdio::null()).output();
+        let output = output.expect("kubectl: run `make tools`");
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(output.status.success(), "kubectl edit {object}: {text}{}", String::from_utf8_lossy(&output.stderr));
+        text
     }
 
     /// Runs it, whatever comes of it.
@@ -106,6 +134,18 @@ impl Kubectl {
                 Err(format!("kubectl {}: {text}{}", args.join(" "), String::from_utf8_lossy(&output.stderr)))
             }
         })
+    }
+
+    /// Waits until an object is gone.
+    #[track_caller]
+    pub fn wait_gone(&self, object: &str) {
+        self.wait_until(&format!("{object} to be gone"), &["get", object, "--ignore-not-found", "-o", "name"], str::is_empty);
+    }
+
+    /// What a jsonpath gives now.
+    #[track_caller]
+    pub fn value(&self, object: &str, path: &str) -> String {
+        self.ok(&["get", object, "-o", &format!("jsonpath={{{path}}}")])
     }
 
     /// Waits until a jsonpath gives a value.

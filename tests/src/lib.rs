@@ -6,6 +6,7 @@ pub mod cluster;
 pub mod etcd;
 pub mod kubectl;
 pub mod process;
+pub mod suite;
 
 use std::time::{Duration, Instant};
 

@@ -31,10 +31,17 @@ pub fn program(name: &str) -> PathBuf {
 impl Process {
     /// Starts a program with its output going to `log`.
     pub fn start<S: AsRef<OsStr>>(program: &Path, args: impl IntoIterator<Item = S>, log: &Path) -> Self {
+        let mut command = Command::new(program);
+        command.args(args);
+        Self::spawn(command, log)
+    }
+
+    /// Starts a command with its output going to `log`.
+    pub fn spawn(mut command: Command, log: &Path) -> Self {
         let output = File::options().create(true).append(true).open(log).expect("a log file");
         let errors = output.try_clone().expect("a second handle");
-        let child = Command::new(program)
-            .args(args)
+        let program = command.get_program().to_owned();
+        let child = command
             .stdin(Stdio::null())
             .stdout(output)
             .stderr(errors)
