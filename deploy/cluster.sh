@@ -18,8 +18,7 @@ start() { # log's name, command...
 }
 
 up() {
-    build
-    "$root/deploy/install-tools.sh"
+    build kybern kybern-apiserver kybern-scheduler kybern-controller-manager kybern-kubelet
     mkdir -p "$dir"
     stop_pids "$dir/pids"
     local pki=$dir/pki url=http://127.0.0.1:$etcd_port peer=http://127.0.0.1:$((etcd_port + 1))

@@ -3,9 +3,10 @@
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 examples=$root/deploy/examples
 
+# Builds the release binaries of these packages.
 build() {
     "$root/deploy/install-tools.sh"
-    (cd "$root" && cargo build --release --workspace --bins)
+    (cd "$root" && cargo build --release --bins "${@/#/--package=}")
 }
 
 # Waits until a URL below the API server answers `ok`.
@@ -24,9 +25,10 @@ run_examples() {
     # Pods need the namespace's service account, which a controller makes.
     until kubectl -n shop get serviceaccount default >/dev/null 2>&1; do sleep 0.1; done
     kubectl apply -f "$examples"
-    kubectl -n shop rollout status deployment/frontend statefulset/orders-db --timeout=60s ||
-        { kubectl -n shop rollout status deployment/frontend --timeout=60s && kubectl -n shop rollout status statefulset/orders-db --timeout=60s; }
-    kubectl -n shop rollout status daemonset/log-shipper --timeout=60s
+    local workload
+    for workload in deployment/frontend statefulset/orders-db daemonset/log-shipper; do
+        kubectl -n shop rollout status "$workload" --timeout=60s
+    done
     kubectl -n shop wait --for=condition=Complete job/import-catalog --timeout=60s
     echo
     kubectl -n shop get all

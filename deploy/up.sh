@@ -7,7 +7,7 @@ dir=${KYBERN_DIR:-$root/.kybern}
 port=${KYBERN_PORT:-6443}
 nodes=${KYBERN_NODES:-3}
 
-build
+build kybern
 mkdir -p "$dir"
 stop_pids "$dir/pids"
 "$root/target/release/kybern" up --data-dir "$dir" --secure-port "$port" --nodes "$nodes" >"$dir/kybern.log" 2>&1 &

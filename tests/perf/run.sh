@@ -31,9 +31,9 @@ stop() {
     server=
 }
 cpu() { awk '{print $14 + $15}' "/proc/$server/stat"; }
-perf() { cargo run --quiet --release -p kybern-tests --bin kybern-perf -- --url "https://127.0.0.1:$port" --token "$token" --pid "$server" "$@"; }
+perf() { target/release/kybern-perf --url "https://127.0.0.1:$port" --token "$token" --pid "$server" "$@"; }
 
-cargo build --quiet --release --bins
+cargo build --quiet --release -p kybern -p kybern-tests --bins
 echo "binary: $(stat -c %s target/release/kybern | awk '{printf "%.1f MB", $1 / 1e6}')"
 
 echo; echo "== API server: embedded store, no nodes"
