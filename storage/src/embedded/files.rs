@@ -138,10 +138,14 @@ impl Directory {
         fs::remove_file(&path).map_err(|error| failed("removing", &path, &error))
     }
 
-    /// Bytes that the files take.
+    /// Bytes that the files take. The housekeeper may remove one between its listing and its measuring: it takes none.
     pub(super) fn size(&self) -> Result<u64> {
-        let sizes = fs::read_dir(&self.path)
-            .and_then(|entries| entries.map(|entry| entry?.metadata().map(|metadata| metadata.len())).sum::<io::Result<u64>>());
+        let size = |entry: io::Result<fs::DirEntry>| match entry?.metadata() {
+            Ok(metadata) => Ok(metadata.len()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
+            Err(error) => Err(error),
+        };
+        let sizes = fs::read_dir(&self.path).and_then(|entries| entries.map(size).sum::<io::Result<u64>>());
         sizes.map_err(|error| failed("listing", &self.path, &error))
     }
 
