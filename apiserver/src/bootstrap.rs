@@ -2,12 +2,20 @@
 
 use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 
+use api::Resource;
+use api::object::downcast_ref;
 use api::strategy::UserInfo;
+use futures::{StreamExt as _, TryStreamExt as _};
 use machinery::Status;
 use serde_json::{Value, json};
 
+use crate::auth::rbac;
+use crate::auth::rbac::bootstrap::{Amendment, Defaults, Reconciled};
 use crate::server::ApiServer;
-use crate::verbs::{Body, Caller, FieldValidation, Target, WriteOptions};
+use crate::verbs::{Body, Caller, DeleteOptions, FieldValidation, Target, WriteOptions};
+
+/// Writes that are under way at once.
+const AT_ONCE: usize = 64;
 
 /// The API server itself, as the maker of these objects.
 pub(crate) fn caller() -> Caller {
@@ -36,7 +44,55 @@ impl ApiServer {
             });
             self.ensure("scheduling.k8s.io", "priorityclasses", "", name, class).await?;
         }
+        self.ensure_roles().await?;
         self.ensure_own_service().await
+    }
+
+    /// The roles and bindings that everybody's rights come from, side by side: the store makes one sync of many writes.
+    async fn ensure_roles(&self) -> Result<(), Status> {
+        let Defaults { cluster_roles, cluster_role_bindings, roles, role_bindings } = Defaults::read();
+        tokio::try_join!(
+            self.reconcile_all("clusterroles", cluster_roles),
+            self.reconcile_all("clusterrolebindings", cluster_role_bindings),
+            self.reconcile_all("roles", roles),
+            self.reconcile_all("rolebindings", role_bindings),
+        )?;
+        Ok(())
+    }
+
+    async fn reconcile_all<T: Reconciled>(&self, plural: &'static str, wanted: Vec<T>) -> Result<(), Status> {
+        let Some(resource) = self.registry().find(rbac::GROUP, "v1", plural) else { return Ok(()) };
+        let writes = wanted.into_iter().map(|wanted| self.reconcile(resource, wanted));
+        futures::stream::iter(writes).buffer_unordered(AT_ONCE).try_collect().await
+    }
+
+    async fn reconcile<T: Reconciled>(&self, resource: &'static dyn Resource, wanted: T) -> Result<(), Status> {
+        let meta = wanted.meta();
+        let (namespace, name) = (meta.namespace.clone().unwrap_or_default(), meta.name.clone().unwrap_or_default());
+        let found = self.log(resource)?.get(&crate::log::path(&namespace, &name));
+        let target = |name: &str| Target { resource, subresource: None, namespace: namespace.clone(), name: name.to_owned() };
+        let (caller, options) = (caller(), WriteOptions::default());
+        let outcome = match found {
+            None => self.create(&caller, &target(""), Body::Typed(Box::new(wanted)), &options).await,
+            Some(entry) => {
+                let object = entry.object(resource).map_err(Status::internal)?;
+                let Some(mut present) = downcast_ref::<T>(&*object).cloned() else { return Ok(()) };
+                match wanted.amend(&mut present) {
+                    Amendment::Nothing => return Ok(()),
+                    Amendment::Update => self.update(&caller, &target(&name), Body::Typed(Box::new(present)), &options).await,
+                    Amendment::Replace => {
+                        self.delete(&caller, &target(&name), &DeleteOptions::default()).await?;
+                        self.create(&caller, &target(""), Body::Typed(Box::new(wanted)), &options).await
+                    }
+                }
+            }
+        };
+        match outcome {
+            // Another server that starts at the same time has been faster.
+            Err(status) if status.is_already_exists() || status.is_conflict() => Ok(()),
+            Err(status) => Err(status),
+            Ok(_) => Ok(()),
+        }
     }
 
     /// The Service by which pods reach this server, and its endpoints, if it has an address that others can reach.

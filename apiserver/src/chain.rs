@@ -12,7 +12,7 @@ use runtime::health::Health;
 use runtime::metrics::Metrics;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::auth::authorize::check;
+use crate::auth::authorize::{ResourceAccess, check};
 use crate::auth::{Attributes, Authenticator, Authorizer};
 use crate::discovery::Discovery;
 use crate::openapi::OpenApi;
@@ -25,7 +25,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(30);
 pub struct Chain {
     pub api: Arc<ApiServer>,
     pub authenticator: Authenticator,
-    pub authorizer: Box<dyn Authorizer>,
+    pub authorizer: Arc<dyn Authorizer>,
     pub discovery: Discovery,
     pub openapi: OpenApi,
     pub health: Health,
@@ -49,15 +49,9 @@ impl Default for Limits {
 }
 
 impl Chain {
-    pub fn new(
-        api: Arc<ApiServer>,
-        authenticator: Authenticator,
-        authorizer: Box<dyn Authorizer>,
-        health: Health,
-        metrics: Metrics,
-        limits: Limits,
-    ) -> Arc<Self> {
+    pub fn new(api: Arc<ApiServer>, authenticator: Authenticator, health: Health, metrics: Metrics, limits: Limits) -> Arc<Self> {
         let discovery = Discovery::new(api.registry());
+        let authorizer = api.access().clone();
         Arc::new(Self {
             api,
             authenticator,
@@ -106,7 +100,7 @@ impl Chain {
 
     fn may_impersonate(&self, user: &UserInfo, resource: &str, name: &str) -> status::Result<()> {
         let group = if resource == "uids" { "authentication.k8s.io" } else { "" };
-        let attributes = Attributes::Resource { verb: "impersonate", group, resource, subresource: None, namespace: "", name };
+        let attributes = Attributes::Resource(ResourceAccess { verb: "impersonate", group, resource, name, ..ResourceAccess::default() });
         check(&*self.authorizer, user, &attributes)
     }
 

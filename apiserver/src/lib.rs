@@ -3,7 +3,7 @@
 //! - [`log`]: per resource, an immutable snapshot and a bounded ring of recent events. Reads are served from it.
 //! - [`verbs`]: one file per verb, for every resource. Knows neither HTTP nor gRPC.
 //! - [`http`], [`grpc`]: the two doors. Both cross the same [`chain`] and call the same verbs.
-//! - [`auth`]: who calls, and whether they may.
+//! - [`auth`]: who calls, and whether they may; [`reviews`]: questions about that.
 //! - [`discovery`], [`openapi`]: what is served, made from the registry and the [`catalogue`].
 
 pub mod admission;
@@ -20,6 +20,7 @@ pub mod in_process;
 mod leases;
 pub mod log;
 pub mod openapi;
+pub mod reviews;
 pub mod serve;
 pub mod server;
 pub mod start;

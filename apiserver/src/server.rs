@@ -11,6 +11,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::admission::{self, World};
 use crate::allocation::Allocation;
+use crate::auth::Access;
 use crate::leases::Leases;
 use crate::log::{Bounds, Feed, Log};
 
@@ -57,6 +58,7 @@ pub struct ApiServer {
     /// By where their resources are stored.
     logs: HashMap<&'static str, Arc<Log>>,
     world: World,
+    access: Arc<Access>,
     pub(crate) admission: admission::Chain,
     pub(crate) allocation: Allocation,
     pub(crate) leases: Leases,
@@ -79,8 +81,10 @@ impl ApiServer {
             .map_err(Status::internal)?;
         tokio::spawn(feed.clone().run());
         tokio::spawn(upkeep(feed.clone(), options.compaction_interval));
+        let world = World::new(logs.values().cloned());
         let server = Arc::new(Self {
-            world: World::new(logs.values().cloned()),
+            access: Arc::new(Access::new(&world)),
+            world,
             registry,
             options,
             feed,
@@ -117,6 +121,11 @@ impl ApiServer {
     /// The logs, as admission reads them.
     pub fn world(&self) -> &World {
         &self.world
+    }
+
+    /// Who may do what.
+    pub fn access(&self) -> &Arc<Access> {
+        &self.access
     }
 
     /// The log that holds a resource's objects.

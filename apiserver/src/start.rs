@@ -12,7 +12,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::args::{ApiArgs, Args};
-use crate::auth::{Authenticator, BootstrapPolicy};
+use crate::auth::Authenticator;
 use crate::chain::{Chain, Limits};
 use crate::serve;
 use crate::server::{ApiServer, Options};
@@ -53,7 +53,7 @@ pub async fn core(args: &ApiArgs, store: Arc<dyn Store>, port: u16, health: Heal
     }
     let api = ApiServer::start(store, Registry::built_in(), options).await?;
     let limits = Limits { reads: args.max_requests_inflight, writes: args.max_mutating_requests_inflight };
-    Ok(Chain::new(api, authenticator, Box::new(BootstrapPolicy::new()), health, metrics, limits))
+    Ok(Chain::new(api, authenticator, health, metrics, limits))
 }
 
 /// Runs `kybern-apiserver` until `shutdown`.

@@ -14,6 +14,7 @@ use api::strategy::UserInfo;
 use jiff::Timestamp;
 use machinery::Status;
 
+use crate::auth::Access;
 use crate::log::{Entry, Log, path};
 use crate::verbs::Target;
 
@@ -34,6 +35,8 @@ pub struct Request<'a> {
     pub dry_run: bool,
     pub now: Timestamp,
     pub world: &'a World,
+    /// Who may do what.
+    pub access: &'a Access,
 }
 
 impl Request<'_> {
@@ -118,6 +121,7 @@ impl Default for Chain {
                 Box::new(service_account::ServiceAccount),
                 Box::new(priority::Priority),
                 Box::new(default_tolerations::DefaultTolerationSeconds),
+                Box::new(crate::auth::rbac::Escalation),
             ],
         }
     }

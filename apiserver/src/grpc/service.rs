@@ -13,7 +13,8 @@ use tokio::sync::OwnedSemaphorePermit;
 use tonic::{Request, Response};
 
 use super::convert::{self, failed};
-use crate::auth::{Attributes, PeerCertificate, authorize};
+use crate::auth::authorize::{self, ResourceAccess};
+use crate::auth::{Attributes, PeerCertificate};
 use crate::chain::Chain;
 use crate::verbs::{Body, Caller, Deleted, Patch, Shown, Target, WriteOptions};
 
@@ -57,18 +58,21 @@ impl Service {
         resource: Option<&v1::Resource>,
         namespace: &str,
         name: &str,
+        field_selector: &str,
     ) -> status::Result<Admitted> {
         let caller = self.caller(request)?;
         let named = resource.ok_or_else(|| Status::bad_request("the request names no resource"))?;
-        let attributes = Attributes::Resource {
+        let access = ResourceAccess {
             verb,
             group: &named.group,
             resource: &named.resource,
             subresource: Some(named.subresource.as_str()).filter(|s| !s.is_empty()),
-            namespace,
+            // A namespace is authorized within itself, as at the other door.
+            namespace: if named.group.is_empty() && named.resource == "namespaces" { name } else { namespace },
             name,
+            field_selector,
         };
-        authorize::check(&*self.chain.authorizer, &caller.user, &attributes)?;
+        authorize::check(&*self.chain.authorizer, &caller.user, &Attributes::Resource(access.of_selected()))?;
         let target = convert::target(&self.chain.api, resource, namespace, name)?;
         let running = self.chain.running(verb).await?;
         Ok(Admitted { caller, target, _running: running })
@@ -76,7 +80,7 @@ impl Service {
 
     async fn get(&self, request: Request<v1::GetRequest>) -> status::Result<v1::Object> {
         let r = request.get_ref();
-        let admitted = self.admit(&request, "get", r.resource.as_ref(), &r.namespace, &r.name).await?;
+        let admitted = self.admit(&request, "get", r.resource.as_ref(), &r.namespace, &r.name, "").await?;
         let version = Some(r.resource_version.as_str()).filter(|v| !v.is_empty());
         let shown = self.chain.api.get(&admitted.caller, &admitted.target, version).await?;
         Ok(convert::shown(admitted.target.resource, &shown))
@@ -84,7 +88,7 @@ impl Service {
 
     async fn list(&self, request: Request<v1::ListRequest>) -> status::Result<v1::ListResponse> {
         let r = request.get_ref();
-        let admitted = self.admit(&request, "list", r.resource.as_ref(), &r.namespace, "").await?;
+        let admitted = self.admit(&request, "list", r.resource.as_ref(), &r.namespace, "", &r.field_selector).await?;
         let options = convert::list_options(request.into_inner());
         let list = self.chain.api.list(&admitted.caller, &admitted.target, &options).await?;
         Ok(list_response(&admitted.target, list))
@@ -92,7 +96,7 @@ impl Service {
 
     async fn create(&self, request: Request<v1::CreateRequest>) -> status::Result<v1::Object> {
         let r = request.get_ref();
-        let admitted = self.admit(&request, "create", r.resource.as_ref(), &r.namespace, &r.name).await?;
+        let admitted = self.admit(&request, "create", r.resource.as_ref(), &r.namespace, &r.name, "").await?;
         let r = request.into_inner();
         let options = convert::write_options(r.options)?;
         let written = self.chain.api.create(&admitted.caller, &admitted.target, Body::Json(r.data), &options).await?;
@@ -101,7 +105,7 @@ impl Service {
 
     async fn update(&self, request: Request<v1::UpdateRequest>) -> status::Result<v1::Object> {
         let r = request.get_ref();
-        let admitted = self.admit(&request, "update", r.resource.as_ref(), &r.namespace, &r.name).await?;
+        let admitted = self.admit(&request, "update", r.resource.as_ref(), &r.namespace, &r.name, "").await?;
         let r = request.into_inner();
         let options = convert::write_options(r.options)?;
         let written = self.chain.api.update(&admitted.caller, &admitted.target, Body::Json(r.data), &options).await?;
@@ -111,7 +115,7 @@ impl Service {
     async fn patch(&self, request: Request<v1::PatchRequest>) -> status::Result<v1::Object> {
         use v1::patch_request::Type;
         let r = request.get_ref();
-        let admitted = self.admit(&request, "patch", r.resource.as_ref(), &r.namespace, &r.name).await?;
+        let admitted = self.admit(&request, "patch", r.resource.as_ref(), &r.namespace, &r.name, "").await?;
         let r = request.into_inner();
         let patch = match r.r#type() {
             Type::JsonPatch => Patch::Json(r.patch),
@@ -126,7 +130,7 @@ impl Service {
 
     async fn apply(&self, request: Request<v1::ApplyRequest>) -> status::Result<v1::Object> {
         let r = request.get_ref();
-        let admitted = self.admit(&request, "patch", r.resource.as_ref(), &r.namespace, &r.name).await?;
+        let admitted = self.admit(&request, "patch", r.resource.as_ref(), &r.namespace, &r.name, "").await?;
         let r = request.into_inner();
         let options = convert::write_options(r.options)?;
         let patch = Patch::Apply { config: r.data, force: r.force };
@@ -136,7 +140,7 @@ impl Service {
 
     async fn delete(&self, request: Request<v1::DeleteRequest>) -> status::Result<v1::DeleteResponse> {
         let r = request.get_ref();
-        let admitted = self.admit(&request, "delete", r.resource.as_ref(), &r.namespace, &r.name).await?;
+        let admitted = self.admit(&request, "delete", r.resource.as_ref(), &r.namespace, &r.name, "").await?;
         let options = convert::delete_options(request.into_inner().options)?;
         let deleted = self.chain.api.delete(&admitted.caller, &admitted.target, &options).await?;
         let (shown, gone) = match deleted {
@@ -148,7 +152,7 @@ impl Service {
 
     async fn delete_collection(&self, request: Request<v1::DeleteCollectionRequest>) -> status::Result<v1::ListResponse> {
         let r = request.get_ref();
-        let admitted = self.admit(&request, "deletecollection", r.resource.as_ref(), &r.namespace, "").await?;
+        let admitted = self.admit(&request, "deletecollection", r.resource.as_ref(), &r.namespace, "", &r.field_selector).await?;
         let r = request.into_inner();
         let selection =
             crate::verbs::ListOptions { label_selector: r.label_selector, field_selector: r.field_selector, ..Default::default() };
@@ -164,15 +168,15 @@ impl Service {
         let results = in_order(bindings, |binding| {
             let caller = &caller;
             async move {
-                let attributes = Attributes::Resource {
+                let access = ResourceAccess {
                     verb: "create",
-                    group: "",
                     resource: "pods",
                     subresource: Some("binding"),
                     namespace: &binding.namespace,
                     name: &binding.name,
+                    ..ResourceAccess::default()
                 };
-                authorize::check(&*self.chain.authorizer, &caller.user, &attributes)?;
+                authorize::check(&*self.chain.authorizer, &caller.user, &Attributes::Resource(access))?;
                 let binding = Binding { namespace: binding.namespace, name: binding.name, uid: binding.uid, node: binding.node };
                 let bound = self.chain.api.bind_pod(caller, &binding, &WriteOptions::default()).await?;
                 Ok(match bound {
@@ -195,15 +199,16 @@ impl Service {
             let (caller, resource, options) = (&caller, &resource, &options);
             async move {
                 let (namespace, name) = key_of(&object.data)?;
-                let attributes = Attributes::Resource {
+                let access = ResourceAccess {
                     verb: "update",
                     group: &resource.group,
                     resource: &resource.resource,
                     subresource: Some("status"),
                     namespace: &namespace,
                     name: &name,
+                    ..ResourceAccess::default()
                 };
-                authorize::check(&*self.chain.authorizer, &caller.user, &attributes)?;
+                authorize::check(&*self.chain.authorizer, &caller.user, &Attributes::Resource(access))?;
                 let target = convert::target(&self.chain.api, Some(resource), &namespace, &name)?;
                 let written = self.chain.api.update(caller, &target, Body::Json(object.data), options).await?;
                 Ok(convert::written(target.resource, written).revision)
@@ -276,7 +281,7 @@ impl Api for Service {
     async fn watch(&self, request: Request<v1::WatchRequest>) -> Answer<Self::WatchStream> {
         let opened = async {
             let r = request.get_ref();
-            let admitted = self.admit(&request, "watch", r.resource.as_ref(), &r.namespace, "").await?;
+            let admitted = self.admit(&request, "watch", r.resource.as_ref(), &r.namespace, "", &r.field_selector).await?;
             let options = convert::watch_options(request.into_inner());
             let watch = self.chain.api.watch(&admitted.caller, &admitted.target, &options).await?;
             let resource = admitted.target.resource;

@@ -8,7 +8,6 @@ mod path;
 mod query;
 mod resource;
 mod respond;
-mod review;
 mod table;
 mod watch;
 mod yaml;
@@ -20,7 +19,7 @@ use axum::extract::{Request, State};
 use http::{HeaderValue, Method, StatusCode};
 use machinery::{Status, status};
 
-use crate::auth::authorize;
+use crate::auth::authorize::{self, ResourceAccess};
 use crate::auth::{Attributes, PeerCertificate};
 use crate::chain::Chain;
 use crate::verbs::Caller;
@@ -65,15 +64,16 @@ async fn route(chain: &Arc<Chain>, request: Request) -> status::Result<Answer> {
         Path::Resource(found) => {
             let query = Query::parse(parts.uri.query());
             let verb = path::verb(&parts.method, &found, query.watch());
-            let attributes = Attributes::Resource {
+            let access = ResourceAccess {
                 verb,
                 group: &found.group,
                 resource: &found.resource,
                 subresource: found.subresource.as_deref(),
                 namespace: &found.namespace,
                 name: &found.name,
+                field_selector: query.get("fieldSelector").unwrap_or_default(),
             };
-            authorize::check(&*chain.authorizer, &caller.user, &attributes)?;
+            authorize::check(&*chain.authorizer, &caller.user, &Attributes::Resource(access.of_selected()))?;
             let call = resource::Call { chain, caller, path: found, verb, query, method: &parts.method, headers: &parts.headers };
             let _running = chain.running(verb).await?;
             call.serve(body).await

@@ -7,16 +7,17 @@ use axum::body::Body as HttpBody;
 use http::{HeaderMap, Method, StatusCode};
 use machinery::field::Error;
 use machinery::table::Include;
-use machinery::{GroupVersionKind, Status, status};
+use machinery::{GroupResource, GroupVersionKind, Status, status};
 use serde::Deserialize;
 
-use super::accept::{self, Format};
+use super::accept::{self, Format, Shape};
 use super::path::ResourcePath;
 use super::query::{self, Query};
 use super::respond::{self, Answer};
-use super::{body, review, table, watch};
+use super::{body, table, watch};
 use crate::catalogue;
 use crate::chain::Chain;
+use crate::reviews::Review;
 use crate::verbs::{Body, Caller, DeleteOptions, Deleted, Patch, Target, Written};
 
 const PATCHES: [&str; 4] = [
@@ -48,8 +49,8 @@ impl Call<'_> {
     }
 
     async fn dispatch(self, form: accept::Form, body: HttpBody) -> status::Result<Answer> {
-        if let Some(review) = review::find(&self.path) {
-            return review.serve(&self, form, body).await;
+        if let Some(review) = Review::find(&self.path.group, &self.path.version, &self.path.resource) {
+            return self.review(review, form, body).await;
         }
         let target = self.target()?;
         self.check_method(&target)?;
@@ -159,14 +160,36 @@ impl Call<'_> {
         if !verbs.contains(&self.verb) || misplaced { Err(refused()) } else { Ok(()) }
     }
 
+    /// A question in the form of an object.
+    async fn review(&self, review: Review, form: accept::Form, body: HttpBody) -> status::Result<Answer> {
+        if !self.path.name.is_empty() || review.is_namespaced() == self.path.namespace.is_empty() {
+            return Err(Status::path_not_found());
+        }
+        if self.verb != "create" {
+            return Err(Status::method_not_supported(&GroupResource::new("", ""), self.verb).without_details());
+        }
+        if form.shape != Shape::Object {
+            return Err(Status::not_acceptable(&accept::SERVED));
+        }
+        let options = self.query.write("CreateOptions")?;
+        let body = self.body(&review.kind(), body).await?;
+        let answer = self.chain.api.review(review, &self.caller, &self.path.namespace, body, &options)?;
+        Ok(respond::encoded(StatusCode::CREATED, form.format, answer))
+    }
+
     /// The body of a create or update.
     async fn object(&self, target: &Target, body: HttpBody) -> status::Result<Body> {
+        self.body(&target.resource.kind(), body).await
+    }
+
+    /// A body that is of this kind if it names none.
+    async fn body(&self, kind: &GroupVersionKind, body: HttpBody) -> status::Result<Body> {
         let format = accept::body_format(self.headers)?;
         let bytes = body::read(body).await?;
         Ok(match format {
             Format::Json => Body::Json(bytes),
             Format::Yaml => Body::Yaml(bytes),
-            Format::Protobuf => Body::Json(body::protobuf_to_json(&bytes, &target.resource.kind())?),
+            Format::Protobuf => Body::Json(body::protobuf_to_json(&bytes, kind)?),
         })
     }
 

@@ -92,6 +92,13 @@ impl Entry {
     }
 }
 
+/// An object has one state at one version.
+impl PartialEq for Entry {
+    fn eq(&self, other: &Self) -> bool {
+        self.version == other.version && self.key == other.key
+    }
+}
+
 impl std::fmt::Debug for Entry {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Entry").field("key", &self.key).field("version", &self.version).finish_non_exhaustive()

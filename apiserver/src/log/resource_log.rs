@@ -118,6 +118,11 @@ impl Log {
         self.snapshot.load_full()
     }
 
+    /// The version of the snapshot: of the last event that is in it.
+    pub fn version(&self) -> ResourceVersion {
+        self.snapshot.load().version
+    }
+
     /// One object as it stands in this log now.
     pub fn get(&self, path: &str) -> Option<Arc<Entry>> {
         self.snapshot.load().entries.get(path).cloned()

@@ -44,7 +44,7 @@ pub(super) fn object(resource: &dyn Resource, body: Body, validation: FieldValid
 }
 
 /// A body of a type that is not stored: a Binding, an Eviction. Other versions of the kind are read alike.
-pub(super) fn typed<T: api::kind::Typed>(
+pub(crate) fn typed<T: api::kind::Typed>(
     body: Body,
     validation: FieldValidation,
     schema: &Schema,

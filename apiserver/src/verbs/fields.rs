@@ -56,6 +56,15 @@ impl Write<'_> {
     }
 }
 
+/// Records who sent an object that is answered and never stored. `object` has been defaulted.
+pub(crate) fn record_unstored(schema: &Schema, writer: Writer<'_>, object: &mut dyn Object) {
+    let sent = object.meta_mut().managed_fields.take();
+    let managed = apply::starting_entries(Vec::new(), sent.as_deref());
+    let target = apply::Target { schema, reset: &Set::of_fields(&[]), versions: &apply::OneVersion };
+    let managed = apply::update(&target, None, &object.to_value(), managed, writer);
+    set(object, managed);
+}
+
 /// The entries of an object. Those that do not read are as good as absent.
 pub(super) fn entries(object: Option<&dyn Object>) -> Vec<Entry> {
     let given = object.and_then(|object| object.meta().managed_fields.as_deref()).unwrap_or_default();

@@ -19,6 +19,9 @@ mod update;
 mod watch;
 mod write;
 
+pub(crate) use body::typed as read_unstored;
+pub(crate) use fields::record_unstored;
+
 use std::sync::Arc;
 
 use api::strategy::UserInfo;

@@ -152,6 +152,7 @@ impl<'a> Write<'a> {
             dry_run: self.options.dry_run,
             now: self.now,
             world: self.server.world(),
+            access: self.server.access(),
         }
     }
 

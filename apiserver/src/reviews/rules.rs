@@ -1,0 +1,39 @@
+//! SelfSubjectRulesReview: all that the caller may do in a namespace, as far as rules say it.
+
+use k8s_openapi::api::authorization::v1::{NonResourceRule, ResourceRule, SelfSubjectRulesReview, SubjectRulesReviewStatus};
+use machinery::{Status, status};
+
+use super::Asked;
+use crate::auth::rbac::Rule;
+
+pub(super) fn of_caller(asked: &Asked<'_>, mut review: SelfSubjectRulesReview) -> status::Result<SelfSubjectRulesReview> {
+    let namespace = review.spec.namespace.as_deref().unwrap_or_default();
+    if namespace.is_empty() {
+        return Err(Status::bad_request("the review names no namespace"));
+    }
+    let user = &asked.caller.user;
+    let mut answer = SubjectRulesReviewStatus { resource_rules: Vec::new(), non_resource_rules: Vec::new(), ..Default::default() };
+    for rule in asked.server.access().rbac.rules(user, namespace) {
+        if !rule.resources.is_empty() {
+            answer.resource_rules.push(of_resources(&rule));
+        }
+        if !rule.paths.is_empty() {
+            answer.non_resource_rules.push(NonResourceRule { verbs: list(&rule.verbs), non_resource_urls: Some(list(&rule.paths)) });
+        }
+    }
+    review.status = Some(answer);
+    Ok(review)
+}
+
+fn of_resources(rule: &Rule) -> ResourceRule {
+    ResourceRule {
+        verbs: list(&rule.verbs),
+        api_groups: Some(list(&rule.groups)),
+        resources: Some(list(&rule.resources)),
+        resource_names: Some(list(&rule.names)).filter(|names| !names.is_empty()),
+    }
+}
+
+fn list(items: &[Box<str>]) -> Vec<String> {
+    items.iter().map(|item| item.to_string()).collect()
+}
