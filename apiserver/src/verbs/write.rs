@@ -178,15 +178,15 @@ impl<'a> Write<'a> {
     /// Writes a prepared object if the expectation holds.
     pub(super) async fn put(&self, prepared: Prepared, expect: Expect, ttl: Option<std::time::Duration>) -> Result<Put, Status> {
         let feed = &self.server.feed;
-        let lease = match ttl {
-            Some(ttl) => Some(self.server.leases.lease(&**feed.store(), ttl).await?),
-            None => None,
-        };
         let key = feed.key(self.log.resource(), &prepared.path());
         let prepared = Arc::new(prepared);
         // Announced before the write, since its event may arrive before its answer does.
         feed.announce(key.clone(), prepared.clone());
-        let outcome = feed.store().put(key.clone(), prepared.value.clone(), expect, lease).await;
+        let value = prepared.value.clone();
+        let outcome = match ttl {
+            Some(ttl) => self.server.leases.put(&**feed.store(), key.clone(), value, expect, ttl).await,
+            None => feed.store().put(key.clone(), value, expect, None).await,
+        };
         match outcome {
             Ok(Outcome::Done(revision)) => Ok(Put::Done(prepared.entry(revision))),
             Ok(Outcome::Conflict(present)) => {
