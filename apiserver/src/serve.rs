@@ -34,7 +34,7 @@ const DRAIN: Duration = Duration::from_secs(10);
 /// Serves both doors on `listener` until `shutdown`, then drains.
 pub async fn serve(listener: TcpListener, tls: Arc<ServerConfig>, chain: Arc<Chain>, shutdown: CancellationToken) {
     let acceptor = TlsAcceptor::from(tls);
-    let router = rest::router(chain.clone()).merge(grpc::router(chain));
+    let router = rest::router(chain.clone()).merge(grpc::router(chain.clone()));
     let graceful = GracefulShutdown::new();
     let connections = Arc::new(graceful);
     loop {
@@ -53,6 +53,8 @@ pub async fn serve(listener: TcpListener, tls: Arc<ServerConfig>, chain: Arc<Cha
         tokio::spawn(connection(stream, peer, acceptor.clone(), router.clone(), connections.watcher()));
     }
     drop(listener);
+    // They would hold their connections open; the other requests come to an end by themselves.
+    chain.api.end_watches();
     let Ok(connections) = Arc::try_unwrap(connections) else { return };
     if tokio::time::timeout(DRAIN, connections.shutdown()).await.is_err() {
         tracing::info!("some requests did not finish in time");

@@ -98,6 +98,11 @@ impl ApiServer {
         Ok(server)
     }
 
+    /// Ends every watch in good order. Other requests are served as before.
+    pub fn end_watches(&self) {
+        self.feed.watches().cancel();
+    }
+
     /// Ends every watch and stops following the store. Requests that wait for the log fail from here on.
     pub fn stop(&self) {
         self.feed.stop().cancel();

@@ -49,6 +49,8 @@ pub struct Feed {
     latest: tokio::sync::Mutex<Latest>,
     asked: AtomicU64,
     stop: CancellationToken,
+    /// Part of `stop`.
+    watches: CancellationToken,
 }
 
 #[derive(Default)]
@@ -70,6 +72,7 @@ impl Feed {
             written: Mutex::default(),
             latest: tokio::sync::Mutex::default(),
             asked: AtomicU64::new(0),
+            watches: stop.child_token(),
             stop,
         }
     }
@@ -81,6 +84,11 @@ impl Feed {
     /// The token that ends the feed and every watch over it.
     pub fn stop(&self) -> &CancellationToken {
         &self.stop
+    }
+
+    /// The token that ends every watch, while other requests are still served.
+    pub fn watches(&self) -> &CancellationToken {
+        &self.watches
     }
 
     /// The log of what is kept under the resource's prefix, made if there is none yet. Before [`Feed::load`] only.

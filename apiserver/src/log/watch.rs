@@ -111,7 +111,7 @@ impl Watch {
                         return Some(Ok(bookmark));
                     }
                 }
-                () = self.feed.stop().cancelled() => self.state = State::Ended,
+                () = self.feed.watches().cancelled() => self.state = State::Ended,
             }
         }
     }
