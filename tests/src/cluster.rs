@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 use crate::etcd::{Etcd, free_port};
+use crate::http::Http;
 use crate::kubectl::Kubectl;
 use crate::process::{Process, program};
 use crate::wait_for;
@@ -24,11 +25,14 @@ pub enum Shape {
 pub struct Cluster {
     // The processes end before their directory goes.
     processes: Vec<Process>,
+    shape: Shape,
     pub etcd: Option<Etcd>,
     pub kubectl: Kubectl,
     port: u16,
     nodes: usize,
     extra: Vec<String>,
+    /// A command that the one process is started under.
+    under: Vec<String>,
     dir: TempDir,
 }
 
@@ -38,21 +42,24 @@ impl Cluster {
         Self::start_with(shape, 3, &[])
     }
 
+    /// With so many nodes, and further flags of the API server.
     pub fn start_with(shape: Shape, nodes: usize, extra: &[&str]) -> Self {
+        Self::start_under(&[], shape, nodes, extra)
+    }
+
+    /// The same, with the one process under another command, such as one that limits it.
+    pub fn start_under(under: &[&str], shape: Shape, nodes: usize, extra: &[&str]) -> Self {
         let dir = TempDir::new().expect("a directory");
         let etcd = (shape != Shape::Embedded).then(|| Etcd::start(dir.path()));
         let kubeconfig = match shape {
             Shape::Processes => dir.path().join("pki/admin.kubeconfig"),
             _ => dir.path().join("data/kubeconfig"),
         };
-        let extra = extra.iter().map(|e| (*e).to_owned()).collect();
+        let owned = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
         let kubectl = Kubectl::new(kubeconfig);
-        let mut cluster = Self { processes: Vec::new(), etcd, kubectl, port: free_port(), nodes, extra, dir };
-        match shape {
-            Shape::Processes => cluster.start_processes(),
-            _ => cluster.start_up(),
-        }
-        cluster.wait_ready();
+        let mut cluster =
+            Self { processes: Vec::new(), shape, etcd, kubectl, port: free_port(), nodes, extra: owned(extra), under: owned(under), dir };
+        cluster.restart();
         cluster
     }
 
@@ -73,7 +80,11 @@ impl Cluster {
         ];
         args.extend(self.etcd.as_ref().map(|e| format!("--etcd-servers={}", e.url())));
         args.extend(self.extra.iter().cloned());
-        self.processes.push(Process::start(&program("kybern"), args, &self.dir.path().join("kybern.log")));
+        let mut words = self.under.clone();
+        words.push(program("kybern").display().to_string());
+        words.append(&mut args);
+        let first = PathBuf::from(words.remove(0));
+        self.processes.push(Process::start(&first, words, &self.dir.path().join("kybern.log")));
     }
 
     fn start_processes(&mut self) {
@@ -129,23 +140,64 @@ impl Cluster {
         });
     }
 
-    /// Kills everything but etcd, as a power cut would, and starts it again on the same data and port.
-    pub fn crash_and_restart(&mut self) {
-        let many = self.processes.len() > 1;
+    /// A bare HTTP client of the administrator's.
+    pub fn http(&self) -> Http {
+        Http::new(&self.pki(), self.port, true)
+    }
+
+    /// A bare HTTP client without a certificate.
+    pub fn stranger(&self) -> Http {
+        Http::new(&self.pki(), self.port, false)
+    }
+
+    fn pki(&self) -> PathBuf {
+        self.dir.path().join(if self.shape == Shape::Processes { "pki" } else { "data/pki" })
+    }
+
+    /// Kills everything but etcd, as a power cut would.
+    pub fn crash(&mut self) {
         self.processes.clear();
-        if many {
-            self.start_processes()
-        } else {
-            self.start_up()
+    }
+
+    /// Starts it again on the same data and port.
+    pub fn restart(&mut self) {
+        match self.shape {
+            Shape::Processes => self.start_processes(),
+            _ => self.start_up(),
         }
         self.wait_ready();
     }
 
-    /// Asks the first process to end in order, and gives its exit code.
-    pub fn stop(&mut self) -> Option<i32> {
-        let process = self.processes.first_mut().expect("a process");
-        process.signal("TERM");
-        process.wait(crate::PATIENCE).code()
+    /// Asks every process to end in order, the last that was started first, and gives their exit codes.
+    pub fn stop(&mut self) -> Vec<Option<i32>> {
+        let end = |mut process: Process| {
+            process.signal("TERM");
+            process.wait(crate::PATIENCE).code()
+        };
+        self.processes.drain(..).rev().map(end).collect()
+    }
+
+    /// Signals the first process.
+    pub fn signal(&self, signal: &str) {
+        self.processes[0].signal(signal);
+    }
+
+    /// The first process's id.
+    pub fn pid(&self) -> u32 {
+        self.processes[0].pid()
+    }
+
+    /// The embedded store's directory.
+    pub fn store(&self) -> PathBuf {
+        self.dir.path().join("data/store")
+    }
+
+    /// Starts the one process once more beside, or in place of, the one that runs, and waits for it to end.
+    pub fn try_another(&self) -> (Option<i32>, String) {
+        let log = self.dir.path().join("another.log");
+        let data = format!("--data-dir={}", self.dir.path().join("data").display());
+        let mut process = Process::start(&program("kybern"), ["up", &data, "--secure-port=0"], &log);
+        (process.wait(crate::PATIENCE).code(), process.output())
     }
 
     /// What the processes have printed.

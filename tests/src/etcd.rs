@@ -49,6 +49,11 @@ impl Etcd {
         self.process = None;
     }
 
+    /// Lets it stand still, or go on: it answers nobody, and its connections stay.
+    pub fn freeze(&self, still: bool) {
+        self.process.as_ref().expect("a running etcd").signal(if still { "STOP" } else { "CONT" });
+    }
+
     pub fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
     }

@@ -4,7 +4,9 @@
 
 pub mod cluster;
 pub mod etcd;
+pub mod http;
 pub mod kubectl;
+pub mod load;
 pub mod process;
 pub mod suite;
 

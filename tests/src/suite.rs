@@ -18,15 +18,34 @@ const AT_ONCE: usize = 4;
 
 type Shared = Arc<OnceLock<Cluster>>;
 
+/// A check that brings its own control planes.
+pub type Own = fn();
+
+/// Runs checks that bring their own control planes.
+pub fn own(checks: &[(&str, Own)]) -> ExitCode {
+    let trial = |(name, check): &(&str, Own)| {
+        let check = *check;
+        Trial::test(*name, move || {
+            check();
+            Ok(())
+        })
+    };
+    run(checks.iter().map(trial).collect())
+}
+
 /// Runs every check on every shape.
 pub fn main(shapes: &[Shape], checks: &[(&str, Check)]) -> ExitCode {
-    let mut arguments = Arguments::from_args();
-    arguments.test_threads.get_or_insert(AT_ONCE);
     let mut trials = Vec::new();
     for shape in shapes {
         let shared = Shared::default();
         trials.extend(checks.iter().map(|(name, check)| trial(*shape, name, *check, shared.clone())));
     }
+    run(trials)
+}
+
+fn run(trials: Vec<Trial>) -> ExitCode {
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads.get_or_insert(AT_ONCE);
     libtest_mimic::run(&arguments, trials).exit_code()
 }
 
