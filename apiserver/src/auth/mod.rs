@@ -11,23 +11,34 @@ pub use authorize::{Attributes, Authorizer, Decision};
 
 use crate::admission::World;
 use authorize::Grounds;
-use rbac::Rbac;
+use rbac::bootstrap::Defaults;
+use rbac::{Rbac, Rule};
 
-/// Who may do what: administrators everything, everybody what roles and bindings give them.
+/// Who may do what: administrators everything, nodes what their role says though no binding gives it to them,
+/// everybody what roles and bindings give them.
 pub struct Access {
     pub rbac: Rbac,
+    of_nodes: Box<[Rule]>,
 }
 
 impl Access {
     pub fn new(world: &World) -> Self {
-        Self { rbac: Rbac::new(world) }
+        Self { rbac: Rbac::new(world), of_nodes: Defaults::read().rules_of("system:node") }
     }
+}
+
+/// Whether a user is a node's agent.
+fn is_node(user: &UserInfo) -> bool {
+    user.name.starts_with("system:node:") && user.groups.iter().any(|group| group == "system:nodes")
 }
 
 impl Authorizer for Access {
     fn authorize(&self, user: &UserInfo, attributes: &Attributes<'_>) -> Decision {
         if rbac::is_master(user) {
             return Decision::Allow(Grounds::Masters);
+        }
+        if is_node(user) && self.of_nodes.iter().any(|rule| rule.allows(attributes)) {
+            return Decision::Allow(Grounds::Node);
         }
         self.rbac.authorize(user, attributes)
     }
