@@ -23,6 +23,7 @@ mod nulls;
 pub mod object;
 pub mod policy;
 mod prune;
+pub mod quota;
 pub mod rbac;
 pub mod registry;
 pub mod resource;

@@ -9,6 +9,7 @@ use machinery::Status;
 use storage::{Revision, Store};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use crate::admission::resource_quota::charge::Cashier;
 use crate::admission::{self, World};
 use crate::allocation::Allocation;
 use crate::auth::Access;
@@ -62,6 +63,7 @@ pub struct ApiServer {
     pub(crate) admission: admission::Chain,
     pub(crate) allocation: Allocation,
     pub(crate) leases: Leases,
+    pub(crate) cashier: Cashier,
     /// Ends background work when the server goes.
     _stop: DropGuard,
 }
@@ -92,6 +94,7 @@ impl ApiServer {
             admission: admission::Chain::default(),
             allocation,
             leases: Leases::default(),
+            cashier: Cashier::default(),
             _stop: stop.drop_guard(),
         });
         server.bootstrap().await?;

@@ -61,14 +61,17 @@ pub struct NewEvent {
 /// Where a component leaves its events. Clones share a queue.
 #[derive(Clone)]
 pub struct EventRecorder {
-    queue: mpsc::Sender<NewEvent>,
+    queue: mpsc::Sender<(Component, NewEvent)>,
+    component: Component,
 }
+
+/// Who records.
+type Component = Arc<str>;
 
 /// Writes what recorders leave.
 pub struct EventWriter {
     events: Api<Event>,
-    queue: mpsc::Receiver<NewEvent>,
-    component: String,
+    queue: mpsc::Receiver<(Component, NewEvent)>,
     instance: String,
     series: Remembered<SeriesKey, Series>,
     budgets: Remembered<NamespacedName, Budget>,
@@ -94,22 +97,26 @@ impl EventRecorder {
     /// somebody must run.
     pub fn new(transport: Arc<dyn Transport>, component: impl Into<String>, instance: impl Into<String>) -> (Self, EventWriter) {
         let (sender, receiver) = mpsc::channel(QUEUE_LENGTH);
-        let component = component.into();
+        let component: String = component.into();
         let writer = EventWriter {
             events: Api::new(transport, component.clone()),
             queue: receiver,
-            component,
             instance: instance.into(),
             series: Remembered::default(),
             budgets: Remembered::default(),
             hasher: RandomState::new(),
         };
-        (Self { queue: sender }, writer)
+        (Self { queue: sender, component: component.into() }, writer)
+    }
+
+    /// A recorder for a part of the component, which has a name of its own.
+    pub fn named(&self, component: &str) -> Self {
+        Self { queue: self.queue.clone(), component: component.into() }
     }
 
     /// Leaves an event to be written. Drops it where too many wait.
     pub fn record(&self, event: NewEvent) {
-        if self.queue.try_send(event).is_err() {
+        if self.queue.try_send((self.component.clone(), event)).is_err() {
             tracing::debug!("dropped an event: too many wait to be written");
         }
     }
@@ -118,12 +125,12 @@ impl EventRecorder {
 impl EventWriter {
     /// Writes events until `shutdown`, or until all recorders are gone.
     pub async fn run(mut self, shutdown: CancellationToken) {
-        while let Some(Some(event)) = shutdown.run_until_cancelled(self.queue.recv()).await {
-            self.write(event).await;
+        while let Some(Some((component, event))) = shutdown.run_until_cancelled(self.queue.recv()).await {
+            self.write(&component, event).await;
         }
     }
 
-    async fn write(&mut self, event: NewEvent) {
+    async fn write(&mut self, component: &str, event: NewEvent) {
         let now = Instant::now();
         let about = NamespacedName::new(
             event.regarding.namespace.as_deref().unwrap_or_default(),
@@ -144,7 +151,7 @@ impl EventWriter {
                 Err(status) => return tracing::debug!(%status, "cannot count a repeated event"),
             }
         }
-        let object = self.object(&event);
+        let object = self.object(component, &event);
         let name = NamespacedName::of(&object.metadata);
         match self.events.create(object).await {
             Ok(_) => self.series.insert(key, Series { key: name, count: 1, last: now }),
@@ -157,7 +164,7 @@ impl EventWriter {
         self.events.patch(name, Patch::Merge(Bytes::from(patch.to_string()))).await.map(drop)
     }
 
-    fn object(&self, event: &NewEvent) -> Event {
+    fn object(&self, component: &str, event: &NewEvent) -> Event {
         let now = Timestamp::now();
         let about = event.regarding.name.as_deref().unwrap_or_default();
         let namespace = event.regarding.namespace.as_deref().filter(|namespace| !namespace.is_empty()).unwrap_or("default");
@@ -175,8 +182,8 @@ impl EventWriter {
             count: Some(1),
             first_timestamp: Some(Time(now)),
             last_timestamp: Some(Time(now)),
-            source: Some(EventSource { component: Some(self.component.clone()), host: Some(self.instance.clone()) }),
-            reporting_component: Some(self.component.clone()),
+            source: Some(EventSource { component: Some(component.to_owned()), host: Some(self.instance.clone()) }),
+            reporting_component: Some(component.to_owned()),
             reporting_instance: Some(self.instance.clone()),
             ..Event::default()
         }

@@ -17,6 +17,11 @@ pub trait Controller: Send + Sync + 'static {
     /// As `--controllers` and upstream's metrics name it.
     fn name(&self) -> &'static str;
 
+    /// As its events name it.
+    fn component(&self) -> &'static str {
+        self.name()
+    }
+
     /// The kinds that the controller looks at: their informers run.
     fn watches(&self) -> &'static [Kind];
 

@@ -70,13 +70,15 @@ struct Run<'a> {
     pending: BTreeSet<(usize, Key)>,
     timers: BTreeMap<(usize, Key), Duration>,
     writes: usize,
+    /// Those of the writes that were not refused.
+    accepted: usize,
 }
 
 impl<'a> Run<'a> {
     fn new(scenario: &'a Scenario<'a>, fault: Fault) -> Self {
         let server = Simulator::new();
         let world = server.world_at(0);
-        Self { scenario, fault, server, world, seen: 0, pending: BTreeSet::new(), timers: BTreeMap::new(), writes: 0 }
+        Self { scenario, fault, server, world, seen: 0, pending: BTreeSet::new(), timers: BTreeMap::new(), writes: 0, accepted: 0 }
     }
 
     fn play(&mut self) {
@@ -103,14 +105,14 @@ impl<'a> Run<'a> {
     }
 
     /// Lets time pass until the next timer. Returns false where there is none, or where they have rung often enough
-    /// without anything being written.
+    /// without anything coming of it.
     fn wait_for_timers(&mut self, idle: &mut (usize, usize)) -> bool {
         const OFTEN: usize = 10;
         let Some(next) = self.timers.values().min().copied() else { return false };
-        if idle.0 == self.writes {
+        if idle.0 == self.accepted {
             idle.1 += 1;
         } else {
-            *idle = (self.writes, 0);
+            *idle = (self.accepted, 0);
         }
         if idle.1 > OFTEN {
             self.timers.clear();
@@ -145,7 +147,9 @@ impl<'a> Run<'a> {
         for step in plan.steps {
             let mut clean = true;
             for write in step {
-                clean &= self.server.apply(write).is_ok();
+                let accepted = self.server.apply(write).is_ok();
+                self.accepted += usize::from(accepted);
+                clean &= accepted;
                 self.writes += 1;
                 (self.scenario.always)(&self.server);
                 if self.fault == (Fault::Crash { after: self.writes }) {

@@ -44,14 +44,17 @@ pub async fn run(
         .map(|(controller, _)| Subscriber { controller: controller.clone(), queue: WorkQueue::new(Backoff::default()) })
         .collect();
     let feed = Arc::new(Feed::new(World::new(resources()), subscribers.clone()));
-    let executor = Arc::new(Executor { feed: feed.clone(), transport: transport.clone(), recorder, metrics: Metrics::new(&metrics) });
+    let metrics = Metrics::new(&metrics);
+    let executor = |component: &str| {
+        let recorder = recorder.named(component);
+        Arc::new(Executor { feed: feed.clone(), transport: transport.clone(), recorder, metrics: metrics.clone() })
+    };
     let writing = tokio::spawn(writer.run(shutdown.clone()));
     if shutdown.run_until_cancelled(feed.start(&transport, &shutdown)).await.is_some() {
         tracing::info!(controllers = set.len(), "the controllers know the cluster's state and start");
-        let working = subscribers
-            .into_iter()
-            .zip(&set)
-            .map(|(subscriber, (_, concurrency))| executor.clone().work(subscriber, (*concurrency).max(1), shutdown.clone()));
+        let working = subscribers.into_iter().zip(&set).map(|(subscriber, (controller, concurrency))| {
+            executor(controller.component()).work(subscriber, (*concurrency).max(1), shutdown.clone())
+        });
         futures::future::join_all(working).await;
     }
     // A panic in the writer has been reported where it happened.

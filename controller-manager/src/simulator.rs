@@ -389,7 +389,7 @@ fn kind_of(name: &str) -> Kind {
 }
 
 fn namespaced(kind: Kind) -> bool {
-    !matches!(kind, Kind::Node | Kind::Namespace)
+    !matches!(kind, Kind::Node | Kind::Namespace | Kind::PersistentVolume | Kind::StorageClass)
 }
 
 /// All kinds that have a table, as the graph knows them.

@@ -59,6 +59,7 @@ impl Scale {
 
 impl Quantity {
     pub const ZERO: Self = Self { nanos: 0, format: Format::DecimalSi };
+    pub const ONE: Self = Self { nanos: NANOS, format: Format::DecimalSi };
 
     pub fn new(value: i64, format: Format) -> Self {
         Self::from_nanos(i128::from(value) * NANOS, format)

@@ -60,6 +60,8 @@ impl Kind for DaemonSets {
         zero::omit(&mut spec.min_ready_seconds);
         default_update_strategy(zero::keep(&mut spec.update_strategy));
         template::default(&mut spec.template);
+        // Who writes a DaemonSet owns this annotation, though its value is the server's.
+        zero::keep(&mut set.metadata.annotations).entry(TEMPLATE_GENERATION.to_owned()).or_insert_with(|| "0".to_owned());
         let status = zero::keep(&mut set.status);
         zero::omit(&mut status.observed_generation);
         zero::omit(&mut status.updated_number_scheduled);

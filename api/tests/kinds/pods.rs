@@ -213,7 +213,7 @@ fn updates_change_little() {
             (&[("spec.nodeName", json!("n1"))], "Forbidden spec"),
             (&[("spec.activeDeadlineSeconds", json!(200))], "Invalid spec.activeDeadlineSeconds"),
             (&[("spec.activeDeadlineSeconds", json!(null))], "Invalid spec.activeDeadlineSeconds"),
-            (&[("spec.schedulingGates", json!([{"name": "a"}]))], "Forbidden spec.schedulingGates[0]"),
+            (&[("spec.schedulingGates", json!([{"name": "a"}]))], "Forbidden spec.schedulingGates[0].name"),
             (&[("spec.containers", json!([{"name": "a", "image": "a:1"}, {"name": "b", "image": "b"}]))], "Forbidden spec.containers"),
         ],
     );

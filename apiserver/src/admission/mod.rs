@@ -2,16 +2,24 @@
 //! and at the logs, and change the object or refuse it. One may be asked again with the same object, and must then
 //! come to the same end.
 
+mod default_ingress_class;
+mod default_storage_class;
 mod default_tolerations;
+mod limit_ranger;
 mod namespace_lifecycle;
+mod pod_security;
 mod priority;
+pub(crate) mod resource_quota;
+mod runtime_class;
 mod service_account;
+mod volume_resize;
 
 use std::sync::Arc;
 
 use api::Object;
 use api::strategy::UserInfo;
 use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use machinery::Status;
 
 use crate::auth::Access;
@@ -45,6 +53,12 @@ impl Request<'_> {
         let names = self.target.resource.names();
         names.group == group && names.plural == plural && self.target.subresource.as_deref() == subresource
     }
+
+    /// The answer to who may not write this object.
+    fn forbidden(&self, object: &dyn Object, why: impl std::fmt::Display) -> Status {
+        let name = object.meta().name.as_deref().unwrap_or_default();
+        Status::forbidden(&self.target.resource.group_resource(), name, why)
+    }
 }
 
 /// An object that is worth waiting for.
@@ -71,8 +85,8 @@ pub trait Plugin: Send + Sync + 'static {
         None
     }
 
-    /// Refuses a write. Deletes have no object.
-    fn validate(&self, _request: &Request<'_>, _object: Option<&dyn Object>) -> Result<(), Status> {
+    /// Refuses a write, or has something to say about it. Deletes have no object.
+    fn validate(&self, _request: &Request<'_>, _object: Option<&dyn Object>, _warnings: &mut Vec<String>) -> Result<(), Status> {
         Ok(())
     }
 }
@@ -100,6 +114,13 @@ impl World {
         self.log(group, plural)?.get(&path(namespace, name))
     }
 
+    /// The objects of a namespace (empty: all objects), decoded; `T` is the type of their kind.
+    pub fn objects<T: Clone + 'static>(&self, group: &'static str, plural: &'static str, namespace: &str) -> Vec<T> {
+        let Some(log) = self.log(group, plural) else { return Vec::new() };
+        let decoded = |entry: &Arc<Entry>| api::object::downcast_ref::<T>(&*entry.object(log.resource()).ok()?).cloned();
+        log.snapshot().range(namespace, "").filter_map(|(_, entry)| decoded(entry)).collect()
+    }
+
     /// An object, decoded; `T` is the type of its kind.
     pub fn object<T: Clone + 'static>(&self, group: &'static str, plural: &'static str, namespace: &str, name: &str) -> Option<T> {
         let log = self.log(group, plural)?;
@@ -118,9 +139,15 @@ impl Default for Chain {
         Self {
             plugins: vec![
                 Box::new(namespace_lifecycle::NamespaceLifecycle),
+                Box::new(limit_ranger::LimitRanger),
                 Box::new(service_account::ServiceAccount),
+                Box::new(pod_security::PodSecurity),
                 Box::new(priority::Priority),
                 Box::new(default_tolerations::DefaultTolerationSeconds),
+                Box::new(default_storage_class::DefaultStorageClass),
+                Box::new(volume_resize::PersistentVolumeClaimResize),
+                Box::new(runtime_class::RuntimeClass),
+                Box::new(default_ingress_class::DefaultIngressClass),
                 Box::new(crate::auth::rbac::Escalation),
             ],
         }
@@ -138,7 +165,21 @@ impl Chain {
         awaited.find(|one| request.world.get(one.group, one.plural, &one.namespace, &one.name).is_none())
     }
 
-    pub(crate) fn validate(&self, request: &Request<'_>, object: Option<&dyn Object>) -> Result<(), Status> {
-        self.plugins.iter().try_for_each(|plugin| plugin.validate(request, object))
+    /// The warnings are for the client.
+    pub(crate) fn validate(&self, request: &Request<'_>, object: Option<&dyn Object>) -> Result<Vec<String>, Status> {
+        let mut warnings = Vec::new();
+        self.plugins.iter().try_for_each(|plugin| plugin.validate(request, object, &mut warnings))?;
+        Ok(warnings)
     }
+}
+
+/// The name of the class that is marked as the default: of several, the newest, and then the first by name.
+fn newest_default<'a>(classes: impl Iterator<Item = &'a ObjectMeta>, marks: &[&str]) -> Option<String> {
+    let marked = |meta: &&ObjectMeta| {
+        let annotations = meta.annotations.iter().flatten();
+        annotations.filter(|(_, value)| *value == "true").any(|(key, _)| marks.contains(&key.as_str()))
+    };
+    let created = |meta: &ObjectMeta| meta.creation_timestamp.as_ref().map(|time| time.0);
+    let newest = classes.filter(marked).min_by(|a, b| created(b).cmp(&created(a)).then_with(|| a.name.cmp(&b.name)));
+    newest.and_then(|meta| meta.name.clone())
 }

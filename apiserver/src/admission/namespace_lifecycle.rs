@@ -17,7 +17,7 @@ impl Plugin for NamespaceLifecycle {
         "NamespaceLifecycle"
     }
 
-    fn mutate(&self, request: &Request<'_>, _object: &mut dyn Object) -> Result<(), Status> {
+    fn mutate(&self, request: &Request<'_>, object: &mut dyn Object) -> Result<(), Status> {
         let resource = request.target.resource;
         let namespace = request.target.namespace.as_str();
         if request.operation != Operation::Create || request.target.subresource.is_some() || resource.scope() == Scope::Cluster {
@@ -33,14 +33,10 @@ impl Plugin for NamespaceLifecycle {
         }
         let why = format!("unable to create new content in namespace {namespace} because it is being terminated");
         let message = format!("namespace {namespace} is being terminated");
-        Err(Status::forbidden(&resource.group_resource(), &request.target.name, why).with_cause(
-            "NamespaceTerminating",
-            message,
-            "metadata.namespace",
-        ))
+        Err(request.forbidden(object, why).with_cause("NamespaceTerminating", message, "metadata.namespace"))
     }
 
-    fn validate(&self, request: &Request<'_>, _object: Option<&dyn Object>) -> Result<(), Status> {
+    fn validate(&self, request: &Request<'_>, _object: Option<&dyn Object>, _warnings: &mut Vec<String>) -> Result<(), Status> {
         let name = request.target.name.as_str();
         if request.operation == Operation::Delete && request.is("", "namespaces", None) && IMMORTAL.contains(&name) {
             return Err(Status::forbidden(&GroupResource::new("", "namespaces"), name, "this namespace may not be deleted"));

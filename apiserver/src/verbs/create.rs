@@ -7,6 +7,8 @@ use storage::Expect;
 
 use super::write::{Ownership, Put, Ready, Write};
 use super::{Body, Caller, Shown, Target, WriteOptions, Written, binding, body, eviction};
+use crate::admission::Operation;
+use crate::log::path;
 use crate::server::ApiServer;
 
 /// How often a generated name is tried before the client is told to try again.
@@ -60,8 +62,20 @@ pub(super) async fn create_ready(
         }
     };
     warnings.extend(ready.warnings.iter().cloned());
-    let shown = store(write, ready).await?;
-    Ok(Written { object: shown, created: true, warnings })
+    let path = path(&write.target.namespace, ready.object.meta().name.as_deref().unwrap_or_default());
+    if !ready.generated && write.log.get(&path).is_some() {
+        // What is there already is not charged for; the store has the last word.
+        let shown = store(write, ready).await?;
+        return Ok(Written { object: shown, created: true, warnings });
+    }
+    let receipt = write.charge(Operation::Create, &*ready.object, None).await?;
+    match store(write, ready).await {
+        Ok(shown) => Ok(Written { object: shown, created: true, warnings }),
+        Err(status) => {
+            write.server.refund(receipt).await;
+            Err(status)
+        }
+    }
 }
 
 async fn store(write: &Write<'_>, ready: Ready) -> Result<Shown, Status> {

@@ -98,6 +98,7 @@ impl<'w, 'a> Revision<'w, 'a> {
     async fn replace(&mut self, ready: Ready, present: Arc<Entry>) -> Result<Option<Settled>, Status> {
         let write = self.write;
         let ttl = write.server.time_to_live(write.resource(), &*ready.object);
+        let receipt = write.charge_change(&*ready.object, &present).await?;
         let prepared = write.prepare(ready.object)?;
         if present.is_stored_as(&prepared.value) {
             return self.keep(present).await;
@@ -115,7 +116,10 @@ impl<'w, 'a> Revision<'w, 'a> {
                 }
                 Ok(Some(Settled::Replaced(Shown::Entry(entry))))
             }
-            Put::Conflict(present) => self.overtaken(present.map(|kv| kv.modified)).await,
+            Put::Conflict(present) => {
+                write.server.refund(receipt).await;
+                self.overtaken(present.map(|kv| kv.modified)).await
+            }
         }
     }
 

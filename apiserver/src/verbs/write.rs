@@ -15,6 +15,7 @@ use machinery::{ResourceVersion, Status};
 use storage::{Expect, KeyValue, Outcome};
 
 use super::{Caller, Shown, Target, WriteOptions, metadata};
+use crate::admission::resource_quota::{self, charge::Receipt};
 use crate::admission::{Operation, Request};
 use crate::allocation::Reservation;
 use crate::log::store_status;
@@ -100,8 +101,8 @@ impl<'a> Write<'a> {
         let mut errors = objectmeta::validate_create(object.meta(), metadata::rules(resource, &name_rule));
         errors.extend(resource.validate_create(&cx, &*object));
         self.refuse(&*object, errors)?;
-        let warnings = resource.warnings_create(&*object);
-        self.review(Operation::Create, Some(&*object), None)?;
+        let mut warnings = resource.warnings_create(&*object);
+        warnings.extend(self.review(Operation::Create, Some(&*object), None)?);
         Ok(Ready { object, reservation, warnings, generated })
     }
 
@@ -130,8 +131,8 @@ impl<'a> Write<'a> {
         let mut errors = objectmeta::validate_update(new.meta(), old.meta(), metadata::rules(resource, &name_rule));
         errors.extend(strategy.validate(&cx, &*new, old));
         self.refuse(&*new, errors)?;
-        let warnings = strategy.warnings(&*new, old);
-        self.review(Operation::Update, Some(&*new), Some(old))?;
+        let mut warnings = strategy.warnings(&*new, old);
+        warnings.extend(self.review(Operation::Update, Some(&*new), Some(old))?);
         Ok(Ready { object: new, reservation, warnings, generated: false })
     }
 
@@ -161,9 +162,38 @@ impl<'a> Write<'a> {
         self.server.admission.mutate(&self.request(operation, old), object)
     }
 
-    /// Validating admission. Deletes, and creates of what is not stored, have no object.
-    pub(super) fn review(&self, operation: Operation, object: Option<&dyn Object>, old: Option<&dyn Object>) -> Result<(), Status> {
+    /// Validating admission; gives warnings. Deletes, and creates of what is not stored, have no object.
+    pub(super) fn review(
+        &self,
+        operation: Operation,
+        object: Option<&dyn Object>,
+        old: Option<&dyn Object>,
+    ) -> Result<Vec<String>, Status> {
         self.server.admission.validate(&self.request(operation, old), object)
+    }
+
+    /// Charges the write to the quotas of its namespace.
+    pub(super) async fn charge(&self, operation: Operation, object: &dyn Object, old: Option<&dyn Object>) -> Result<Receipt, Status> {
+        let namespace = &self.target.namespace;
+        if namespace.is_empty() || !self.server.has_quotas(namespace) {
+            return Ok(Receipt::default());
+        }
+        let Some(cost) = resource_quota::cost(&self.request(operation, old), object) else { return Ok(Receipt::default()) };
+        let resource = self.resource().group_resource();
+        let name = object.meta().name.clone().unwrap_or_default();
+        self.server.charge(namespace, cost, self.options.dry_run).await.map_err(|refused| match refused {
+            Some(why) => Status::forbidden(&resource, &name, why),
+            None => Status::conflict(&resource, &name, "the quotas of the namespace change too often; please try again"),
+        })
+    }
+
+    /// The same for a change of the present object.
+    pub(super) async fn charge_change(&self, object: &dyn Object, present: &Entry) -> Result<Receipt, Status> {
+        if self.target.namespace.is_empty() || !self.server.has_quotas(&self.target.namespace) {
+            return Ok(Receipt::default());
+        }
+        let old = present.object(self.resource()).map_err(Status::internal)?;
+        self.charge(Operation::Update, object, Some(&*old)).await
     }
 
     /// Waits a moment for an object without which admission refuses this one, where it is about to be made.

@@ -3,12 +3,11 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use serde_json::json;
 
 use crate::controller::{Controller, Key, Wake};
 use crate::plan::{Plan, Write};
-use crate::world::{Change, Kind, PodRow, Row, Whole, World};
+use crate::world::{Change, Kind, PodRow, Row, World};
 
 const FINALIZER: &str = "kubernetes.io/pvc-protection";
 
@@ -39,9 +38,9 @@ impl Controller for ClaimProtectionController {
         let Some(claim) = world.claims.get(key) else { return plan };
         let header = claim.header();
         match (header.is_terminating(), header.has_finalizer(FINALIZER)) {
-            (false, false) => plan.write(set_finalizers(claim, header.finalizers.iter().map(String::as_str).chain([FINALIZER]))),
+            (false, false) => plan.write(set_finalizers(&**claim, header.finalizers.iter().map(String::as_str).chain([FINALIZER]))),
             (true, true) if !is_used(world, key) => {
-                plan.write(set_finalizers(claim, header.finalizers.iter().map(String::as_str).filter(|f| *f != FINALIZER)));
+                plan.write(set_finalizers(&**claim, header.finalizers.iter().map(String::as_str).filter(|f| *f != FINALIZER)));
             }
             _ => {}
         }
@@ -55,11 +54,12 @@ fn is_used(world: &World, key: &Key) -> bool {
     world.pods.namespace(&key.namespace).any(uses)
 }
 
-fn set_finalizers<'a>(claim: &Whole<PersistentVolumeClaim>, finalizers: impl Iterator<Item = &'a str>) -> Write {
+/// Replaces an object's finalizers, if nobody else has changed it.
+pub(super) fn set_finalizers<'a, T: Row>(row: &T, finalizers: impl Iterator<Item = &'a str>) -> Write {
     let finalizers: Vec<_> = finalizers.collect();
     let finalizers = if finalizers.is_empty() { json!(null) } else { json!(finalizers) };
-    let version = Row::header(claim).version.to_string();
-    Write::patch(claim, json!({"metadata": {"finalizers": finalizers, "resourceVersion": version}}))
+    let version = row.header().version.to_string();
+    Write::patch(row, json!({"metadata": {"finalizers": finalizers, "resourceVersion": version}}))
 }
 
 #[cfg(test)]

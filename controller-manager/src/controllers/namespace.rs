@@ -11,6 +11,8 @@ use crate::world::{Change, Contents, Entry, Graph, Kind, ResourceInfo, Whole, Wo
 
 /// In `spec.finalizers`: the content is to be deleted first.
 const FINALIZER: &str = "kubernetes";
+/// A deletion that is done sooner is not reported about: every write of the status would be one too many.
+const REPORT_AFTER_SECONDS: i64 = 5;
 
 pub struct NamespaceController;
 
@@ -63,7 +65,12 @@ impl Controller for NamespaceController {
                 plan.write(Write::delete_all(info.resource.clone(), &key.name));
             }
         }
-        plan.update_status(namespace, |namespace| tell(namespace, &contents, now));
+        let since = namespace.header().deleted.map_or(0, |at| now.as_second() - at.as_second());
+        if since < REPORT_AFTER_SECONDS {
+            plan.look_again_in(REPORT_AFTER_SECONDS - since);
+        } else {
+            plan.update_status(namespace, |namespace| tell(namespace, &contents, now));
+        }
         plan
     }
 }

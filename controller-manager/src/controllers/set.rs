@@ -14,10 +14,13 @@ use super::node_lifecycle::NodeLifecycleController;
 use super::pod_gc::PodGarbageCollector;
 use super::replica_set::ReplicaSetController;
 use super::replication_controller::ReplicationControllerController;
+use super::resource_quota::ResourceQuotaController;
 use super::root_ca::RootCaController;
 use super::service_account::ServiceAccountController;
 use super::stateful_set::StatefulSetController;
 use super::taint_eviction::TaintEvictionController;
+use super::volume_binder::VolumeBinder;
+use super::volume_protection::VolumeProtectionController;
 use crate::controller::Controller;
 use crate::options::Options;
 
@@ -41,6 +44,9 @@ pub fn controllers(options: &Options, root_ca: Option<String>) -> Vec<(Arc<dyn C
         (Arc::new(PodGarbageCollector { threshold: options.terminated_pod_gc_threshold }), 5),
         (Arc::new(DisruptionController), 5),
         (Arc::new(ClaimProtectionController), 2),
+        (Arc::new(VolumeProtectionController), 2),
+        (Arc::new(VolumeBinder), 5),
+        (Arc::new(ResourceQuotaController), 5),
     ];
     if let Some(bundle) = root_ca {
         all.push((Arc::new(RootCaController { bundle }), 1));

@@ -18,9 +18,13 @@ use jiff::Timestamp;
 use k8s_openapi::Resource;
 use k8s_openapi::api::apps::v1::{ControllerRevision, DaemonSet, Deployment, ReplicaSet, StatefulSet};
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{Endpoints, Namespace, PersistentVolumeClaim, ReplicationController, Service, ServiceAccount, Taint};
+use k8s_openapi::api::core::v1::{
+    Endpoints, Namespace, PersistentVolume, PersistentVolumeClaim, ReplicationController, ResourceQuota, Service, ServiceAccount, Taint,
+};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use k8s_openapi::api::resource::v1::ResourceClaim;
+use k8s_openapi::api::storage::v1::StorageClass;
 use machinery::{GroupVersionResource, NamespacedName};
 
 pub use config_map::ConfigMapRow;
@@ -131,8 +135,12 @@ tables! {
     controller_revisions: ControllerRevision(Whole<ControllerRevision>);
     /// Persistent volume claims.
     claims: PersistentVolumeClaim(Whole<PersistentVolumeClaim>);
+    volumes: PersistentVolume(Whole<PersistentVolume>);
+    storage_classes: StorageClass(Whole<StorageClass>);
     jobs: Job(Whole<Job>);
     budgets: PodDisruptionBudget(Whole<PodDisruptionBudget>);
+    quotas: ResourceQuota(Whole<ResourceQuota>);
+    resource_claims: ResourceClaim(Whole<ResourceClaim>);
 }
 
 /// A row that has a table.

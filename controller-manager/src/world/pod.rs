@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use api::quota::PodUsage;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod, PodSpec, PodStatus, Toleration};
 
@@ -86,6 +87,10 @@ pub struct PodRow {
     pub claims: Box<[Box<str>]>,
     pub outcome: Option<Box<Outcome>>,
     pub generation: i64,
+    /// What quotas see in the pod while it runs.
+    pub usage: Arc<PodUsage>,
+    /// From then on the pod takes no resources any more, even if nobody says that it ended.
+    pub expires: Option<Timestamp>,
 }
 
 impl PodRow {
@@ -146,6 +151,8 @@ impl Row for PodRow {
                 .collect(),
             outcome: phase.is_finished().then(|| Box::new(outcome(status, statuses()))),
             generation: pod.metadata.generation.unwrap_or(0),
+            usage: intern.usage(PodUsage::of(pod)),
+            expires: PodUsage::expiry(pod),
             header,
         }
     }

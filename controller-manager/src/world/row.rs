@@ -7,6 +7,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use api::kind::Typed;
+use api::quota::PodUsage;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use machinery::{NamespacedName, ResourceVersion};
@@ -164,6 +165,7 @@ pub struct Interner {
     labels: Pool<Labels>,
     owners: Mutex<Vec<Arc<[OwnerReference]>>>,
     tolerations: Mutex<Vec<Arc<[k8s_openapi::api::core::v1::Toleration]>>>,
+    usages: Mutex<Vec<Arc<PodUsage>>>,
 }
 
 impl Interner {
@@ -183,14 +185,22 @@ impl Interner {
     pub fn tolerations(&self, tolerations: &[k8s_openapi::api::core::v1::Toleration]) -> Arc<[k8s_openapi::api::core::v1::Toleration]> {
         share_recent(&self.tolerations, tolerations)
     }
+
+    pub fn usage(&self, usage: PodUsage) -> Arc<PodUsage> {
+        share(&self.usages, |known| **known == usage, || Arc::new(usage.clone()))
+    }
 }
 
 /// Siblings arrive together, so that a look at the latest distinct values finds most of what can be shared.
 const RECENT: usize = 64;
 
 fn share_recent<T: Clone + PartialEq>(recent: &Mutex<Vec<Arc<[T]>>>, value: &[T]) -> Arc<[T]> {
+    share(recent, |known| known[..] == *value, || value.into())
+}
+
+fn share<T: ?Sized>(recent: &Mutex<Vec<Arc<T>>>, is_it: impl Fn(&Arc<T>) -> bool, make: impl FnOnce() -> Arc<T>) -> Arc<T> {
     let mut recent = recent.lock();
-    if let Some(at) = recent.iter().rposition(|known| known[..] == *value) {
+    if let Some(at) = recent.iter().rposition(is_it) {
         let found = recent.remove(at);
         recent.push(found.clone());
         return found;
@@ -198,7 +208,7 @@ fn share_recent<T: Clone + PartialEq>(recent: &Mutex<Vec<Arc<[T]>>>, value: &[T]
     if recent.len() == RECENT {
         recent.remove(0);
     }
-    let shared: Arc<[T]> = value.into();
+    let shared = make();
     recent.push(shared.clone());
     shared
 }

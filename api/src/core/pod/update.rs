@@ -112,7 +112,7 @@ fn validate_gates(path: &Path, new: &PodSpec, old: &PodSpec) -> Errors {
     let path = path.child("schedulingGates");
     let old = old.scheduling_gates.as_deref().unwrap_or_default();
     let added = new.scheduling_gates.iter().flatten().enumerate().filter(|(_, gate)| !old.contains(gate));
-    added.map(|(i, gate)| Error::forbidden(&path.index(i), format!("{:?} cannot be added", gate.name))).collect()
+    added.map(|(i, gate)| Error::forbidden(&path.index(i).child("name"), format!("{:?} cannot be added", gate.name))).collect()
 }
 
 /// The new spec, with the fields that may change, and were looked at, as they were.
