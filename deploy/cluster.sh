@@ -28,7 +28,8 @@ up() {
         --listen-peer-urls "$peer" --initial-advertise-peer-urls "$peer" --initial-cluster "kybern=$peer" --log-level warn
     until ETCDCTL_API=3 etcdctl --endpoints "$url" endpoint health >/dev/null 2>&1; do sleep 0.1; done
     start apiserver "$bin/kybern-apiserver" --etcd-servers "$url" --secure-port "$port" --client-ca-file "$pki/ca.crt" \
-        --tls-cert-file "$pki/apiserver.crt" --tls-private-key-file "$pki/apiserver.key"
+        --tls-cert-file "$pki/apiserver.crt" --tls-private-key-file "$pki/apiserver.key" \
+        --service-account-signing-key-file "$pki/sa.key"
     export KUBECONFIG=$pki/admin.kubeconfig
     wait_ready "$(tail -1 "$dir/pids")" || { cat "$dir/apiserver.log" >&2; exit 1; }
     start scheduler "$bin/kybern-scheduler" --kubeconfig "$pki/scheduler.kubeconfig" --secure-port 0

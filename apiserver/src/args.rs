@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use runtime::args::{LogArgs, duration};
 
+use crate::auth::service_accounts::DEFAULT_ISSUER;
+
 /// Flags of the API server, for `kybern-apiserver` and (without where it listens) for `kybern up`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct ApiArgs {
@@ -42,6 +44,30 @@ pub struct ApiArgs {
     /// Whether requests without credentials are let in as system:anonymous.
     #[arg(long, default_value_t = true, action = clap::ArgAction::Set)]
     pub anonymous_auth: bool,
+    /// Whether secrets of type bootstrap.kubernetes.io/token in kube-system let new nodes in.
+    #[arg(long, default_value_t = false, action = clap::ArgAction::Set, num_args = 0..=1, default_missing_value = "true")]
+    pub enable_bootstrap_token_auth: bool,
+    /// Who issues service account tokens; several times: the first makes them, all are taken.
+    #[arg(long, default_value = DEFAULT_ISSUER)]
+    pub service_account_issuer: Vec<String>,
+    /// The private key that signs service account tokens, PEM: RSA, or EC on P-256.
+    #[arg(long)]
+    pub service_account_signing_key_file: Option<PathBuf>,
+    /// Keys whose service account tokens are taken, PEM, public or private; may be given several times.
+    #[arg(long)]
+    pub service_account_key_file: Vec<PathBuf>,
+    /// Whom tokens are for that say nothing of it, separated by commas; the issuers if not given.
+    #[arg(long, value_delimiter = ',')]
+    pub api_audiences: Vec<String>,
+    /// The longest that a service account token may live.
+    #[arg(long, value_parser = duration)]
+    pub service_account_max_token_expiration: Option<Duration>,
+    /// Whether tokens for pods live for a year, for clients that read them once only.
+    #[arg(long, default_value_t = true, action = clap::ArgAction::Set)]
+    pub service_account_extend_token_expiration: bool,
+    /// Where the issuer's keys are found, if not at this server.
+    #[arg(long)]
+    pub service_account_jwks_uri: Option<String>,
     /// Reads that may run at once; more wait.
     #[arg(long, default_value_t = 400)]
     pub max_requests_inflight: usize,

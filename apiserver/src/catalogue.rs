@@ -1,5 +1,5 @@
 //! What is served, beyond what the kinds say of themselves: the subresources that need more than their own object
-//! (binding, eviction), and the resources that are only ever created, never kept (access reviews). Discovery, the
+//! (binding, eviction, token), and the resources that are only ever created, never kept (access reviews). Discovery, the
 //! doors and authorization read the same lists, so that nothing is announced that is not there.
 
 use api::resource::ErasedView;
@@ -53,6 +53,17 @@ pub const EXTRAS: &[Extra] = &[
     },
     pod_action("binding", "", "Binding"),
     pod_action("eviction", "policy", "Eviction"),
+    Extra {
+        group: "",
+        version: "v1",
+        resource: "serviceaccounts",
+        subresource: "token",
+        singular: "",
+        kind: ("authentication.k8s.io", "v1", "TokenRequest"),
+        namespaced: true,
+        verbs: &["create"],
+    },
+    review("authentication.k8s.io", "tokenreviews", "tokenreview", "TokenReview", false),
     review("authentication.k8s.io", "selfsubjectreviews", "selfsubjectreview", "SelfSubjectReview", false),
     review("authorization.k8s.io", "localsubjectaccessreviews", "localsubjectaccessreview", "LocalSubjectAccessReview", true),
     review("authorization.k8s.io", "selfsubjectaccessreviews", "selfsubjectaccessreview", "SelfSubjectAccessReview", false),

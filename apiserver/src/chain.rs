@@ -5,18 +5,17 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use api::strategy::UserInfo;
 use http::HeaderMap;
 use machinery::{Status, status};
 use runtime::health::Health;
 use runtime::metrics::Metrics;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::auth::authorize::{ResourceAccess, check};
-use crate::auth::{Attributes, Authenticator, Authorizer};
+use crate::auth::{Authorizer, PeerCertificate, impersonation};
 use crate::discovery::Discovery;
 use crate::openapi::OpenApi;
 use crate::server::ApiServer;
+use crate::verbs::Caller;
 
 /// A request that finds no place waits this long before it is told to come again.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
@@ -24,7 +23,6 @@ const LONGEST_WAIT: Duration = Duration::from_secs(30);
 /// The server with what stands before it.
 pub struct Chain {
     pub api: Arc<ApiServer>,
-    pub authenticator: Authenticator,
     pub authorizer: Arc<dyn Authorizer>,
     pub discovery: Discovery,
     pub openapi: OpenApi,
@@ -48,13 +46,20 @@ impl Default for Limits {
     }
 }
 
+/// The field manager of callers that name none: the user agent up to its first `/`.
+fn agent(headers: &HeaderMap) -> String {
+    /// A manager's name is so many printable characters at most.
+    const LONGEST: usize = 128;
+    let agent = headers.get(http::header::USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    agent.split('/').next().unwrap_or_default().chars().filter(|c| !c.is_control()).take(LONGEST).collect()
+}
+
 impl Chain {
-    pub fn new(api: Arc<ApiServer>, authenticator: Authenticator, health: Health, metrics: Metrics, limits: Limits) -> Arc<Self> {
+    pub fn new(api: Arc<ApiServer>, health: Health, metrics: Metrics, limits: Limits) -> Arc<Self> {
         let discovery = Discovery::new(api.registry());
         let authorizer = api.access().clone();
         Arc::new(Self {
             api,
-            authenticator,
             authorizer,
             discovery,
             openapi: OpenApi::default(),
@@ -65,43 +70,11 @@ impl Chain {
         })
     }
 
-    /// The caller that the request's `Impersonate-*` headers name, if the real one may impersonate them.
-    pub fn impersonate(&self, user: Arc<UserInfo>, headers: &HeaderMap) -> status::Result<Arc<UserInfo>> {
-        const USER: &str = "impersonate-user";
-        let all = |name: &str| -> Vec<String> { headers.get_all(name).iter().filter_map(|v| v.to_str().ok().map(str::to_owned)).collect() };
-        let Some(name) = all(USER).into_iter().next().filter(|n| !n.is_empty()) else {
-            if headers.keys().any(|k| k.as_str().starts_with("impersonate-")) {
-                return Err(Status::bad_request("impersonation of groups, a uid or extra fields needs Impersonate-User"));
-            }
-            return Ok(user);
-        };
-        let groups = all("impersonate-group");
-        let uid = all("impersonate-uid").into_iter().next().unwrap_or_default();
-        self.may_impersonate(&user, "users", &name)?;
-        for group in &groups {
-            self.may_impersonate(&user, "groups", group)?;
-        }
-        if !uid.is_empty() {
-            self.may_impersonate(&user, "uids", &uid)?;
-        }
-        if headers.keys().any(|k| k.as_str().starts_with("impersonate-extra-")) {
-            return Err(Status::forbidden(
-                &machinery::GroupResource::new("", "userextras"),
-                "",
-                "impersonation of extra fields is not served",
-            ));
-        }
-        let mut groups = groups;
-        if name != "system:anonymous" && !groups.iter().any(|g| g == "system:authenticated" || g == "system:unauthenticated") {
-            groups.push("system:authenticated".to_owned());
-        }
-        Ok(Arc::new(UserInfo { name, uid, groups, ..UserInfo::default() }))
-    }
-
-    fn may_impersonate(&self, user: &UserInfo, resource: &str, name: &str) -> status::Result<()> {
-        let group = if resource == "uids" { "authentication.k8s.io" } else { "" };
-        let attributes = Attributes::Resource(ResourceAccess { verb: "impersonate", group, resource, name, ..ResourceAccess::default() });
-        check(&*self.authorizer, user, &attributes)
+    /// Who calls: whom the request's proofs name, or whom that one may act as.
+    pub async fn caller(&self, peer: Option<&PeerCertificate>, headers: &HeaderMap) -> status::Result<Caller> {
+        let user = self.api.authenticate(peer, headers).await?;
+        let user = impersonation::resolve(&*self.authorizer, user, headers)?;
+        Ok(Caller { user: (*user).clone(), agent: agent(headers) })
     }
 
     /// A place among the requests that run at once. Watches take none: they may run for hours.

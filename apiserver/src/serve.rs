@@ -12,7 +12,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
-use rustls::ServerConfig;
+use runtime::tls::{Clients, Door};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
@@ -32,8 +32,9 @@ const STREAMS_PER_CONNECTION: u32 = 1_000;
 const DRAIN: Duration = Duration::from_secs(10);
 
 /// Serves both doors on `listener` until `shutdown`, then drains.
-pub async fn serve(listener: TcpListener, tls: Arc<ServerConfig>, chain: Arc<Chain>, shutdown: CancellationToken) {
-    let acceptor = TlsAcceptor::from(tls);
+pub async fn serve(listener: TcpListener, tls: Door, chain: Arc<Chain>, shutdown: CancellationToken) {
+    let acceptor = TlsAcceptor::from(tls.config);
+    let clients = Arc::new(tls.clients);
     let router = rest::router(chain.clone()).merge(grpc::router(chain.clone()));
     let graceful = GracefulShutdown::new();
     let connections = Arc::new(graceful);
@@ -50,7 +51,7 @@ pub async fn serve(listener: TcpListener, tls: Arc<ServerConfig>, chain: Arc<Cha
             },
             () = shutdown.cancelled() => break,
         };
-        tokio::spawn(connection(stream, peer, acceptor.clone(), router.clone(), connections.watcher()));
+        tokio::spawn(connection(stream, peer, acceptor.clone(), clients.clone(), router.clone(), connections.watcher()));
     }
     drop(listener);
     // They would hold their connections open; the other requests come to an end by themselves.
@@ -65,6 +66,7 @@ async fn connection(
     stream: TcpStream,
     address: SocketAddr,
     acceptor: TlsAcceptor,
+    clients: Arc<Clients>,
     router: Router,
     watcher: hyper_util::server::graceful::Watcher,
 ) {
@@ -75,7 +77,10 @@ async fn connection(
         Ok(Err(error)) => return tracing::debug!(%address, %error, "a TLS handshake failed"),
         Err(_) => return tracing::debug!(%address, "a TLS handshake took too long"),
     };
-    let peer = stream.get_ref().1.peer_certificates().and_then(|chain| PeerCertificate::from_der(chain.first()?));
+    let peer = stream.get_ref().1.peer_certificates().and_then(|chain| {
+        let own = chain.first()?;
+        Some(if clients.trust(chain) { PeerCertificate::from_der(own) } else { PeerCertificate::Refused })
+    });
     let service = service_fn(move |mut request: Request<Incoming>| {
         if let Some(peer) = &peer {
             request.extensions_mut().insert(peer.clone());

@@ -12,7 +12,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use crate::admission::resource_quota::charge::Cashier;
 use crate::admission::{self, World};
 use crate::allocation::Allocation;
-use crate::auth::Access;
+use crate::auth::{Access, Authenticator};
 use crate::leases::Leases;
 use crate::log::{Bounds, Feed, Log};
 
@@ -32,6 +32,8 @@ pub struct Options {
     /// The address at which the API server itself is reached: the endpoint of `default/kubernetes`.
     pub advertise_address: Option<std::net::IpAddr>,
     pub secure_port: u16,
+    /// Who is known here, and by what.
+    pub authenticator: Arc<Authenticator>,
 }
 
 impl Default for Options {
@@ -44,6 +46,7 @@ impl Default for Options {
             event_ttl: Duration::from_secs(3_600),
             advertise_address: None,
             secure_port: 6443,
+            authenticator: Arc::default(),
         }
     }
 }
@@ -129,6 +132,11 @@ impl ApiServer {
     /// The logs, as admission reads them.
     pub fn world(&self) -> &World {
         &self.world
+    }
+
+    /// Who is known here, and by what.
+    pub fn authenticator(&self) -> &Authenticator {
+        &self.options.authenticator
     }
 
     /// Who may do what.

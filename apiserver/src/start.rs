@@ -1,6 +1,6 @@
 //! From flags to a serving API server: opens the store, reads the state, and puts the doors on a port.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context as _;
@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::args::{ApiArgs, Args};
 use crate::auth::Authenticator;
+use crate::auth::service_accounts::{ServiceAccounts, Settings};
 use crate::chain::{Chain, Limits};
 use crate::serve;
 use crate::server::{ApiServer, Options};
@@ -46,21 +47,41 @@ pub async fn core(args: &ApiArgs, store: Arc<dyn Store>, port: u16, health: Heal
         event_ttl: args.event_ttl,
         advertise_address: args.advertise_address,
         secure_port: port,
+        authenticator: Arc::new(authenticator(args)?),
     };
+    let api = ApiServer::start(store, Registry::built_in(), options).await?;
+    let limits = Limits { reads: args.max_requests_inflight, writes: args.max_mutating_requests_inflight };
+    Ok(Chain::new(api, health, metrics, limits))
+}
+
+/// Who is known, as the flags say.
+fn authenticator(args: &ApiArgs) -> anyhow::Result<Authenticator> {
     let mut authenticator = Authenticator::new(args.anonymous_auth);
     if let Some(file) = &args.token_auth_file {
         authenticator.add_token_file(file)?;
     }
-    let api = ApiServer::start(store, Registry::built_in(), options).await?;
-    let limits = Limits { reads: args.max_requests_inflight, writes: args.max_mutating_requests_inflight };
-    Ok(Chain::new(api, authenticator, health, metrics, limits))
+    if args.enable_bootstrap_token_auth {
+        authenticator = authenticator.with_bootstrap_tokens();
+    }
+    let read = |file: &PathBuf| std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()));
+    let settings = Settings {
+        issuers: args.service_account_issuer.clone(),
+        signing_key: args.service_account_signing_key_file.as_ref().map(read).transpose()?,
+        keys: args.service_account_key_file.iter().map(read).collect::<anyhow::Result<_>>()?,
+        audiences: args.api_audiences.clone(),
+        longest: args.service_account_max_token_expiration,
+        extend: args.service_account_extend_token_expiration,
+        jwks_uri: args.service_account_jwks_uri.clone(),
+    };
+    let service_accounts = ServiceAccounts::new(settings).context("the keys of service account tokens")?;
+    Ok(authenticator.with_service_accounts(service_accounts))
 }
 
 /// Runs `kybern-apiserver` until `shutdown`.
 pub async fn run(args: Args, shutdown: CancellationToken) -> anyhow::Result<()> {
     let identity = runtime::tls::Identity::read(&args.tls_cert_file, &args.tls_private_key_file)?;
     let ca = args.client_ca_file.as_ref().map(|f| std::fs::read(f).with_context(|| format!("cannot read {}", f.display()))).transpose()?;
-    let tls = runtime::tls::server(&identity, ca.as_deref())?;
+    let tls = runtime::tls::door(&identity, ca.as_deref())?;
     let address = std::net::SocketAddr::new(args.bind_address, args.secure_port);
     let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
     let store = open_store(&args.api, args.data_dir.as_deref()).await?;

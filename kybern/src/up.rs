@@ -47,14 +47,18 @@ pub struct Args {
 }
 
 /// Runs everything until `shutdown`.
-pub async fn run(args: Args, shutdown: Shutdown) -> anyhow::Result<()> {
+pub async fn run(mut args: Args, shutdown: Shutdown) -> anyhow::Result<()> {
     let started = Instant::now();
     let pki = Pki::open(args.data_dir.join("pki"))?;
+    if args.api.service_account_signing_key_file.is_none() {
+        pki.service_account_key()?;
+        args.api.service_account_signing_key_file = Some(pki.path("sa.key"));
+    }
     let mut hosts = vec![args.bind_address.to_string()];
     hosts.extend(args.api.advertise_address.map(|a| a.to_string()));
     let identity = pki::server(&pki, &hosts)?;
     let admin = pki::admin(&pki)?;
-    let tls = runtime::tls::server(&identity, Some(pki.ca().as_bytes()))?;
+    let tls = runtime::tls::door(&identity, Some(pki.ca().as_bytes()))?;
 
     let address = SocketAddr::new(args.bind_address, args.secure_port);
     let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;

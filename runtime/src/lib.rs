@@ -3,6 +3,7 @@
 
 pub mod args;
 pub mod health;
+pub mod jwt;
 pub mod kubeconfig;
 pub mod logs;
 pub mod metrics;

@@ -3,11 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::CryptoProvider;
 use rustls::server::WebPkiClientVerifier;
-use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::{ClientConfig, DigitallySignedStruct, DistinguishedName, RootCertStore, ServerConfig, SignatureScheme};
 use rustls_pki_types::pem::PemObject;
-use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 
 /// Where Linux distributions keep the authorities that they trust.
 const SYSTEM_AUTHORITIES: [&str; 2] = ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt"];
@@ -44,21 +46,99 @@ impl Identity {
     }
 }
 
+/// A server's configuration, and who judges its clients' certificates.
+pub struct Door {
+    pub config: Arc<ServerConfig>,
+    pub clients: Clients,
+}
+
+/// Judges certificates of clients after the handshake, which has seen that they hold the key. A client that is
+/// refused in the handshake would learn nothing but that the connection broke.
+pub struct Clients(Option<Arc<dyn ClientCertVerifier>>);
+
+impl Clients {
+    /// Whether a certificate, the first of the chain, is good for a client now.
+    pub fn trust(&self, chain: &[CertificateDer<'_>]) -> bool {
+        let (Some(verifier), Some((own, others))) = (&self.0, chain.split_first()) else { return false };
+        verifier.verify_client_cert(own, others, UnixTime::now()).is_ok()
+    }
+}
+
+/// Lets any certificate through the handshake whose key the client holds.
+#[derive(Debug)]
+struct HoldsKey(Arc<dyn ClientCertVerifier>);
+
+impl ClientCertVerifier for HoldsKey {
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        self.0.root_hint_subjects()
+    }
+
+    fn client_auth_mandatory(&self) -> bool {
+        false
+    }
+
+    fn verify_client_cert(
+        &self,
+        _own: &CertificateDer<'_>,
+        _others: &[CertificateDer<'_>],
+        _now: UnixTime,
+    ) -> Result<ClientCertVerified, rustls::Error> {
+        Ok(ClientCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.0.verify_tls12_signature(message, certificate, signed)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.0.verify_tls13_signature(message, certificate, signed)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.supported_verify_schemes()
+    }
+}
+
+/// A server that takes any client in, and judges its certificate afterwards, so that it can be answered.
+///
+/// # Errors
+/// Certificates or keys that cannot be used.
+pub fn door(identity: &Identity, client_ca: Option<&[u8]>) -> Result<Door, Error> {
+    let verifier = client_ca.map(verifier).transpose()?;
+    let lenient = verifier.clone().map(|verifier| Arc::new(HoldsKey(verifier)) as Arc<dyn ClientCertVerifier>);
+    Ok(Door { config: config(identity, lenient)?, clients: Clients(verifier) })
+}
+
 /// A server's configuration. With `client_ca`, clients may present certificates of that authority; those who
 /// present none are let in too, and have to show who they are in another way.
 ///
 /// # Errors
 /// Certificates or keys that cannot be used.
 pub fn server(identity: &Identity, client_ca: Option<&[u8]>) -> Result<Arc<ServerConfig>, Error> {
+    config(identity, client_ca.map(verifier).transpose()?)
+}
+
+fn verifier(ca: &[u8]) -> Result<Arc<dyn ClientCertVerifier>, Error> {
+    WebPkiClientVerifier::builder_with_provider(Arc::new(authorities(ca)?), provider())
+        .allow_unauthenticated()
+        .build()
+        .map_err(|error| Error::Authority(error.to_string()))
+}
+
+fn config(identity: &Identity, clients: Option<Arc<dyn ClientCertVerifier>>) -> Result<Arc<ServerConfig>, Error> {
     let builder = ServerConfig::builder_with_provider(provider()).with_safe_default_protocol_versions().map_err(Error::Identity)?;
-    let builder = match client_ca {
-        Some(ca) => {
-            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(authorities(ca)?), provider())
-                .allow_unauthenticated()
-                .build()
-                .map_err(|error| Error::Authority(error.to_string()))?;
-            builder.with_client_cert_verifier(verifier)
-        }
+    let builder = match clients {
+        Some(verifier) => builder.with_client_cert_verifier(verifier),
         None => builder.with_no_client_auth(),
     };
     let (chain, key) = identity.parse()?;

@@ -1,20 +1,38 @@
-//! Authentication: a verified client certificate, a static bearer token, or nobody (`system:anonymous`).
+//! Authentication: a bearer token (static, a bootstrapper's, a service account's), a client certificate, or nobody
+//! (`system:anonymous`).
 
 use std::collections::HashMap;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use api::strategy::UserInfo;
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
+use jiff::Timestamp;
 use machinery::{Status, status};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-const AUTHENTICATED: &str = "system:authenticated";
+use super::bootstrap_tokens;
+use super::service_accounts::ServiceAccounts;
+use crate::admission::World;
+use crate::server::ApiServer;
 
-/// The identity that a connection's verified client certificate names.
+pub(super) const AUTHENTICATED: &str = "system:authenticated";
+/// Tells the one credential of a user from others, in audits.
+pub(super) const CREDENTIAL_ID: &str = "authentication.kubernetes.io/credential-id";
+
+/// The client certificate of a connection. The TLS layer has seen that the client holds its key; whether an authority
+/// of this cluster stands behind it is for [`Authenticator`] to say.
 #[derive(Clone, Debug)]
-pub struct PeerCertificate(pub Arc<UserInfo>);
+pub enum PeerCertificate {
+    Trusted {
+        user: Arc<UserInfo>,
+        /// Seconds since the epoch.
+        expires: i64,
+    },
+    /// Of another authority, expired, not for clients, or without a name.
+    Refused,
+}
 
 /// Why a token file is not usable.
 #[derive(Debug, thiserror::Error)]
@@ -27,9 +45,12 @@ pub enum TokenFileError {
 }
 
 impl PeerCertificate {
-    /// Reads a certificate that the TLS layer has verified: the common name is the user, organizations are groups.
-    /// None if it names no user.
-    pub fn from_der(der: &[u8]) -> Option<Self> {
+    /// Reads a certificate that has been verified: the common name is the user, organizations are groups.
+    pub fn from_der(der: &[u8]) -> Self {
+        Self::read(der).unwrap_or(Self::Refused)
+    }
+
+    fn read(der: &[u8]) -> Option<Self> {
         let (_, certificate) = X509Certificate::from_der(der).ok()?;
         let subject = certificate.subject();
         let name = subject.iter_common_name().next()?.as_str().ok()?.to_owned();
@@ -41,9 +62,27 @@ impl PeerCertificate {
         let fingerprint = ring::digest::digest(&ring::digest::SHA256, der);
         let mut extra = std::collections::BTreeMap::new();
         let hex: String = fingerprint.as_ref().iter().map(|b| format!("{b:02x}")).collect();
-        extra.insert("authentication.kubernetes.io/credential-id".to_owned(), vec![format!("X509SHA256={hex}")]);
-        Some(Self(Arc::new(UserInfo { name, uid: String::new(), groups, extra })))
+        extra.insert(CREDENTIAL_ID.to_owned(), vec![format!("X509SHA256={hex}")]);
+        let user = Arc::new(UserInfo { name, uid: String::new(), groups, extra });
+        Some(Self::Trusted { user, expires: certificate.validity().not_after.timestamp() })
     }
+}
+
+/// Somebody who is known, and whom among those that were asked for the proof was meant for.
+#[derive(Clone, Debug)]
+pub struct Identified {
+    pub user: Arc<UserInfo>,
+    pub audiences: Vec<String>,
+}
+
+/// Why a token makes nobody known. The caller is not told; reviewers of tokens are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// It is of no kind that is known here.
+    Unknown,
+    Because(String),
+    /// Something that it depends on is not in the logs, which may be a moment behind.
+    Absent(String),
 }
 
 /// Tells who calls.
@@ -52,9 +91,11 @@ pub struct Authenticator {
     /// By the token's SHA-256, so that a lookup's time says nothing about a token.
     tokens: HashMap<[u8; 32], Arc<UserInfo>>,
     anonymous: bool,
+    bootstrap_tokens: bool,
+    service_accounts: Option<ServiceAccounts>,
 }
 
-fn hash(token: &str) -> [u8; 32] {
+pub(super) fn hash(token: &str) -> [u8; 32] {
     let digest = ring::digest::digest(&ring::digest::SHA256, token.as_bytes());
     let mut out = [0; 32];
     out.copy_from_slice(digest.as_ref());
@@ -63,7 +104,23 @@ fn hash(token: &str) -> [u8; 32] {
 
 impl Authenticator {
     pub fn new(anonymous: bool) -> Self {
-        Self { tokens: HashMap::new(), anonymous }
+        Self { anonymous, ..Self::default() }
+    }
+
+    /// Takes tokens that are kept as secrets for new nodes.
+    pub fn with_bootstrap_tokens(mut self) -> Self {
+        self.bootstrap_tokens = true;
+        self
+    }
+
+    /// Makes and takes tokens of service accounts.
+    pub fn with_service_accounts(mut self, service_accounts: ServiceAccounts) -> Self {
+        self.service_accounts = Some(service_accounts);
+        self
+    }
+
+    pub fn service_accounts(&self) -> Option<&ServiceAccounts> {
+        self.service_accounts.as_ref()
     }
 
     /// Adds a static token.
@@ -98,25 +155,69 @@ impl Authenticator {
         Ok(())
     }
 
-    /// The caller of a request. A bearer token that is wrong is refused even where a certificate is right:
-    /// the client meant to be somebody else.
-    pub fn authenticate(&self, peer: Option<&PeerCertificate>, headers: &HeaderMap) -> status::Result<Arc<UserInfo>> {
-        if let Some(value) = headers.get(AUTHORIZATION)
-            && let Some(token) = value.to_str().ok().and_then(bearer)
-        {
-            return self.tokens.get(&hash(token)).cloned().ok_or_else(Status::unauthorized);
+    /// Who bears a token that is for one of `audiences`; empty: for this server.
+    pub fn token(&self, world: &World, token: &str, audiences: &[String]) -> Result<Identified, Refused> {
+        let now = Timestamp::now();
+        if let Some(user) = self.tokens.get(&hash(token)) {
+            return self.for_this_server(user.clone(), audiences);
         }
-        if let Some(peer) = peer {
-            return Ok(peer.0.clone());
+        if self.bootstrap_tokens {
+            match bootstrap_tokens::authenticate(world, token, now) {
+                Err(Refused::Unknown) => {}
+                found => return self.for_this_server(found?, audiences),
+            }
         }
-        if self.anonymous {
-            return Ok(Arc::new(UserInfo {
-                name: "system:anonymous".to_owned(),
-                groups: vec!["system:unauthenticated".to_owned()],
-                ..UserInfo::default()
-            }));
+        self.service_accounts.as_ref().ok_or(Refused::Unknown)?.authenticate(world, token, audiences, now)
+    }
+
+    /// A token that says nothing about its audience is meant for this server.
+    fn for_this_server(&self, user: Arc<UserInfo>, audiences: &[String]) -> Result<Identified, Refused> {
+        let own = self.service_accounts.as_ref().map(ServiceAccounts::audiences).unwrap_or_default();
+        let meant: Vec<String> = own.iter().filter(|one| audiences.is_empty() || audiences.contains(one)).cloned().collect();
+        if meant.is_empty() && !audiences.is_empty() {
+            return Err(Refused::Because(format!("the token is for {own:?}, not for {audiences:?}")));
         }
-        Err(Status::unauthorized())
+        Ok(Identified { user, audiences: meant })
+    }
+
+    /// The caller of a request without a token.
+    pub fn connection(&self, peer: Option<&PeerCertificate>) -> status::Result<Arc<UserInfo>> {
+        match peer {
+            Some(PeerCertificate::Trusted { user, expires }) if *expires >= Timestamp::now().as_second() => Ok(user.clone()),
+            Some(_) => Err(Status::unauthorized()),
+            None if self.anonymous => Ok(ANONYMOUS.clone()),
+            None => Err(Status::unauthorized()),
+        }
+    }
+}
+
+static ANONYMOUS: LazyLock<Arc<UserInfo>> = LazyLock::new(|| {
+    let groups = vec!["system:unauthenticated".to_owned()];
+    Arc::new(UserInfo { name: "system:anonymous".to_owned(), groups, ..UserInfo::default() })
+});
+
+impl ApiServer {
+    /// Who bears a token, also where what it depends on was made a moment ago.
+    pub async fn identify(&self, token: &str, audiences: &[String]) -> Result<Identified, Refused> {
+        match self.authenticator().token(self.world(), token, audiences) {
+            Err(Refused::Absent(_)) if self.feed.catch_up().await.is_ok() => self.authenticator().token(self.world(), token, audiences),
+            found => found,
+        }
+    }
+
+    /// The caller of a request. A bearer token that is wrong is refused even where a certificate is right: the client
+    /// meant to be somebody else.
+    pub async fn authenticate(&self, peer: Option<&PeerCertificate>, headers: &HeaderMap) -> status::Result<Arc<UserInfo>> {
+        let Some(token) = headers.get(AUTHORIZATION).and_then(|value| bearer(value.to_str().ok()?)) else {
+            return self.authenticator().connection(peer);
+        };
+        match self.identify(token, &[]).await {
+            Ok(found) => Ok(found.user),
+            Err(refused) => {
+                tracing::debug!(?refused, "a token was refused");
+                Err(Status::unauthorized())
+            }
+        }
     }
 }
 
@@ -130,10 +231,8 @@ fn bearer(value: &str) -> Option<&str> {
 mod tests {
     use super::*;
 
-    fn with_token(token: &str) -> HeaderMap {
-        let mut headers = HeaderMap::new();
-        headers.insert(AUTHORIZATION, format!("Bearer {token}").parse().unwrap());
-        headers
+    fn user(authenticator: &Authenticator, token: &str) -> Option<Arc<UserInfo>> {
+        authenticator.token(&World::default(), token, &[]).ok().map(|found| found.user)
     }
 
     #[test]
@@ -142,21 +241,22 @@ mod tests {
         std::fs::write(file.path(), "# comment\nabc,ann,1,\"ops, dev\"\n\nxyz,bob,2\n").unwrap();
         let mut authenticator = Authenticator::new(false);
         authenticator.add_token_file(file.path()).unwrap();
-        let ann = authenticator.authenticate(None, &with_token("abc")).unwrap();
+        let ann = user(&authenticator, "abc").unwrap();
         assert_eq!((ann.name.as_str(), ann.groups.join(" ")), ("ann", "ops dev system:authenticated".to_owned()));
-        assert_eq!(authenticator.authenticate(None, &with_token("xyz")).unwrap().uid, "2");
-        assert_eq!(authenticator.authenticate(None, &with_token("no")).unwrap_err().code, 401);
-        assert_eq!(authenticator.authenticate(None, &HeaderMap::new()).unwrap_err().code, 401);
+        assert_eq!(user(&authenticator, "xyz").unwrap().uid, "2");
+        assert_eq!(user(&authenticator, "no"), None);
+        assert_eq!(authenticator.connection(None).unwrap_err().code, 401);
         std::fs::write(file.path(), "only-a-token\n").unwrap();
         assert!(matches!(authenticator.add_token_file(file.path()), Err(TokenFileError::Line { line: 1, .. })));
     }
 
     #[test]
-    fn a_wrong_token_is_not_rescued_by_a_certificate() {
+    fn a_refused_certificate_makes_nobody_anonymous() {
         let authenticator = Authenticator::new(true);
-        let peer = PeerCertificate(Arc::new(UserInfo { name: "ann".into(), ..UserInfo::default() }));
-        assert_eq!(authenticator.authenticate(Some(&peer), &with_token("no")).unwrap_err().code, 401);
-        assert_eq!(authenticator.authenticate(Some(&peer), &HeaderMap::new()).unwrap().name, "ann");
-        assert_eq!(authenticator.authenticate(None, &HeaderMap::new()).unwrap().name, "system:anonymous");
+        assert_eq!(authenticator.connection(None).unwrap().name, "system:anonymous");
+        assert_eq!(authenticator.connection(Some(&PeerCertificate::Refused)).unwrap_err().code, 401);
+        let peer = |expires| PeerCertificate::Trusted { user: Arc::default(), expires };
+        assert_eq!(authenticator.connection(Some(&peer(0))).unwrap_err().code, 401);
+        assert!(authenticator.connection(Some(&peer(i64::MAX))).is_ok());
     }
 }

@@ -2,7 +2,10 @@
 
 pub mod authenticate;
 pub mod authorize;
+mod bootstrap_tokens;
+pub mod impersonation;
 pub mod rbac;
+pub mod service_accounts;
 
 use api::strategy::UserInfo;
 
@@ -47,4 +50,9 @@ impl Authorizer for Access {
 /// The name under which a service account calls.
 pub fn service_account_user(namespace: &str, name: &str) -> String {
     format!("system:serviceaccount:{namespace}:{name}")
+}
+
+/// The groups of the service accounts of a namespace.
+pub fn service_account_groups(namespace: &str) -> [String; 2] {
+    ["system:serviceaccounts".to_owned(), format!("system:serviceaccounts:{namespace}")]
 }

@@ -41,14 +41,8 @@ impl Service {
         Self { chain }
     }
 
-    fn caller<T>(&self, request: &Request<T>) -> status::Result<Caller> {
-        let headers = request.metadata().as_ref();
-        let peer = request.extensions().get::<PeerCertificate>();
-        let user = self.chain.authenticator.authenticate(peer, headers)?;
-        let user = self.chain.impersonate(user, headers)?;
-        let agent = headers.get(http::header::USER_AGENT).and_then(|v| v.to_str().ok()).unwrap_or_default();
-        let agent: String = agent.split('/').next().unwrap_or_default().chars().filter(|c| !c.is_control()).take(128).collect();
-        Ok(Caller { user: (*user).clone(), agent })
+    async fn caller<T>(&self, request: &Request<T>) -> status::Result<Caller> {
+        self.chain.caller(request.extensions().get::<PeerCertificate>(), request.metadata().as_ref()).await
     }
 
     async fn admit<T>(
@@ -60,7 +54,7 @@ impl Service {
         name: &str,
         field_selector: &str,
     ) -> status::Result<Admitted> {
-        let caller = self.caller(request)?;
+        let caller = self.caller(request).await?;
         let named = resource.ok_or_else(|| Status::bad_request("the request names no resource"))?;
         let access = ResourceAccess {
             verb,
@@ -162,7 +156,7 @@ impl Service {
     }
 
     async fn bind_pods(&self, request: Request<v1::BindPodsRequest>) -> status::Result<v1::BindPodsResponse> {
-        let caller = self.caller(&request)?;
+        let caller = self.caller(&request).await?;
         let bindings = request.into_inner().bindings;
         bounded(bindings.len())?;
         let results = in_order(bindings, |binding| {
@@ -189,7 +183,7 @@ impl Service {
     }
 
     async fn update_statuses(&self, request: Request<v1::UpdateStatusesRequest>) -> status::Result<v1::UpdateStatusesResponse> {
-        let caller = self.caller(&request)?;
+        let caller = self.caller(&request).await?;
         let request = request.into_inner();
         bounded(request.objects.len())?;
         let mut resource = request.resource.ok_or_else(|| Status::bad_request("the request names no resource"))?;

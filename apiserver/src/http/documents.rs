@@ -1,4 +1,4 @@
-//! Everything that is no resource: discovery, the version, OpenAPI, health and metrics.
+//! Everything that is no resource: discovery, the issuer of tokens, the version, OpenAPI, health and metrics.
 
 use std::sync::Arc;
 
@@ -17,6 +17,8 @@ pub async fn serve(chain: &Arc<Chain>, path: &str, query: Option<&str>, headers:
     match segments.as_slice() {
         ["version"] => Ok(respond::document(&version(), Format::Json)),
         ["healthz" | "livez" | "readyz", ..] => Ok(health(chain, &segments, query)),
+        [".well-known", "openid-configuration"] => Ok(issuer(chain).unwrap_or_else(not_found)),
+        ["openid", "v1", "jwks"] => Ok(key_set(chain).unwrap_or_else(not_found)),
         ["metrics"] => Ok(respond::text(StatusCode::OK, chain.metrics.encode())),
         ["api"] => discovery(chain, headers, true),
         ["apis"] => discovery(chain, headers, false),
@@ -34,6 +36,24 @@ pub async fn serve(chain: &Arc<Chain>, path: &str, query: Option<&str>, headers:
 
 fn not_found() -> Answer {
     respond::text(StatusCode::NOT_FOUND, "404 page not found\n")
+}
+
+/// Who issues the tokens of service accounts, as OpenID clients ask for it.
+fn issuer(chain: &Chain) -> Option<Answer> {
+    let document = chain.api.authenticator().service_accounts()?.discovery(&chain.api.advertised_address())?;
+    Some(public(http::HeaderValue::from_static("application/json"), &document))
+}
+
+fn key_set(chain: &Chain) -> Option<Answer> {
+    let keys = chain.api.authenticator().service_accounts()?.key_set();
+    Some(public(http::HeaderValue::from_static("application/jwk-set+json"), &keys))
+}
+
+/// A document that changes with the server's keys only.
+fn public(media: http::HeaderValue, document: &serde_json::Value) -> Answer {
+    let mut answer = respond::body(StatusCode::OK, media, document.to_string());
+    answer.headers_mut().insert(http::header::CACHE_CONTROL, http::HeaderValue::from_static("public, max-age=3600"));
+    answer
 }
 
 /// `/version`: the Kubernetes version whose API is served.

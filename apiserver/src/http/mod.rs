@@ -22,7 +22,6 @@ use machinery::{Status, status};
 use crate::auth::authorize::{self, ResourceAccess};
 use crate::auth::{Attributes, PeerCertificate};
 use crate::chain::Chain;
-use crate::verbs::Caller;
 use accept::Format;
 use path::Path;
 use query::Query;
@@ -54,12 +53,10 @@ async fn serve(State(chain): State<Arc<Chain>>, request: Request) -> Answer {
 async fn route(chain: &Arc<Chain>, request: Request) -> status::Result<Answer> {
     let (parts, body) = request.into_parts();
     let peer = parts.extensions.get::<PeerCertificate>();
-    let user = chain.authenticator.authenticate(peer, &parts.headers)?;
-    let user = chain.impersonate(user, &parts.headers)?;
+    let caller = chain.caller(peer, &parts.headers).await?;
     let Some(path) = path::parse(parts.uri.path()) else {
         return Ok(respond::text(StatusCode::NOT_FOUND, "404 page not found\n"));
     };
-    let caller = Caller { user: (*user).clone(), agent: agent(&parts.headers) };
     match path {
         Path::Resource(found) => {
             let query = Query::parse(parts.uri.query());
@@ -88,12 +85,4 @@ async fn route(chain: &Arc<Chain>, request: Request) -> status::Result<Answer> {
             documents::serve(chain, parts.uri.path(), parts.uri.query(), &parts.headers).await
         }
     }
-}
-
-/// The field manager of callers that name none: the user agent up to its first `/`.
-fn agent(headers: &http::HeaderMap) -> String {
-    let agent = headers.get(http::header::USER_AGENT).and_then(|v| v.to_str().ok()).unwrap_or_default();
-    let name = agent.split('/').next().unwrap_or_default();
-    // A manager's name is 128 printable characters at most.
-    name.chars().filter(|c| !c.is_control()).take(128).collect()
 }

@@ -173,7 +173,7 @@ impl Call<'_> {
         }
         let options = self.query.write("CreateOptions")?;
         let body = self.body(&review.kind(), body).await?;
-        let answer = self.chain.api.review(review, &self.caller, &self.path.namespace, body, &options)?;
+        let answer = self.chain.api.review(review, &self.caller, &self.path.namespace, body, &options).await?;
         Ok(respond::encoded(StatusCode::CREATED, form.format, answer))
     }
 

@@ -9,8 +9,10 @@ use std::sync::{Arc, OnceLock};
 
 use api::{Object, Resource};
 use bytes::Bytes;
+use jiff::Timestamp;
 use machinery::{NamespacedName, ResourceVersion};
 use parking_lot::Mutex;
+use serde::Deserialize;
 use storage::Revision;
 
 /// An object as it stands at one version, encoded.
@@ -43,6 +45,27 @@ impl Entry {
             Some(typed) => Ok(typed),
             None => resource.decode_stored(&self.json).map(Arc::from),
         }
+    }
+
+    /// The object's uid, and when it was or will be deleted.
+    pub fn identity(&self) -> (String, Option<Timestamp>) {
+        #[derive(Default, Deserialize)]
+        struct Head {
+            metadata: Meta,
+        }
+        #[derive(Default, Deserialize)]
+        #[serde(rename_all = "camelCase", default)]
+        struct Meta {
+            uid: String,
+            deletion_timestamp: Option<Timestamp>,
+        }
+        if let Some(typed) = self.typed() {
+            let meta = typed.meta();
+            return (meta.uid.clone().unwrap_or_default(), meta.deletion_timestamp.as_ref().map(|at| at.0));
+        }
+        // An entry's JSON is this server's own.
+        let Head { metadata } = serde_json::from_slice(&self.json).unwrap_or_default();
+        (metadata.uid, metadata.deletion_timestamp)
     }
 
     /// Lets go of the decoded object; the bytes stay.

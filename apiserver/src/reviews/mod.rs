@@ -4,6 +4,7 @@
 mod access;
 mod rules;
 mod selectors;
+mod token;
 
 use std::sync::LazyLock;
 
@@ -12,7 +13,7 @@ use api::kind::Typed;
 use api::strategy::UserInfo;
 use bytes::Bytes;
 use jiff::Timestamp;
-use k8s_openapi::api::authentication::v1::{self as authentication, SelfSubjectReview};
+use k8s_openapi::api::authentication::v1::{self as authentication, SelfSubjectReview, TokenReview};
 use k8s_openapi::api::authorization::v1::{LocalSubjectAccessReview, SelfSubjectAccessReview, SelfSubjectRulesReview, SubjectAccessReview};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use machinery::apply::Writer;
@@ -25,6 +26,7 @@ use crate::verbs::{Body, Caller, WriteOptions, read_unstored, record_unstored};
 /// A review that is served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Review {
+    Token,
     SelfSubject,
     SelfAccess,
     SelfRules,
@@ -32,6 +34,7 @@ pub enum Review {
     LocalAccess,
 }
 
+static TOKEN: LazyLock<Schema> = LazyLock::new(Schema::of::<TokenReview>);
 static SELF_SUBJECT: LazyLock<Schema> = LazyLock::new(Schema::of::<SelfSubjectReview>);
 static SELF_ACCESS: LazyLock<Schema> = LazyLock::new(Schema::of::<SelfSubjectAccessReview>);
 static SELF_RULES: LazyLock<Schema> = LazyLock::new(Schema::of::<SelfSubjectRulesReview>);
@@ -42,6 +45,7 @@ impl Review {
     /// The review that a resource's name stands for.
     pub fn find(group: &str, version: &str, resource: &str) -> Option<Self> {
         match (group, version, resource) {
+            ("authentication.k8s.io", "v1", "tokenreviews") => Some(Self::Token),
             ("authentication.k8s.io", "v1", "selfsubjectreviews") => Some(Self::SelfSubject),
             ("authorization.k8s.io", "v1", "selfsubjectaccessreviews") => Some(Self::SelfAccess),
             ("authorization.k8s.io", "v1", "selfsubjectrulesreviews") => Some(Self::SelfRules),
@@ -54,6 +58,7 @@ impl Review {
     /// The kind of its objects.
     pub fn kind(self) -> GroupVersionKind {
         let (group, kind) = match self {
+            Self::Token => ("authentication.k8s.io", "TokenReview"),
             Self::SelfSubject => ("authentication.k8s.io", "SelfSubjectReview"),
             Self::SelfAccess => ("authorization.k8s.io", "SelfSubjectAccessReview"),
             Self::SelfRules => ("authorization.k8s.io", "SelfSubjectRulesReview"),
@@ -78,20 +83,29 @@ struct Asked<'a> {
 
 impl ApiServer {
     /// Answers a review. Nothing is stored. `namespace` is empty for reviews of the cluster.
-    pub fn review(&self, review: Review, caller: &Caller, namespace: &str, body: Body, options: &WriteOptions) -> status::Result<Bytes> {
+    pub async fn review(
+        &self,
+        review: Review,
+        caller: &Caller,
+        namespace: &str,
+        body: Body,
+        options: &WriteOptions,
+    ) -> status::Result<Bytes> {
         let asked = Asked { server: self, caller, options };
-        match review {
-            Review::SelfSubject => asked.answer(body, &SELF_SUBJECT, |asked, review| Ok(self_subject(review, &asked.caller.user))),
-            Review::SelfAccess => asked.answer(body, &SELF_ACCESS, access::of_caller),
-            Review::SelfRules => asked.answer(body, &SELF_RULES, rules::of_caller),
-            Review::Access => asked.answer(body, &ACCESS, access::of_subject),
-            Review::LocalAccess => asked.answer(body, &LOCAL_ACCESS, |asked, review| access::within(asked, review, namespace)),
-        }
+        Ok(match review {
+            Review::Token => encode(&token::answer(&asked, asked.read(body, &TOKEN)?).await?),
+            Review::SelfSubject => encode(&self_subject(asked.read(body, &SELF_SUBJECT)?, &caller.user)),
+            Review::SelfAccess => encode(&access::of_caller(&asked, asked.read(body, &SELF_ACCESS)?)?),
+            Review::SelfRules => encode(&rules::of_caller(&asked, asked.read(body, &SELF_RULES)?)?),
+            Review::Access => encode(&access::of_subject(&asked, asked.read(body, &ACCESS)?)?),
+            Review::LocalAccess => encode(&access::within(&asked, asked.read(body, &LOCAL_ACCESS)?, namespace)?),
+        })
     }
 }
 
 impl Asked<'_> {
-    fn answer<T: Typed>(&self, body: Body, schema: &Schema, answer: impl FnOnce(&Self, T) -> status::Result<T>) -> status::Result<Bytes> {
+    /// The question, with its sender recorded.
+    fn read<T: Typed>(&self, body: Body, schema: &Schema) -> status::Result<T> {
         let mut review: T = read_unstored(body, self.options.field_validation, schema, T::API_VERSION, T::KIND)?;
         let writer = Writer {
             manager: self.options.field_manager.as_deref().unwrap_or(&self.caller.agent),
@@ -100,11 +114,14 @@ impl Asked<'_> {
             now: Timestamp::now(),
         };
         record_unstored(schema, writer, &mut review);
-        let answered = answer(self, review)?;
-        let mut json = Vec::new();
-        answered.write_json(&mut json);
-        Ok(json.into())
+        Ok(review)
     }
+}
+
+fn encode(answered: &impl Typed) -> Bytes {
+    let mut json = Vec::new();
+    answered.write_json(&mut json);
+    json.into()
 }
 
 fn self_subject(mut review: SelfSubjectReview, user: &UserInfo) -> SelfSubjectReview {

@@ -1,4 +1,4 @@
-//! Create: a new object, or a subresource that is created (`binding`, `eviction`).
+//! Create: a new object, or a subresource that is created (`binding`, `eviction`, `token`).
 
 use api::Object;
 use machinery::Status;
@@ -6,7 +6,7 @@ use machinery::objectmeta;
 use storage::Expect;
 
 use super::write::{Ownership, Put, Ready, Write};
-use super::{Body, Caller, Shown, Target, WriteOptions, Written, binding, body, eviction};
+use super::{Body, Caller, Shown, Target, WriteOptions, Written, binding, body, eviction, token};
 use crate::admission::Operation;
 use crate::log::path;
 use crate::server::ApiServer;
@@ -20,6 +20,7 @@ impl ApiServer {
         match target.subresource.as_deref() {
             None => {}
             Some("binding") => return binding::create(self, caller, target, body, options).await,
+            Some("token") => return token::create(self, caller, target, body, options).await,
             Some("eviction") => return eviction::create(self, caller, target, body, options).await,
             Some(_) => return Err(Status::method_not_supported(&target.resource.group_resource(), "create")),
         }

@@ -162,7 +162,8 @@ fn is_zero(value: &Value) -> bool {
         Value::String(text) => text.is_empty(),
         Value::Number(number) => number.as_i64() == Some(0),
         Value::Bool(flag) => !flag,
-        Value::Array(_) | Value::Null => false,
+        Value::Null => true,
+        Value::Array(_) => false,
     }
 }
 
