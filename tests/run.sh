@@ -1,13 +1,15 @@
 #!/usr/bin/env bash
-# What `make test` runs: Rust's tests, the Python suites, and the reference cases on both stores. All of them run,
-# whatever fails; the last line counts.
+# What `make test` runs: Rust's tests, the kubectl suite once more with an old kubectl, the Python suites, and the
+# reference cases on both stores. All of them run, whatever fails; the last line counts.
 #
 # KYBERN_TEST_VENV: where the Python environment is kept (default: tests/.venv).
+# KYBERN_TEST_KUBECTL: where the old kubectl is kept (default: tests/.kubectl).
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 logs=target/test-logs
 venv=${KYBERN_TEST_VENV:-tests/.venv}
+old_kubectl=${KYBERN_TEST_KUBECTL:-tests/.kubectl}
 mkdir -p "$logs"
 passed=0
 failed=0
@@ -50,6 +52,24 @@ rust() {
     settle "$before"
 }
 
+# Debian's kubectl (1.20 in Debian 12), unpacked beside the one that is installed. Clients as old as that are about.
+unpack_kubectl() {
+    [[ -x $old_kubectl/usr/bin/kubectl ]] && return
+    mkdir -p "$old_kubectl"
+    (cd "$old_kubectl" && apt-get -qq -o APT::Sandbox::User=root download kubernetes-client && dpkg-deb -x kubernetes-client_*.deb .)
+}
+
+kubectl_of_debian() {
+    suite unpack-kubectl unpack_kubectl
+    local before=$failed
+    if ((status == 0)); then
+        suite kubectl-of-debian env KUBECTL="$(realpath "$old_kubectl")/usr/bin/kubectl" \
+            cargo test --workspace --test kubectl -- embedded::
+        count kubectl-of-debian 'passed;' 'failed;'
+    fi
+    settle "$before"
+}
+
 python() {
     [[ -x $venv/bin/python ]] || python3 -m venv "$venv"
     suite pip "$venv/bin/pip" install --quiet --disable-pip-version-check -r tests/python/requirements.txt
@@ -71,6 +91,7 @@ reference() { # store
 
 rust
 if [[ -x target/debug/kybern ]]; then
+    kubectl_of_debian
     python
     reference embedded
     reference etcd
