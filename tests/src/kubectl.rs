@@ -37,6 +37,11 @@ impl Kubectl {
         Self { namespace: Some(namespace.to_owned()), ..self.clone() }
     }
 
+    /// Where the server is, and who asks.
+    pub fn kubeconfig(&self) -> &Path {
+        &self.kubeconfig
+    }
+
     fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(&self.program);
         command.env("KUBECONFIG", &self.kubeconfig).env("HOME", self.kubeconfig.parent().unwrap_or(&self.kubeconfig));
