@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use crate::auth::rbac;
 use crate::auth::rbac::bootstrap::{Amendment, Defaults, Reconciled};
+use crate::flow_control;
 use crate::server::ApiServer;
 use crate::verbs::{Body, Caller, DeleteOptions, FieldValidation, Target, WriteOptions};
 
@@ -28,24 +29,45 @@ pub(crate) fn caller() -> Caller {
 }
 
 impl ApiServer {
-    /// Makes what is missing.
+    /// Makes what is missing. All of it is under way at once, since the store makes one sync of many writes; only what
+    /// stands in a namespace waits for the namespaces.
     pub(crate) async fn bootstrap(&self) -> Result<(), Status> {
-        for name in ["default", "kube-system", "kube-public", "kube-node-lease"] {
-            let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
-            self.ensure("", "namespaces", "", name, namespace).await?;
-        }
-        for (name, value, description) in SYSTEM_PRIORITIES {
-            let class = json!({
-                "apiVersion": "scheduling.k8s.io/v1",
-                "kind": "PriorityClass",
-                "metadata": {"name": name},
-                "value": value,
-                "description": description,
-            });
-            self.ensure("scheduling.k8s.io", "priorityclasses", "", name, class).await?;
-        }
-        self.ensure_roles().await?;
-        self.ensure_own_service().await
+        let namespaces = ["default", "kube-system", "kube-public", "kube-node-lease"];
+        let namespaced = async {
+            futures::future::try_join_all(namespaces.map(|name| self.ensure_plain("", "v1", "Namespace", name, json!({})))).await?;
+            tokio::try_join!(self.ensure_roles(), self.ensure_own_service()).map(drop)
+        };
+        let priorities = SYSTEM_PRIORITIES.iter().map(|(name, value, description)| {
+            let content = json!({"value": value, "description": description});
+            self.ensure_plain("scheduling.k8s.io", "v1", "PriorityClass", name, content)
+        });
+        tokio::try_join!(namespaced, futures::future::try_join_all(priorities), self.ensure_service_cidr(), self.ensure_flow_control(),)?;
+        Ok(())
+    }
+
+    /// The range of cluster IPs that the flags name, as an object.
+    async fn ensure_service_cidr(&self) -> Result<(), Status> {
+        let cidrs: Vec<&str> = self.options().service_cluster_ip_range.split(',').map(str::trim).collect();
+        self.ensure_plain("networking.k8s.io", "v1", "ServiceCIDR", "kubernetes", json!({"spec": {"cidrs": cidrs}})).await
+    }
+
+    async fn ensure_flow_control(&self) -> Result<(), Status> {
+        let levels = flow_control::levels().into_iter().map(|(name, spec)| ("PriorityLevelConfiguration", name, spec));
+        let schemas = flow_control::schemas().into_iter().map(|(name, spec)| ("FlowSchema", name, spec));
+        let all = levels.chain(schemas).map(|(kind, name, spec)| {
+            let content = json!({"metadata": {"annotations": {flow_control::AUTO_UPDATE: "true"}}, "spec": spec});
+            self.ensure_plain("flowcontrol.apiserver.k8s.io", "v1", kind, name, content)
+        });
+        futures::future::try_join_all(all).await.map(drop)
+    }
+
+    /// An object of cluster scope, given by what is particular to it.
+    async fn ensure_plain(&self, group: &str, version: &str, kind: &str, name: &str, mut object: Value) -> Result<(), Status> {
+        let Some(resource) = self.registry().find_kind(group, version, kind) else { return Ok(()) };
+        object["apiVersion"] = json!(resource.kind().api_version());
+        object["kind"] = json!(kind);
+        object["metadata"]["name"] = json!(name);
+        self.ensure(group, resource.names().plural, "", name, object).await
     }
 
     /// The roles and bindings that everybody's rights come from, side by side: the store makes one sync of many writes.
@@ -108,9 +130,9 @@ impl ApiServer {
                 "ports": [{"name": "https", "port": 443, "protocol": "TCP", "targetPort": self.options().secure_port}],
             },
         });
-        self.ensure("", "services", "default", NAME, service).await?;
+        let made = self.ensure("", "services", "default", NAME, service);
         let address = self.options().advertise_address.or_else(host_address).filter(|address| !address.is_loopback());
-        let Some(address) = address else { return Ok(()) };
+        let Some(address) = address else { return made.await };
         let port = json!([{"name": "https", "port": self.options().secure_port, "protocol": "TCP"}]);
         let endpoints = json!({
             "apiVersion": "v1",
@@ -118,7 +140,6 @@ impl ApiServer {
             "metadata": {"name": NAME, "labels": {"endpointslice.kubernetes.io/skip-mirror": "true"}},
             "subsets": [{"addresses": [{"ip": address.to_string()}], "ports": port}],
         });
-        self.ensure("", "endpoints", "default", NAME, endpoints).await?;
         let slice = json!({
             "apiVersion": "discovery.k8s.io/v1",
             "kind": "EndpointSlice",
@@ -127,7 +148,10 @@ impl ApiServer {
             "endpoints": [{"addresses": [address.to_string()], "conditions": {"ready": true}}],
             "ports": port,
         });
-        self.ensure("discovery.k8s.io", "endpointslices", "default", NAME, slice).await
+        let endpoints = self.ensure("", "endpoints", "default", NAME, endpoints);
+        let slice = self.ensure("discovery.k8s.io", "endpointslices", "default", NAME, slice);
+        tokio::try_join!(made, endpoints, slice)?;
+        Ok(())
     }
 
     /// Creates an object unless there is one of its name, or its resource is not served.

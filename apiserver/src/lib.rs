@@ -14,6 +14,7 @@ mod bootstrap;
 pub mod catalogue;
 pub mod chain;
 pub mod discovery;
+mod flow_control;
 pub mod grpc;
 pub mod http;
 pub mod in_process;

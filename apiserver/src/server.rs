@@ -11,7 +11,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::admission::resource_quota::charge::Cashier;
 use crate::admission::{self, World};
-use crate::allocation::Allocation;
+use crate::allocation::{self, Allocation};
 use crate::auth::{Access, Authenticator};
 use crate::leases::Leases;
 use crate::log::{Bounds, Feed, Log};
@@ -81,12 +81,16 @@ impl ApiServer {
             registry.all().iter().copied().partition(|r| r.stored_kind() == r.kind());
         let logs: HashMap<_, _> = stored.into_iter().chain(converted).map(|r| (r.stored_under(), feed.open(r))).collect();
         feed.load().await?;
-        let services = logs.get("services/specs").cloned();
-        let allocation = Allocation::new(&options.service_cluster_ip_range, options.service_node_port_range, feed.clone(), services)
+        let world = World::new(logs.values().cloned());
+        let taken = allocation::Logs {
+            services: world.log("", "services").cloned(),
+            service_cidrs: world.log("networking.k8s.io", "servicecidrs").cloned(),
+            ip_addresses: world.log("networking.k8s.io", "ipaddresses").cloned(),
+        };
+        let allocation = Allocation::new(&options.service_cluster_ip_range, options.service_node_port_range, feed.clone(), taken)
             .map_err(Status::internal)?;
         tokio::spawn(feed.clone().run());
         tokio::spawn(upkeep(feed.clone(), options.compaction_interval));
-        let world = World::new(logs.values().cloned());
         let server = Arc::new(Self {
             access: Arc::new(Access::new(&world)),
             world,
@@ -101,6 +105,7 @@ impl ApiServer {
             _stop: stop.drop_guard(),
         });
         server.bootstrap().await?;
+        tokio::spawn(allocation::addresses::keep_repaired(Arc::downgrade(&server), server.feed.stop().clone()));
         Ok(server)
     }
 

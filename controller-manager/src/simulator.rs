@@ -389,7 +389,8 @@ fn kind_of(name: &str) -> Kind {
 }
 
 fn namespaced(kind: Kind) -> bool {
-    !matches!(kind, Kind::Node | Kind::Namespace | Kind::PersistentVolume | Kind::StorageClass)
+    use Kind::{IPAddress, Namespace, Node, PersistentVolume, ServiceCIDR, StorageClass};
+    !matches!(kind, Node | Namespace | PersistentVolume | StorageClass | ServiceCIDR | IPAddress)
 }
 
 /// All kinds that have a table, as the graph knows them.

@@ -1,8 +1,9 @@
 //! Allocation: cluster IPs and node ports of Services, each from a range that all Services share.
 //!
-//! What is taken is what the log of Services shows, and what writes under way have reserved. The log is read with a
+//! Addresses come from the server's own ranges and from those of ServiceCIDR objects that are ready. What is taken is what the log of Services shows, and what writes under way have reserved. The log is read with a
 //! cursor when something is to be reserved, so that deletions, and writes that other processes made, count as well.
 
+pub(crate) mod addresses;
 mod range;
 
 use std::net::IpAddr;
@@ -13,6 +14,7 @@ use api::object::{downcast_mut, downcast_ref};
 use api::{Object, Resource};
 use hashbrown::{HashMap, HashSet};
 use k8s_openapi::api::core::v1::Service;
+use k8s_openapi::api::networking::v1::ServiceCIDR;
 use machinery::field::Errors;
 use machinery::{ResourceVersion, Status};
 use parking_lot::Mutex;
@@ -32,7 +34,18 @@ pub struct Allocation {
     ranges: Vec<AddressRange>,
     families: Vec<Family>,
     ports: std::ops::RangeInclusive<i32>,
+    /// The log of ServiceCIDRs, for more ranges.
+    more_ranges: Option<Arc<Log>>,
+    /// The log of IPAddresses, for what others than Services hold.
+    held_by_others: Option<Arc<Log>>,
     state: Arc<Mutex<State>>,
+}
+
+/// The logs that say what there is and what is taken.
+pub struct Logs {
+    pub services: Option<Arc<Log>>,
+    pub service_cidrs: Option<Arc<Log>>,
+    pub ip_addresses: Option<Arc<Log>>,
 }
 
 struct State {
@@ -88,13 +101,16 @@ impl Drop for Reservation {
 
 impl Allocation {
     /// `ranges` has a range of addresses for each family, separated by commas; the first one is preferred.
-    pub fn new(ranges: &str, ports: (u16, u16), feed: Arc<Feed>, log: Option<Arc<Log>>) -> Result<Self, String> {
+    pub fn new(ranges: &str, ports: (u16, u16), feed: Arc<Feed>, logs: Logs) -> Result<Self, String> {
         let ranges = ranges.split(',').map(AddressRange::parse).collect::<Result<Vec<_>, _>>()?;
-        let state = State { feed, log, cursor: None, held: HashMap::new(), taken: Held::default(), reserved: Vec::new(), last: 0 };
+        let state =
+            State { feed, log: logs.services, cursor: None, held: HashMap::new(), taken: Held::default(), reserved: Vec::new(), last: 0 };
         Ok(Self {
             families: ranges.iter().map(AddressRange::family).collect(),
             ranges,
             ports: i32::from(ports.0)..=i32::from(ports.1),
+            more_ranges: logs.service_cidrs,
+            held_by_others: logs.ip_addresses,
             state: Arc::new(Mutex::new(state)),
         })
     }
@@ -157,18 +173,40 @@ impl Allocation {
     }
 
     fn address(&self, state: &State, request: &AddressRequest, held: &Held) -> Result<IpAddr, String> {
-        let mut ranges = self.ranges.iter().filter(|range| range.family() == request.family);
-        let Some(range) = ranges.next() else { return Err(format!("there is no range of {} addresses", request.family.name())) };
-        let free = |address: &IpAddr| !held.addresses.contains(address) && !state.has_address(address);
+        let ranges = self.ranges_of(request.family);
+        if ranges.is_empty() {
+            return Err(format!("there is no range of {} addresses", request.family.name()));
+        }
+        let free = |address: &IpAddr| !held.addresses.contains(address) && !state.has_address(address) && !self.is_held(*address);
         match request.wanted {
-            Some(wanted) if !range.contains(wanted) => Err("the provided IP is not in the valid range".into()),
+            Some(wanted) if !ranges.iter().any(|range| range.contains(wanted)) => Err("the provided IP is not in the valid range".into()),
             Some(wanted) if free(&wanted) => Ok(wanted),
             Some(_) => Err(TAKEN.into()),
             None => {
-                let end = range.end();
-                pick(1..end, band(end, 16, 256)).filter_map(|offset| range.at(offset)).find(free).ok_or_else(|| FULL.into())
+                let first_free = |range: &AddressRange| {
+                    let end = range.end();
+                    pick(1..end, band(end, 16, 256)).filter_map(|offset| range.at(offset)).find(free)
+                };
+                ranges.iter().find_map(first_free).ok_or_else(|| FULL.into())
             }
         }
+    }
+
+    /// The ranges of a family: the server's own first, then those that were added and are ready, by name.
+    fn ranges_of(&self, family: Family) -> Vec<AddressRange> {
+        let mut ranges: Vec<AddressRange> = self.ranges.iter().filter(|range| range.family() == family).copied().collect();
+        let Some(log) = &self.more_ranges else { return ranges };
+        for entry in log.snapshot().entries.values() {
+            let Ok(object) = entry.object(log.resource()) else { continue };
+            let Some(added) = downcast_ref::<ServiceCIDR>(&*object).filter(|added| is_ready(added)) else { continue };
+            let cidrs = added.spec.iter().flat_map(|spec| spec.cidrs.iter().flatten());
+            ranges.extend(cidrs.filter_map(|text| AddressRange::parse(text).ok()).filter(|range| range.family() == family));
+        }
+        ranges
+    }
+
+    fn is_held(&self, address: IpAddr) -> bool {
+        self.held_by_others.as_ref().is_some_and(|log| log.get(&address.to_string()).is_some())
     }
 
     fn port(&self, state: &State, request: &PortRequest, held: &Held) -> Result<i32, String> {
@@ -187,6 +225,12 @@ impl Allocation {
             }
         }
     }
+}
+
+/// Whether addresses may be taken from a range.
+fn is_ready(range: &ServiceCIDR) -> bool {
+    let conditions = range.status.as_ref().and_then(|status| status.conditions.as_deref()).unwrap_or_default();
+    range.metadata.deletion_timestamp.is_none() && conditions.iter().any(|one| one.type_ == "Ready" && one.status == "True")
 }
 
 /// How much of the beginning of a range is left to those who ask for a certain value, as long as there is something else.

@@ -1,13 +1,12 @@
 //! Create: a new object, or a subresource that is created (`binding`, `eviction`, `token`).
 
 use api::Object;
-use machinery::Status;
 use machinery::objectmeta;
+use machinery::{NamespacedName, Status};
 use storage::Expect;
 
 use super::write::{Ownership, Put, Ready, Write};
 use super::{Body, Caller, Shown, Target, WriteOptions, Written, binding, body, eviction, token};
-use crate::admission::Operation;
 use crate::log::path;
 use crate::server::ApiServer;
 
@@ -65,15 +64,16 @@ pub(super) async fn create_ready(
     warnings.extend(ready.warnings.iter().cloned());
     let path = path(&write.target.namespace, ready.object.meta().name.as_deref().unwrap_or_default());
     if !ready.generated && write.log.get(&path).is_some() {
-        // What is there already is not charged for; the store has the last word.
+        // For what is there already nothing is taken; the store has the last word.
         let shown = store(write, ready).await?;
         return Ok(Written { object: shown, created: true, warnings });
     }
-    let receipt = write.charge(Operation::Create, &*ready.object, None).await?;
+    let taken = write.take(&*ready.object).await?;
+    let name = NamespacedName::of(ready.object.meta());
     match store(write, ready).await {
         Ok(shown) => Ok(Written { object: shown, created: true, warnings }),
         Err(status) => {
-            write.server.refund(receipt).await;
+            write.give_back(taken, &name).await;
             Err(status)
         }
     }

@@ -15,6 +15,7 @@ mod metadata;
 mod patch;
 mod revision;
 mod scale;
+mod taken;
 mod token;
 mod update;
 mod watch;

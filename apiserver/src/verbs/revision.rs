@@ -98,7 +98,7 @@ impl<'w, 'a> Revision<'w, 'a> {
     async fn replace(&mut self, ready: Ready, present: Arc<Entry>) -> Result<Option<Settled>, Status> {
         let write = self.write;
         let ttl = write.server.time_to_live(write.resource(), &*ready.object);
-        let receipt = write.charge_change(&*ready.object, &present).await?;
+        let taken = write.take_for_change(&*ready.object, &present).await?;
         let prepared = write.prepare(ready.object)?;
         if present.is_stored_as(&prepared.value) {
             return self.keep(present).await;
@@ -114,11 +114,12 @@ impl<'w, 'a> Revision<'w, 'a> {
                 if let Some(reservation) = ready.reservation {
                     reservation.keep(entry.version);
                 }
+                write.release(&present, Some(&entry)).await;
                 Ok(Some(Settled::Replaced(Shown::Entry(entry))))
             }
-            Put::Conflict(present) => {
-                write.server.refund(receipt).await;
-                self.overtaken(present.map(|kv| kv.modified)).await
+            Put::Conflict(newer) => {
+                write.give_back(taken, &present.key).await;
+                self.overtaken(newer.map(|kv| kv.modified)).await
             }
         }
     }
@@ -134,7 +135,10 @@ impl<'w, 'a> Revision<'w, 'a> {
         } else {
             let key = feed.key(write.log.resource(), &self.path);
             match feed.store().delete(key, StoreRevision(present.version.0)).await.map_err(store_status)? {
-                Outcome::Done(revision) => shown_at = ResourceVersion(revision.0),
+                Outcome::Done(revision) => {
+                    shown_at = ResourceVersion(revision.0);
+                    write.release(&present, None).await;
+                }
                 Outcome::Conflict(present) => return self.overtaken(present.map(|kv| kv.modified)).await,
             }
         }

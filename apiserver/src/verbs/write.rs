@@ -15,7 +15,6 @@ use machinery::{ResourceVersion, Status};
 use storage::{Expect, KeyValue, Outcome};
 
 use super::{Caller, Shown, Target, WriteOptions, metadata};
-use crate::admission::resource_quota::{self, charge::Receipt};
 use crate::admission::{Operation, Request};
 use crate::allocation::Reservation;
 use crate::log::store_status;
@@ -144,7 +143,7 @@ impl<'a> Write<'a> {
         Err(Status::invalid(&self.resource().stored_kind().group_kind(), name, &errors))
     }
 
-    fn request<'r>(&'r self, operation: Operation, old: Option<&'r dyn Object>) -> Request<'r> {
+    pub(super) fn request<'r>(&'r self, operation: Operation, old: Option<&'r dyn Object>) -> Request<'r> {
         Request {
             operation,
             target: self.target,
@@ -170,30 +169,6 @@ impl<'a> Write<'a> {
         old: Option<&dyn Object>,
     ) -> Result<Vec<String>, Status> {
         self.server.admission.validate(&self.request(operation, old), object)
-    }
-
-    /// Charges the write to the quotas of its namespace.
-    pub(super) async fn charge(&self, operation: Operation, object: &dyn Object, old: Option<&dyn Object>) -> Result<Receipt, Status> {
-        let namespace = &self.target.namespace;
-        if namespace.is_empty() || !self.server.has_quotas(namespace) {
-            return Ok(Receipt::default());
-        }
-        let Some(cost) = resource_quota::cost(&self.request(operation, old), object) else { return Ok(Receipt::default()) };
-        let resource = self.resource().group_resource();
-        let name = object.meta().name.clone().unwrap_or_default();
-        self.server.charge(namespace, cost, self.options.dry_run).await.map_err(|refused| match refused {
-            Some(why) => Status::forbidden(&resource, &name, why),
-            None => Status::conflict(&resource, &name, "the quotas of the namespace change too often; please try again"),
-        })
-    }
-
-    /// The same for a change of the present object.
-    pub(super) async fn charge_change(&self, object: &dyn Object, present: &Entry) -> Result<Receipt, Status> {
-        if self.target.namespace.is_empty() || !self.server.has_quotas(&self.target.namespace) {
-            return Ok(Receipt::default());
-        }
-        let old = present.object(self.resource()).map_err(Status::internal)?;
-        self.charge(Operation::Update, object, Some(&*old)).await
     }
 
     /// Waits a moment for an object without which admission refuses this one, where it is about to be made.

@@ -18,6 +18,7 @@ pub mod resource_quota;
 pub mod revisions;
 pub mod root_ca;
 pub mod service_account;
+pub mod service_cidr;
 pub mod set;
 pub mod stateful_set;
 pub mod taint_eviction;

@@ -17,6 +17,7 @@ use super::replication_controller::ReplicationControllerController;
 use super::resource_quota::ResourceQuotaController;
 use super::root_ca::RootCaController;
 use super::service_account::ServiceAccountController;
+use super::service_cidr::ServiceCidrController;
 use super::stateful_set::StatefulSetController;
 use super::taint_eviction::TaintEvictionController;
 use super::volume_binder::VolumeBinder;
@@ -47,6 +48,7 @@ pub fn controllers(options: &Options, root_ca: Option<String>) -> Vec<(Arc<dyn C
         (Arc::new(VolumeProtectionController), 2),
         (Arc::new(VolumeBinder), 5),
         (Arc::new(ResourceQuotaController), 5),
+        (Arc::new(ServiceCidrController), 1),
     ];
     if let Some(bundle) = root_ca {
         all.push((Arc::new(RootCaController { bundle }), 1));

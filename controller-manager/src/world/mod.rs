@@ -22,6 +22,7 @@ use k8s_openapi::api::core::v1::{
     Endpoints, Namespace, PersistentVolume, PersistentVolumeClaim, ReplicationController, ResourceQuota, Service, ServiceAccount, Taint,
 };
 use k8s_openapi::api::discovery::v1::EndpointSlice;
+use k8s_openapi::api::networking::v1::{IPAddress, ServiceCIDR};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::resource::v1::ResourceClaim;
 use k8s_openapi::api::storage::v1::StorageClass;
@@ -137,6 +138,8 @@ tables! {
     claims: PersistentVolumeClaim(Whole<PersistentVolumeClaim>);
     volumes: PersistentVolume(Whole<PersistentVolume>);
     storage_classes: StorageClass(Whole<StorageClass>);
+    service_cidrs: ServiceCIDR(Whole<ServiceCIDR>);
+    ip_addresses: IPAddress(Only<IPAddress>);
     jobs: Job(Whole<Job>);
     budgets: PodDisruptionBudget(Whole<PodDisruptionBudget>);
     quotas: ResourceQuota(Whole<ResourceQuota>);

@@ -136,7 +136,9 @@ fn compare_objects<'a>(at: Cursor<'a>, old: Option<&'a Value>, new: Option<&'a V
     for (name, old_value, new_value) in zip_fields(old, new) {
         let field = at.field(name);
         let Some(child) = field.map(|(_, child)| child).or_else(|| at.child(name)) else { continue };
-        let field = field.map(|(field, _)| field).filter(|_| of_structs);
+        // A struct that must be there and has no default is a pointer: while it is not there, it is left out.
+        let is_pointer = matches!(child.node(), Node::Struct { .. });
+        let field = field.map(|(field, _)| field).filter(|field| of_structs && !(is_pointer && field.default.is_none()));
         let old_value = old_value.or_else(|| old.and_then(|_| unwritten(field, new_value)));
         let new_value = new_value.or_else(|| new.and_then(|_| unwritten(field, old_value)));
         let mut deeper = Changes::default();
