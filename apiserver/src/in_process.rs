@@ -1,5 +1,5 @@
 //! [`InProcess`]: the API server as a [`Transport`], for components in the same process. They call the same verbs as
-//! everybody else, under an identity of their own; objects are handed over as they are, and nothing is encoded
+//! everybody else, under an identity of their own and with its rights; objects are handed over as they are, and nothing is encoded
 //! for the way.
 
 use std::any::Any;
@@ -13,6 +13,8 @@ use client::transport::{
 use futures::StreamExt;
 use machinery::{GroupVersionResource, NamespacedName, ResourceVersion, Status};
 
+use crate::auth::Attributes;
+use crate::auth::authorize::{self, ResourceAccess};
 use crate::log::{Entry, Watch};
 use crate::server::ApiServer;
 use crate::verbs::{self, Caller, FieldValidation, ListOptions, Shown, WatchOptions};
@@ -35,15 +37,27 @@ impl InProcess {
         Self { server, caller: Arc::new(Caller { user, agent: agent.into() }) }
     }
 
-    fn target(&self, target: Target) -> Result<verbs::Target> {
+    /// The target of a call that the component may make.
+    fn admit(&self, verb: &str, target: Target, field_selector: &str) -> Result<verbs::Target> {
         let Target { resource, subresource, namespace, name } = target;
+        let access = ResourceAccess {
+            verb,
+            group: &resource.group,
+            resource: &resource.resource,
+            subresource,
+            // A namespace is authorized within itself.
+            namespace: if resource.group.is_empty() && resource.resource == "namespaces" { &name } else { &namespace },
+            name: &name,
+            field_selector,
+        };
+        authorize::check(&**self.server.access(), &self.caller.user, &Attributes::Resource(access.of_selected()))?;
         let found = self.server.registry().find(&resource.group, &resource.version, &resource.resource);
         let resource = found.ok_or_else(Status::path_not_found)?;
         Ok(verbs::Target { resource, subresource: subresource.map(str::to_owned), namespace, name })
     }
 
-    fn collection(&self, resource: GroupVersionResource, namespace: String) -> Result<verbs::Target> {
-        self.target(Target { resource, subresource: None, namespace, name: String::new() })
+    fn collection(&self, verb: &str, resource: GroupVersionResource, namespace: String, field_selector: &str) -> Result<verbs::Target> {
+        self.admit(verb, Target { resource, subresource: None, namespace, name: String::new() }, field_selector)
     }
 
     async fn update_status(&self, resource: &GroupVersionResource, object: transport::Body) -> Result<ResourceVersion> {
@@ -52,7 +66,7 @@ impl InProcess {
             transport::Body::Json(json) => (key_of(&json)?, verbs::Body::Json(json)),
         };
         let (namespace, name) = (key.namespace.to_string(), key.name.to_string());
-        let target = self.target(Target { resource: resource.clone(), subresource: Some("status"), namespace, name })?;
+        let target = self.admit("update", Target { resource: resource.clone(), subresource: Some("status"), namespace, name }, "")?;
         let written = self.server.update(&self.caller, &target, body, &write_options(WriteOptions::default())).await?;
         Ok(version_of(&written.object))
     }
@@ -146,13 +160,13 @@ fn stream(resource: &'static dyn api::Resource, watch: Watch) -> WatchStream {
 #[async_trait]
 impl Transport for InProcess {
     async fn get(&self, target: Target, resource_version: Option<String>) -> Result<Payload> {
-        let target = self.target(target)?;
+        let target = self.admit("get", target, "")?;
         let found = self.server.get(&self.caller, &target, resource_version.as_deref()).await?;
         Ok(shown(target.resource, &found))
     }
 
     async fn list(&self, request: ListRequest) -> Result<transport::List> {
-        let target = self.collection(request.resource, request.namespace)?;
+        let target = self.collection("list", request.resource, request.namespace, &request.field_selector)?;
         let options = ListOptions {
             label_selector: request.label_selector,
             field_selector: request.field_selector,
@@ -167,7 +181,7 @@ impl Transport for InProcess {
     }
 
     async fn watch(&self, request: WatchRequest) -> Result<WatchStream> {
-        let target = self.collection(request.resource, request.namespace)?;
+        let target = self.collection("watch", request.resource, request.namespace, &request.field_selector)?;
         let options = WatchOptions {
             label_selector: request.label_selector,
             field_selector: request.field_selector,
@@ -182,19 +196,19 @@ impl Transport for InProcess {
     }
 
     async fn create(&self, target: Target, object: transport::Body, options: WriteOptions) -> Result<Payload> {
-        let target = self.target(target)?;
+        let target = self.admit("create", target, "")?;
         let written = self.server.create(&self.caller, &target, body(object), &write_options(options)).await?;
         Ok(shown(target.resource, &written.object))
     }
 
     async fn update(&self, target: Target, object: transport::Body, options: WriteOptions) -> Result<Payload> {
-        let target = self.target(target)?;
+        let target = self.admit("update", target, "")?;
         let written = self.server.update(&self.caller, &target, body(object), &write_options(options)).await?;
         Ok(shown(target.resource, &written.object))
     }
 
     async fn patch(&self, target: Target, patch: transport::Patch, options: WriteOptions) -> Result<Payload> {
-        let target = self.target(target)?;
+        let target = self.admit("patch", target, "")?;
         let patch = match patch {
             transport::Patch::Json(document) => verbs::Patch::Json(document),
             transport::Patch::Merge(document) => verbs::Patch::Merge(document),
@@ -206,13 +220,13 @@ impl Transport for InProcess {
     }
 
     async fn delete(&self, target: Target, options: DeleteOptions) -> Result<()> {
-        let target = self.target(target)?;
+        let target = self.admit("delete", target, "")?;
         self.server.delete(&self.caller, &target, &delete_options(options)).await?;
         Ok(())
     }
 
     async fn delete_collection(&self, request: ListRequest, options: DeleteOptions) -> Result<()> {
-        let target = self.collection(request.resource, request.namespace)?;
+        let target = self.collection("deletecollection", request.resource, request.namespace, &request.field_selector)?;
         let selection =
             ListOptions { label_selector: request.label_selector, field_selector: request.field_selector, ..ListOptions::default() };
         self.server.delete_collection(&self.caller, &target, &selection, &delete_options(options)).await?;
@@ -221,6 +235,15 @@ impl Transport for InProcess {
 
     async fn bind_pods(&self, bindings: Vec<Binding>) -> Result<Vec<Result<ResourceVersion>>> {
         let writes = bindings.into_iter().map(|binding| async move {
+            let access = ResourceAccess {
+                verb: "create",
+                resource: "pods",
+                subresource: Some("binding"),
+                namespace: &binding.namespace,
+                name: &binding.name,
+                ..ResourceAccess::default()
+            };
+            authorize::check(&**self.server.access(), &self.caller.user, &Attributes::Resource(access))?;
             let bound = self.server.bind_pod(&self.caller, &binding, &verbs::WriteOptions::default()).await?;
             Ok(version_of(&bound))
         });

@@ -37,7 +37,8 @@ pub struct Args {
     #[arg(long, value_name = "NAME")]
     pub hostname_override: Option<String>,
 
-    /// Simulate so many nodes, named <hostname>-1, <hostname>-2 and so on, in this one process
+    /// Simulate so many nodes, named <hostname>-1, <hostname>-2 and so on, in this one process; it then calls as
+    /// kybern:simulated-nodes, since a node's own credentials are good for that node only
     #[arg(long, value_name = "COUNT")]
     pub simulated_nodes: Option<usize>,
 

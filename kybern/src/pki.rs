@@ -24,8 +24,12 @@ pub struct Args {
 }
 
 /// A component's name in the PKI, and who it is to the API server.
-pub const COMPONENTS: [(&str, &str); 2] =
-    [("scheduler", "system:kube-scheduler"), ("controller-manager", "system:kube-controller-manager")];
+pub const COMPONENTS: [(&str, &str); 3] = [
+    ("scheduler", "system:kube-scheduler"),
+    ("controller-manager", "system:kube-controller-manager"),
+    // For an agent that plays several nodes; an agent of one node has that node's identity.
+    ("simulated-nodes", "kybern:simulated-nodes"),
+];
 
 /// Writes the authority, the API server's certificate, and a certificate and kubeconfig for the administrator, each
 /// component and each node.

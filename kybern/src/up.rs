@@ -76,9 +76,9 @@ pub async fn run(mut args: Args, shutdown: Shutdown) -> anyhow::Result<()> {
 
     let mut tasks = Tasks::new(shutdown.token());
     tasks.critical("the API server", apiserver::serve::serve(listener, tls, chain, shutdown.token()));
-    let transport = component(&api, "system:kube-scheduler", &[]);
+    let transport = component(&api, "system:kube-scheduler");
     tasks.critical("the scheduler", scheduler::run(transport, args.scheduling, metrics.clone(), shutdown.token()));
-    let transport = component(&api, "system:kube-controller-manager", &[]);
+    let transport = component(&api, "system:kube-controller-manager");
     controllers(&mut tasks, args.controllers, pki.ca(), transport, metrics.clone(), &shutdown);
     nodes(&mut tasks, args.nodes, &api, metrics, &shutdown);
     println!("kybern is ready after {} ms: export KUBECONFIG={}", started.elapsed().as_millis(), kubeconfig.display());
@@ -89,8 +89,8 @@ pub async fn run(mut args: Args, shutdown: Shutdown) -> anyhow::Result<()> {
 }
 
 /// A component's way to the API server: the user that its certificate would name were it a process of its own.
-fn component(api: &Arc<ApiServer>, user: &str, groups: &[&str]) -> Arc<dyn Transport> {
-    let groups = groups.iter().chain(&["system:authenticated"]).map(|g| (*g).to_owned()).collect();
+fn component(api: &Arc<ApiServer>, user: &str) -> Arc<dyn Transport> {
+    let groups = vec!["system:authenticated".to_owned()];
     let agent = user.rsplit(':').next().unwrap_or_default().to_owned();
     Arc::new(InProcess::new(api.clone(), UserInfo { name: user.to_owned(), groups, ..UserInfo::default() }, agent))
 }
@@ -115,6 +115,7 @@ fn nodes(tasks: &mut Tasks, count: usize, api: &Arc<ApiServer>, metrics: Metrics
     }
     let mut options = kubelet::Options::simulated((1..=count).map(|number| format!("node-{number}")));
     options.metrics = metrics;
-    let transport = component(api, "system:node:node-1", &["system:nodes"]);
+    // One agent for all of them, which a node's own credentials would not let write for the others.
+    let transport = component(api, "kybern:simulated-nodes");
     tasks.fallible("the nodes", kubelet::run(transport, options, shutdown.token()));
 }

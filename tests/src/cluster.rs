@@ -104,6 +104,7 @@ impl Cluster {
             format!("--secure-port={}", self.port),
             format!("--tls-cert-file={}", file("apiserver.crt")),
             format!("--tls-private-key-file={}", file("apiserver.key")),
+            format!("--service-account-signing-key-file={}", file("sa.key")),
             format!("--client-ca-file={}", file("ca.crt")),
         ];
         args.extend(self.extra.iter().cloned());

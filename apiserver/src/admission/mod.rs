@@ -93,15 +93,15 @@ pub trait Plugin: Send + Sync + 'static {
 
 /// The logs, for plugins to read. They may be a moment behind the store: the pipeline asks again with a newer view before it
 /// refuses a write.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct World {
-    logs: hashbrown::HashMap<(&'static str, &'static str), Arc<Log>>,
+    logs: Arc<hashbrown::HashMap<(&'static str, &'static str), Arc<Log>>>,
 }
 
 impl World {
     pub fn new(logs: impl IntoIterator<Item = Arc<Log>>) -> Self {
         let name = |log: &Arc<Log>| (log.resource().names().group, log.resource().names().plural);
-        Self { logs: logs.into_iter().map(|log| (name(&log), log)).collect() }
+        Self { logs: Arc::new(logs.into_iter().map(|log| (name(&log), log)).collect()) }
     }
 
     /// The log of a resource, if it is served.
@@ -141,6 +141,7 @@ impl Default for Chain {
                 Box::new(namespace_lifecycle::NamespaceLifecycle),
                 Box::new(limit_ranger::LimitRanger),
                 Box::new(service_account::ServiceAccount),
+                Box::new(crate::auth::node::Restriction),
                 Box::new(pod_security::PodSecurity),
                 Box::new(priority::Priority),
                 Box::new(default_tolerations::DefaultTolerationSeconds),

@@ -4,6 +4,7 @@ pub mod authenticate;
 pub mod authorize;
 mod bootstrap_tokens;
 pub mod impersonation;
+pub mod node;
 pub mod rbac;
 pub mod service_accounts;
 
@@ -14,25 +15,19 @@ pub use authorize::{Attributes, Authorizer, Decision};
 
 use crate::admission::World;
 use authorize::Grounds;
-use rbac::bootstrap::Defaults;
-use rbac::{Rbac, Rule};
+use node::Nodes;
+use rbac::Rbac;
 
-/// Who may do what: administrators everything, nodes what their role says though no binding gives it to them,
-/// everybody what roles and bindings give them.
+/// Who may do what: administrators everything, nodes what concerns them, everybody what roles and bindings give them.
 pub struct Access {
     pub rbac: Rbac,
-    of_nodes: Box<[Rule]>,
+    nodes: Nodes,
 }
 
 impl Access {
     pub fn new(world: &World) -> Self {
-        Self { rbac: Rbac::new(world), of_nodes: Defaults::read().rules_of("system:node") }
+        Self { rbac: Rbac::new(world), nodes: Nodes::new(world.clone()) }
     }
-}
-
-/// Whether a user is a node's agent.
-fn is_node(user: &UserInfo) -> bool {
-    user.name.starts_with("system:node:") && user.groups.iter().any(|group| group == "system:nodes")
 }
 
 impl Authorizer for Access {
@@ -40,10 +35,15 @@ impl Authorizer for Access {
         if rbac::is_master(user) {
             return Decision::Allow(Grounds::Masters);
         }
-        if is_node(user) && self.of_nodes.iter().any(|rule| rule.allows(attributes)) {
-            return Decision::Allow(Grounds::Node);
+        let Some(node) = node::node_name(user) else { return self.rbac.authorize(user, attributes) };
+        match self.nodes.authorize(node, attributes) {
+            Decision::NoOpinion { reason } => match self.rbac.authorize(user, attributes) {
+                // Why the node may not is what its operator has to know.
+                Decision::NoOpinion { .. } if !reason.is_empty() => Decision::NoOpinion { reason },
+                decision => decision,
+            },
+            allowed => allowed,
         }
-        self.rbac.authorize(user, attributes)
     }
 }
 

@@ -15,6 +15,7 @@ use machinery::{GroupResource, Status, labels};
 use super::revision::{Decision, Revision};
 use super::write::{Ready, Write};
 use super::{Body, Caller, DeleteOptions, Shown, Target, WriteOptions, Written, body, delete, metadata};
+use crate::admission::Operation;
 use crate::log::{Entry, path};
 use crate::server::ApiServer;
 
@@ -40,6 +41,7 @@ pub(super) async fn create(
     let options = WriteOptions { dry_run: deletion.dry_run, ..options.clone() };
     let write = Write::new(server, caller, target, &options)?;
     server.feed.catch_up().await?;
+    write.review(Operation::Create, None, None)?;
     evict(&write, deletion).await?;
     let mut status = Status::success(None);
     status.code = 201;

@@ -51,7 +51,7 @@ pub(super) async fn create(
     if !errors.is_empty() {
         return Err(Status::invalid(&GroupKind::new("authentication.k8s.io", "TokenRequest"), "", &errors));
     }
-    write.review(Operation::Create, Some(&request), None)?;
+    let warnings = write.review(Operation::Create, Some(&request), None)?;
     let mut bindings = Bindings { namespace: target.namespace.clone(), serviceaccount: account, ..Bindings::default() };
     if let Some(bound) = request.spec.as_ref().and_then(|spec| spec.bound_object_ref.as_ref()) {
         bind(server.world(), &mut bindings, bound)?;
@@ -60,7 +60,7 @@ pub(super) async fn create(
         .issue(bindings, &audiences, seconds, Timestamp::now())
         .map_err(|error| Status::internal(format!("the token cannot be made: {error}")))?;
     request.status = Some(TokenRequestStatus { expiration_timestamp: Some(Time(issued.expires)), token: Some(issued.token) });
-    Ok(Written { object: Shown::Json(encode(&request).into()), created: true, warnings: Vec::new() })
+    Ok(Written { object: Shown::Json(encode(&request).into()), created: true, warnings })
 }
 
 /// The request with the name and namespace that its path gives it, where it has none itself.

@@ -20,6 +20,9 @@ const AUTO_UPDATE: &str = "rbac.authorization.kubernetes.io/autoupdate";
 const CONTROLLERS: &str = "kybern:controllers";
 const CONTROLLER_PREFIX: &str = "system:controller:";
 const CONTROLLER_MANAGER: &str = "system:kube-controller-manager";
+/// An agent that plays many nodes is none of them: it has their role by a binding, as no node has.
+const SIMULATED_NODES: &str = "kybern:simulated-nodes";
+const NODE_ROLE: &str = "system:node";
 
 /// Everything that a cluster starts with.
 #[derive(Default)]
@@ -50,6 +53,7 @@ impl Defaults {
             }
         }
         defaults.sum_up_controllers();
+        defaults.bind_own(SIMULATED_NODES, NODE_ROLE, SIMULATED_NODES);
         defaults
     }
 
@@ -88,9 +92,14 @@ impl Defaults {
             }
         }
         self.cluster_roles.push(ClusterRole { metadata: metadata(CONTROLLERS), rules: Some(rules), aggregation_rule: None });
-        let role_ref = RoleRef { api_group: Some(GROUP.to_owned()), kind: "ClusterRole".to_owned(), name: CONTROLLERS.to_owned() };
-        let subjects = Some(vec![subject("User", CONTROLLER_MANAGER)]);
-        self.cluster_role_bindings.push(ClusterRoleBinding { metadata: metadata(CONTROLLERS), role_ref, subjects });
+        self.bind_own(CONTROLLERS, CONTROLLERS, CONTROLLER_MANAGER);
+    }
+
+    /// A binding that upstream has not.
+    fn bind_own(&mut self, name: &str, role: &str, user: &str) {
+        let role_ref = RoleRef { api_group: Some(GROUP.to_owned()), kind: "ClusterRole".to_owned(), name: role.to_owned() };
+        let subjects = Some(vec![subject("User", user)]);
+        self.cluster_role_bindings.push(ClusterRoleBinding { metadata: metadata(name), role_ref, subjects });
     }
 
     /// The rules of one of the cluster roles.
@@ -262,7 +271,7 @@ mod tests {
         let own = defaults.cluster_roles.iter().find(|role| role.metadata.name.as_deref() == Some(CONTROLLERS)).unwrap();
         let count = |kind: &str| TABLE.lines().filter(|line| line.starts_with(&format!("{kind}\t"))).count();
         assert_eq!(rules - own.rules.as_ref().unwrap().len(), count("ClusterRole"));
-        assert_eq!(defaults.cluster_role_bindings.len(), count("clusterrolebinding") + 1);
+        assert_eq!(defaults.cluster_role_bindings.len(), count("clusterrolebinding") + 2);
         assert_eq!(defaults.role_bindings.len(), count("rolebinding"));
         assert_eq!(defaults.roles.iter().flat_map(|role| role.rules.iter().flatten()).count(), count("Role"));
         let edit = defaults.cluster_roles.iter().find(|role| role.metadata.name.as_deref() == Some("edit")).unwrap();
