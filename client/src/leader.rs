@@ -95,7 +95,9 @@ impl LeaderElection {
             match self.try_hold(leases, observed).await {
                 Ok(true) => return,
                 Ok(false) => {}
-                Err(status) => tracing::debug!(lease = %self.lease, %status, "cannot take the lease"),
+                // Another was quicker.
+                Err(status) if status.is_conflict() => {}
+                Err(status) => tracing::warn!(lease = %self.lease, %status, "cannot take the lease"),
             }
             // Jitter keeps those who stand from trying in step.
             tokio::time::sleep(self.retry_period.mul_f64(rand::random_range(1.0..2.2))).await;
@@ -147,7 +149,7 @@ impl LeaderElection {
                 observed.see(lease);
                 Ok(true)
             }
-            Err(status) if status.is_conflict() => Ok(false),
+            // A conflict tells of a write, not of whose it was: the next try will see.
             Err(status) => Err(status),
         }
     }
