@@ -88,7 +88,7 @@ impl ApiServer {
             ip_addresses: world.log("networking.k8s.io", "ipaddresses").cloned(),
         };
         let allocation = Allocation::new(&options.service_cluster_ip_range, options.service_node_port_range, feed.clone(), taken)
-            .map_err(Status::internal)?;
+            .map_err(|why| Status::internal(format!("service addresses of {:?}: {why}", options.service_cluster_ip_range)))?;
         tokio::spawn(feed.clone().run());
         tokio::spawn(upkeep(feed.clone(), options.compaction_interval));
         let server = Arc::new(Self {

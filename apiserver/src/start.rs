@@ -33,7 +33,8 @@ pub async fn open_store(args: &ApiArgs, data_dir: Option<&Path>) -> anyhow::Resu
         key_file: args.etcd_keyfile.clone(),
         ..storage::etcd::Options::new(&args.etcd_servers)
     };
-    let store = storage::etcd::Etcd::connect(options).await.context("cannot reach etcd")?;
+    let store =
+        storage::etcd::Etcd::connect(options).await.with_context(|| format!("cannot reach etcd at {}", args.etcd_servers.join(", ")))?;
     Ok(Arc::new(store))
 }
 
