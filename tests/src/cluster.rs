@@ -98,19 +98,10 @@ impl Cluster {
             .status()
             .expect("kybern pki");
         assert!(made.success(), "kybern pki");
-        let file = |name: &str| pki.join(name).display().to_string();
-        let mut args = vec![
-            format!("--etcd-servers={}", self.etcd.as_ref().map(Etcd::url).unwrap_or_default()),
-            format!("--secure-port={}", self.port),
-            format!("--tls-cert-file={}", file("apiserver.crt")),
-            format!("--tls-private-key-file={}", file("apiserver.key")),
-            format!("--service-account-signing-key-file={}", file("sa.key")),
-            format!("--client-ca-file={}", file("ca.crt")),
-        ];
-        args.extend(self.extra.iter().cloned());
-        self.service("kybern-apiserver", "apiserver", args);
+        let api_server = self.api_server();
+        self.processes.push(api_server);
         self.wait_ready();
-        let client = |name: &str| format!("--kubeconfig={}", file(&format!("{name}.kubeconfig")));
+        let client = |name: &str| format!("--kubeconfig={}", pki.join(format!("{name}.kubeconfig")).display());
         for name in ["scheduler", "controller-manager"] {
             self.service(&format!("kybern-{name}"), name, vec![client(name), "--secure-port=0".to_owned()]);
         }
@@ -124,18 +115,39 @@ impl Cluster {
         }
     }
 
+    /// The API server as a process of its own.
+    fn api_server(&self) -> Process {
+        let file = |name: &str| self.pki().join(name).display().to_string();
+        let mut args = vec![
+            format!("--etcd-servers={}", self.etcd.as_ref().map(Etcd::url).unwrap_or_default()),
+            format!("--secure-port={}", self.port),
+            format!("--tls-cert-file={}", file("apiserver.crt")),
+            format!("--tls-private-key-file={}", file("apiserver.key")),
+            format!("--service-account-signing-key-file={}", file("sa.key")),
+            format!("--client-ca-file={}", file("ca.crt")),
+        ];
+        args.extend(self.extra.iter().cloned());
+        Process::start(&program("kybern-apiserver"), args, &self.dir.path().join("apiserver.log"))
+    }
+
     fn service(&mut self, binary: &str, log: &str, args: Vec<String>) {
         let log = self.dir.path().join(format!("{log}.log"));
         self.processes.push(Process::start(&program(binary), args, &log));
     }
 
+    /// Every process runs.
+    #[track_caller]
+    pub fn assert_alive(&mut self) {
+        for process in &mut self.processes {
+            let ended = process.ended();
+            assert!(ended.is_none(), "a process ended: {ended:?}: {}", process.output());
+        }
+    }
+
     fn wait_ready(&mut self) {
         let kubectl = self.kubectl.clone();
-        let processes = &mut self.processes;
         wait_for("the API server to be ready", || {
-            if let Some(dead) = processes.iter_mut().find_map(|p| p.ended().map(|status| format!("{status}: {}", p.output()))) {
-                panic!("a process ended: {dead}");
-            }
+            self.assert_alive();
             let output = kubectl.run(&["get", "--raw", "/readyz"]);
             if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).into_owned()) }
         });
@@ -158,6 +170,13 @@ impl Cluster {
     /// Kills everything but etcd, as a power cut would.
     pub fn crash(&mut self) {
         self.processes.clear();
+    }
+
+    /// Kills one of many processes, the API server, and starts another in its place; the others run on.
+    pub fn replace_api_server(&mut self) {
+        self.processes[0].kill();
+        self.processes[0] = self.api_server();
+        self.wait_ready();
     }
 
     /// Starts it again on the same data and port.

@@ -24,6 +24,25 @@ fn survives(shape: Shape, moments: &[usize]) {
     }
 }
 
+/// The other services find their way back to a new API server by themselves.
+pub fn of_the_api_server_alone() {
+    let mut cluster = Cluster::start(Shape::Processes);
+    let http = cluster.http();
+    deploy(&cluster, 2);
+    for round in 0..3 {
+        let load = Load::start(&http, &format!("alone{round}"));
+        load.wait_for_more(30);
+        cluster.replace_api_server();
+        let seen = load.end();
+        assert_kept(&http, &seen);
+        deploy(&cluster, round + 3);
+        // Nobody else ended.
+        cluster.assert_alive();
+    }
+    let ready = cluster.kubectl.ok(&["get", "nodes", "--no-headers"]);
+    assert_eq!(ready.matches(" Ready ").count(), 3, "{ready}");
+}
+
 pub fn on_the_embedded_store() {
     survives(Shape::Embedded, &[1, 60, 300]);
 }

@@ -5,6 +5,7 @@ mod data;
 mod endings;
 mod kills;
 mod outages;
+mod starts;
 
 use std::process::ExitCode;
 
@@ -19,9 +20,12 @@ fn main() -> ExitCode {
         ("kills_lose_nothing_on_the_embedded_store", kills::on_the_embedded_store),
         ("kills_lose_nothing_on_etcd", kills::on_etcd),
         ("kills_of_many_processes_lose_nothing", kills::of_many_processes),
+        ("kills_of_the_api_server_alone_are_got_over", kills::of_the_api_server_alone),
         ("a_signal_ends_one_process_in_order", endings::one_process),
         ("a_signal_ends_every_service_in_order", endings::every_service),
         ("a_second_signal_aborts", endings::second_signal),
+        ("what_cannot_start_says_why", starts::impossible),
+        ("descriptors_run_out_and_come_back", starts::out_of_descriptors),
         ("a_second_process_on_the_same_data_is_refused", data::second_process),
         ("corrupt_data_is_told_of", data::corrupt),
         ("a_full_disk_refuses_writes_and_loses_nothing", data::full_disk),
