@@ -74,7 +74,6 @@ fn validate(meta: &ObjectMeta, rules: Rules<'_>, path: &Path) -> Errors {
     errors.extend(validate_annotations(meta.annotations.as_ref(), &path.child("annotations")));
     errors.extend(validate_owners(meta.owner_references.as_deref().unwrap_or_default(), &path.child("ownerReferences")));
     errors.extend(validate_finalizers(meta.finalizers.as_deref().unwrap_or_default(), &path.child("finalizers")));
-    errors.extend(validate_managed_fields(meta.managed_fields.as_deref().unwrap_or_default(), &path.child("managedFields")));
     errors
 }
 
@@ -108,7 +107,6 @@ fn validate_change(new: &ObjectMeta, old: &ObjectMeta, path: &Path) -> Errors {
     errors.extend(validate_labels(new.labels.as_ref(), &path.child("labels")));
     errors.extend(validate_annotations(new.annotations.as_ref(), &path.child("annotations")));
     errors.extend(validate_owners(new.owner_references.as_deref().unwrap_or_default(), &path.child("ownerReferences")));
-    errors.extend(validate_managed_fields(new.managed_fields.as_deref().unwrap_or_default(), &path.child("managedFields")));
     errors
 }
 
@@ -193,20 +191,14 @@ fn finalizer_domains(meta: &ObjectMeta, path: &Path) -> Errors {
     finalizers.flat_map(|(index, name)| complaints(&path.index(index), name, names::finalizer_domain(name))).collect()
 }
 
-fn validate_managed_fields(entries: &[ManagedFieldsEntry], path: &Path) -> Errors {
+/// The entries of `metadata.managedFields`, which stand beside the object on its way through a write.
+pub fn validate_managed_fields(entries: &[apply::Entry]) -> Errors {
+    let path = Path::new("metadata").child("managedFields");
     let mut errors = Errors::new();
     for (index, entry) in entries.iter().enumerate() {
         let path = path.index(index);
-        let operation = text(&entry.operation);
-        if !matches!(operation, "Apply" | "Update") {
-            errors.push(Error::invalid(&path.child("operation"), operation, "must be `Apply` or `Update`"));
-        }
-        let fields_type = text(&entry.fields_type);
-        if !matches!(fields_type, "" | "FieldsV1") {
-            errors.push(Error::invalid(&path.child("fieldsType"), fields_type, "must be `FieldsV1`"));
-        }
-        errors.extend(validate_field_manager(text(&entry.manager), &path.child("manager")));
-        if text(&entry.subresource).len() > MOST_SUBRESOURCE_BYTES {
+        errors.extend(validate_field_manager(&entry.manager, &path.child("manager")));
+        if entry.subresource.len() > MOST_SUBRESOURCE_BYTES {
             errors.push(Error::too_long(&path.child("subresource"), MOST_SUBRESOURCE_BYTES));
         }
     }

@@ -129,18 +129,18 @@ fn parse_element(key: Cow<'_, str>) -> Result<Option<Element<'_>>, serde_json::E
 fn canonical_keys(text: &str) -> Result<String, serde_json::Error> {
     let keys: Map<String, Value> = serde_json::from_str(text)?;
     let mut canonical = String::with_capacity(text.len());
-    write_keys(&mut canonical, keys.iter().map(|(name, value)| (name.as_str(), value)));
+    write_keys(&mut canonical, keys.iter().map(|(name, value)| (name.as_str(), Cow::Borrowed(value))));
     Ok(canonical)
 }
 
 /// Appends the keys of a list map's element, which must come sorted.
-pub(super) fn write_keys<'k>(out: &mut String, keys: impl Iterator<Item = (&'k str, &'k Value)>) {
+pub(super) fn write_keys<'k>(out: &mut String, keys: impl Iterator<Item = (&'k str, Cow<'k, Value>)>) {
     out.push('{');
     for (at, (name, value)) in keys.enumerate() {
         out.push_str(if at > 0 { ",\"" } else { "\"" });
         escape_into(out, name, true);
         out.push_str("\":");
-        write_json(out, value);
+        write_json(out, &value);
     }
     out.push('}');
 }

@@ -1,13 +1,14 @@
 //! What a write changed: the fields that it added or gave another value, and those that it removed.
 
+use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::iter::Peekable;
-use std::sync::LazyLock;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::list::Naming;
 use super::set::{Element, Set};
+use super::text::Text;
 use crate::schema::{Cursor, Field, Node, Schema};
 
 /// The difference between two objects of one type.
@@ -21,9 +22,9 @@ pub struct Changes<'a> {
 
 impl<'a> Changes<'a> {
     /// What leads from `old` to `new`. Objects that do not exist yet are compared as `{}`.
-    pub fn between(schema: &'a Schema, old: Option<&'a Value>, new: &'a Value) -> Self {
+    pub fn between(schema: &'a Schema, old: Option<Text<'a>>, new: Text<'a>) -> Self {
         let mut changes = Self::default();
-        compare(schema.cursor(), Some(old.unwrap_or_else(|| LazyLock::force(&EMPTY))), Some(new), &mut changes);
+        compare(schema.cursor(), Some(old.unwrap_or(Text::EMPTY_OBJECT)), Some(new), &mut changes);
         changes
     }
 
@@ -49,9 +50,6 @@ impl<'a> Changes<'a> {
     }
 }
 
-static EMPTY: LazyLock<Value> = LazyLock::new(|| Value::Object(Map::new()));
-static NULL: Value = Value::Null;
-
 /// What happened to a value itself, as opposed to what is below it.
 #[derive(Clone, Copy, Default)]
 struct This {
@@ -61,19 +59,27 @@ struct This {
 
 impl This {
     /// A value that changes as a whole.
-    fn leaf(old: Option<&Value>, new: Option<&Value>) -> Self {
-        Self { written: new.is_some() && old != new, removed: new.is_none() && old.is_some() }
+    fn leaf(old: Option<Text<'_>>, new: Option<Text<'_>>) -> Self {
+        let same = match (old, new) {
+            (Some(old), Some(new)) => old.is(new),
+            (old, new) => old.is_none() && new.is_none(),
+        };
+        Self { written: new.is_some() && !same, removed: new.is_none() && old.is_some() }
     }
 
     /// A value whose parts change.
-    fn branch(old: Option<&Value>, new: Option<&Value>) -> Self {
+    fn branch(old: Option<Text<'_>>, new: Option<Text<'_>>) -> Self {
         Self { written: old.is_none(), removed: new.is_none() }
     }
 }
 
-fn compare<'a>(at: Cursor<'a>, old: Option<&'a Value>, new: Option<&'a Value>, below: &mut Changes<'a>) -> This {
+fn compare<'a>(at: Cursor<'a>, old: Option<Text<'a>>, new: Option<Text<'a>>, below: &mut Changes<'a>) -> This {
+    // Most of an object is what it was.
+    if old == new {
+        return This::default();
+    }
     // An empty object or list is owned as a whole: it has no parts.
-    if is_hollow(old) && is_hollow(new) {
+    if old.is_none_or(Text::is_hollow) && new.is_none_or(Text::is_hollow) {
         return This::leaf(old, new);
     }
     match at.node() {
@@ -84,10 +90,6 @@ fn compare<'a>(at: Cursor<'a>, old: Option<&'a Value>, new: Option<&'a Value>, b
             }
         }
         Node::List { .. } => {
-            // Most lists are what they were; naming their elements costs more than to see that.
-            if old == new {
-                return This::default();
-            }
             if let Some(naming) = Naming::of(at).filter(|_| is_list_or_none(old) && is_list_or_none(new)) {
                 compare_lists(&naming, old, new, below);
                 return This::branch(old, new);
@@ -99,28 +101,17 @@ fn compare<'a>(at: Cursor<'a>, old: Option<&'a Value>, new: Option<&'a Value>, b
     This::leaf(old, new)
 }
 
-/// Nothing, null, or a container without contents.
-fn is_hollow(value: Option<&Value>) -> bool {
-    match value {
-        None | Some(Value::Null) => true,
-        Some(Value::Object(fields)) => fields.is_empty(),
-        Some(Value::Array(items)) => items.is_empty(),
-        Some(_) => false,
-    }
+fn is_object_or_none(value: Option<Text<'_>>) -> bool {
+    value.is_none_or(|value| value.is_object() || value.is_null())
 }
 
-fn is_object_or_none(value: Option<&Value>) -> bool {
-    matches!(value, None | Some(Value::Object(_) | Value::Null))
-}
-
-fn is_list_or_none(value: Option<&Value>) -> bool {
-    matches!(value, None | Some(Value::Array(_) | Value::Null))
+fn is_list_or_none(value: Option<Text<'_>>) -> bool {
+    value.is_none_or(|value| value.is_list() || value.is_null())
 }
 
 /// Where the schema says nothing, objects have parts and lists have none.
-fn compare_anything<'a>(at: Cursor<'a>, old: Option<&'a Value>, new: Option<&'a Value>, below: &mut Changes<'a>) -> This {
-    let objects = |value: Option<&'a Value>| value.filter(|value| value.is_object());
-    match (objects(old), objects(new)) {
+fn compare_anything<'a>(at: Cursor<'a>, old: Option<Text<'a>>, new: Option<Text<'a>>, below: &mut Changes<'a>) -> This {
+    match (old.filter(|old| old.is_object()), new.filter(|new| new.is_object())) {
         (None, None) => This::leaf(old, new),
         (old_object, new_object) => {
             compare_objects(at, old_object, new_object, below);
@@ -129,13 +120,12 @@ fn compare_anything<'a>(at: Cursor<'a>, old: Option<&'a Value>, new: Option<&'a 
     }
 }
 
-fn compare_objects<'a>(at: Cursor<'a>, old: Option<&'a Value>, new: Option<&'a Value>, below: &mut Changes<'a>) {
-    let old = old.and_then(Value::as_object);
-    let new = new.and_then(Value::as_object);
+fn compare_objects<'a>(at: Cursor<'a>, old: Option<Text<'a>>, new: Option<Text<'a>>, below: &mut Changes<'a>) {
     let of_structs = at.schema().is_of_structs();
+    let (old, new) = (old.filter(|old| old.is_object()), new.filter(|new| new.is_object()));
     for (name, old_value, new_value) in zip_fields(old, new) {
-        let field = at.field(name);
-        let Some(child) = field.map(|(_, child)| child).or_else(|| at.child(name)) else { continue };
+        let field = at.field(&name);
+        let Some(child) = field.map(|(_, child)| child).or_else(|| at.child(&name)) else { continue };
         // A struct that must be there and has no default is a pointer: while it is not there, it is left out.
         let is_pointer = matches!(child.node(), Node::Struct { .. });
         let field = field.map(|(field, _)| field).filter(|field| of_structs && !(is_pointer && field.default.is_none()));
@@ -149,32 +139,30 @@ fn compare_objects<'a>(at: Cursor<'a>, old: Option<&'a Value>, new: Option<&'a V
 
 /// What a struct has in a field that its JSON leaves out: values that are always there are empty or zero, and what
 /// cannot be left out is null. (The other side shows a null where both have one.)
-fn unwritten<'a>(field: Option<&'a Field>, other: Option<&Value>) -> Option<&'a Value> {
+fn unwritten(field: Option<&Field>, other: Option<Text<'_>>) -> Option<Text<'static>> {
     let field = field?;
     match field.default.as_deref() {
-        Some(default) if is_zero(default) => Some(default),
-        None if field.required || other.is_some_and(Value::is_null) => Some(&NULL),
+        Some(default) => zero(default),
+        None if field.required || other.is_some_and(Text::is_null) => Some(Text::NULL),
+        None => None,
+    }
+}
+
+/// The text of a default that is empty or zero.
+fn zero(default: &Value) -> Option<Text<'static>> {
+    match default {
+        Value::Object(fields) if fields.is_empty() => Some(Text::EMPTY_OBJECT),
+        Value::String(text) if text.is_empty() => Some(Text::new("\"\"")),
+        Value::Number(number) if number.as_i64() == Some(0) => Some(Text::new("0")),
+        Value::Bool(false) => Some(Text::new("false")),
+        Value::Null => Some(Text::NULL),
         _ => None,
     }
 }
 
-fn is_zero(value: &Value) -> bool {
-    match value {
-        Value::Object(fields) => fields.is_empty(),
-        Value::String(text) => text.is_empty(),
-        Value::Number(number) => number.as_i64() == Some(0),
-        Value::Bool(flag) => !flag,
-        Value::Null => true,
-        Value::Array(_) => false,
-    }
-}
-
 /// The fields of both objects, in order.
-fn zip_fields<'a>(
-    old: Option<&'a Map<String, Value>>,
-    new: Option<&'a Map<String, Value>>,
-) -> impl Iterator<Item = (&'a str, Option<&'a Value>, Option<&'a Value>)> {
-    let fields = |map: Option<&'a Map<String, Value>>| map.into_iter().flatten().peekable();
+fn zip_fields<'a>(old: Option<Text<'a>>, new: Option<Text<'a>>) -> impl Iterator<Item = (Cow<'a, str>, Option<Text<'a>>, Option<Text<'a>>)> {
+    let fields = |object: Option<Text<'a>>| object.map(Text::fields).unwrap_or_default().into_iter().peekable();
     Zip { old: fields(old), new: fields(new) }
 }
 
@@ -183,8 +171,8 @@ struct Zip<I: Iterator> {
     new: Peekable<I>,
 }
 
-impl<'a, I: Iterator<Item = (&'a String, &'a Value)>> Iterator for Zip<I> {
-    type Item = (&'a str, Option<&'a Value>, Option<&'a Value>);
+impl<'a, I: Iterator<Item = (Cow<'a, str>, Text<'a>)>> Iterator for Zip<I> {
+    type Item = (Cow<'a, str>, Option<Text<'a>>, Option<Text<'a>>);
 
     fn next(&mut self) -> Option<Self::Item> {
         let order = match (self.old.peek(), self.new.peek()) {
@@ -193,14 +181,13 @@ impl<'a, I: Iterator<Item = (&'a String, &'a Value)>> Iterator for Zip<I> {
             (None, Some(_)) => Ordering::Greater,
             (None, None) => return None,
         };
-        let old = if order.is_le() { self.old.next() } else { None };
-        let new = if order.is_ge() { self.new.next() } else { None };
-        let (name, _) = old.or(new)?;
-        Some((name, old.map(|(_, value)| value), new.map(|(_, value)| value)))
+        let (old_name, old) = if order.is_le() { self.old.next() } else { None }.unzip();
+        let (new_name, new) = if order.is_ge() { self.new.next() } else { None }.unzip();
+        Some((old_name.or(new_name)?, old, new))
     }
 }
 
-fn compare_lists<'a>(naming: &Naming<'a>, old: Option<&'a Value>, new: Option<&'a Value>, below: &mut Changes<'a>) {
+fn compare_lists<'a>(naming: &Naming<'a>, old: Option<Text<'a>>, new: Option<Text<'a>>, below: &mut Changes<'a>) {
     let (old, new) = (naming.sorted(old), naming.sorted(new));
     let (mut old, mut new) = (old.as_slice(), new.as_slice());
     while let Some((name, _)) = match (old.first(), new.first()) {
@@ -212,19 +199,23 @@ fn compare_lists<'a>(naming: &Naming<'a>, old: Option<&'a Value>, new: Option<&'
         let mut deeper = Changes::default();
         let this = match (old_items, new_items) {
             ([] | [_], [] | [_]) => {
-                let value = |items: &[(Element<'_>, &'a Value)]| items.first().map(|(_, value)| *value);
+                let value = |items: &[(Element<'_>, Text<'a>)]| items.first().map(|(_, value)| *value);
                 compare(naming.items(), value(old_items), value(new_items), &mut deeper)
             }
             // Elements that share a name are owned together.
             (_, []) => This { written: false, removed: true },
-            _ => This { written: !old_items.iter().map(|(_, v)| v).eq(new_items.iter().map(|(_, v)| v)), removed: false },
+            _ => This { written: !are(old_items, new_items), removed: false },
         };
         below.push(name, this, deeper);
     }
 }
 
+fn are(old: &[(Element<'_>, Text<'_>)], new: &[(Element<'_>, Text<'_>)]) -> bool {
+    old.len() == new.len() && old.iter().zip(new).all(|((_, old), (_, new))| old.is(*new))
+}
+
 /// Splits off the leading elements of that name.
-fn take_named<'i, 'v>(items: &mut &'i [(Element<'static>, &'v Value)], name: &Element<'_>) -> &'i [(Element<'static>, &'v Value)] {
+fn take_named<'i, 'v>(items: &mut &'i [(Element<'static>, Text<'v>)], name: &Element<'_>) -> &'i [(Element<'static>, Text<'v>)] {
     let (named, rest) = items.split_at(items.iter().take_while(|(other, _)| other == name).count());
     *items = rest;
     named

@@ -5,9 +5,9 @@ use std::cmp::Ordering;
 
 use jiff::{RoundMode, Timestamp, TimestampRound, Unit};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{FieldsV1, ManagedFieldsEntry, Time};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::codec;
 use super::set::Set;
@@ -37,69 +37,42 @@ pub enum FieldsType {
     FieldsV1,
 }
 
-/// A set of fields in its encoded form.
-#[derive(Clone, Debug)]
-pub enum Fields {
-    /// As JSON text, fresh from the encoder or from a stored object.
-    Text(Box<RawValue>),
-    /// As the API's types hold it.
-    Tree(Value),
-}
+/// A set of fields in its encoded form: JSON text, fresh from the encoder or from a stored object.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Fields(Box<RawValue>);
 
 impl Fields {
     /// Encodes a set; `None` where there is nothing to encode.
     pub(super) fn of(set: &Set<'_>) -> Option<Self> {
         // What the codec writes is JSON, so that this does not fail.
-        (!set.is_empty()).then(|| Self::Text(RawValue::from_string(codec::encode(set)).unwrap_or_default()))
+        (!set.is_empty()).then(|| Self(RawValue::from_string(codec::encode(set)).unwrap_or_default()))
     }
 
     /// Decodes the set.
     pub fn set(&self) -> Result<Set<'_>, serde_json::Error> {
-        match self {
-            Self::Text(text) => codec::decode(&mut serde_json::Deserializer::from_str(text.get())),
-            Self::Tree(tree) => codec::decode(tree),
-        }
+        codec::decode(&mut serde_json::Deserializer::from_str(self.0.get()))
     }
 
     /// How many members of `set` are among these fields.
     pub(super) fn count_common(&self, set: &Set<'_>) -> Result<usize, serde_json::Error> {
-        match self {
-            Self::Text(text) => codec::count_common(&mut serde_json::Deserializer::from_str(text.get()), set),
-            Self::Tree(tree) => codec::count_common(tree, set),
-        }
+        codec::count_common(&mut serde_json::Deserializer::from_str(self.0.get()), set)
     }
 
-    fn into_tree(self) -> Value {
-        match self {
-            // The text is JSON, so that this does not fail.
-            Self::Text(text) => serde_json::from_str(text.get()).unwrap_or_default(),
-            Self::Tree(tree) => tree,
-        }
+    /// The set without fields.
+    fn none() -> Self {
+        Self(RawValue::from_string("{}".to_owned()).unwrap_or_default())
+    }
+
+    fn to_tree(&self) -> Value {
+        // The text is JSON, so that this does not fail.
+        serde_json::from_str(self.0.get()).unwrap_or_default()
     }
 }
 
 impl PartialEq for Fields {
     fn eq(&self, other: &Self) -> bool {
-        match (self, other) {
-            (Self::Text(a), Self::Text(b)) => a.get() == b.get(),
-            (Self::Tree(a), Self::Tree(b)) => a == b,
-            (a, b) => a.clone().into_tree() == b.clone().into_tree(),
-        }
-    }
-}
-
-impl Serialize for Fields {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Self::Text(text) => text.serialize(serializer),
-            Self::Tree(tree) => tree.serialize(serializer),
-        }
-    }
-}
-
-impl<'de> Deserialize<'de> for Fields {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Box::deserialize(deserializer).map(Self::Text)
+        self.0.get() == other.0.get()
     }
 }
 
@@ -177,7 +150,7 @@ impl Entry {
             && says(&entry.subresource, &self.subresource)
             && says(&entry.fields_type, "FieldsV1")
             && entry.time == self.time
-            && matches!((&entry.fields_v1, &self.fields), (Some(FieldsV1(sent)), Fields::Tree(tree)) if sent == tree)
+            && entry.fields_v1.as_ref().is_some_and(|FieldsV1(sent)| *sent == self.fields.to_tree())
     }
 
     fn is_same_but_for_time(&self, other: &Self) -> bool {
@@ -217,12 +190,30 @@ pub fn starting_entries(live: Vec<Entry>, sent: Option<&[ManagedFieldsEntry]>) -
     }
 }
 
+/// An entry as a client sent it, with its set in the one form that sets have here.
 fn read(entry: &ManagedFieldsEntry) -> Result<Entry, Malformed> {
-    let entry = Entry::try_from(entry)?;
-    match entry.fields.set() {
-        Ok(_) => Ok(entry),
-        Err(source) => Err(Malformed::Fields { manager: entry.manager, source }),
+    let operation = match entry.operation.as_deref() {
+        Some("Apply") => Operation::Apply,
+        Some("Update") => Operation::Update,
+        other => return Err(Malformed::Operation(other.unwrap_or_default().into())),
+    };
+    if entry.fields_type.as_deref() != Some("FieldsV1") {
+        return Err(Malformed::FieldsType(entry.fields_type.clone().unwrap_or_default()));
     }
+    let manager = entry.manager.clone().unwrap_or_default();
+    let set = match &entry.fields_v1 {
+        Some(FieldsV1(tree)) => codec::decode(tree).map_err(|source| Malformed::Fields { manager: manager.clone(), source })?,
+        None => Set::new(),
+    };
+    Ok(Entry {
+        api_version: entry.api_version.clone().unwrap_or_default(),
+        fields_type: FieldsType::FieldsV1,
+        fields: Fields::of(&set).unwrap_or_else(Fields::none),
+        manager,
+        operation,
+        subresource: entry.subresource.clone().unwrap_or_default(),
+        time: entry.time.clone(),
+    })
 }
 
 /// Takes back changes of time alone: `before` and `after` are the entries of two objects that are otherwise equal.
@@ -244,56 +235,16 @@ pub enum Malformed {
     Fields { manager: String, source: serde_json::Error },
 }
 
-impl TryFrom<&ManagedFieldsEntry> for Entry {
-    type Error = Malformed;
-
-    fn try_from(entry: &ManagedFieldsEntry) -> Result<Self, Malformed> {
-        entry.clone().try_into()
-    }
-}
-
-impl TryFrom<ManagedFieldsEntry> for Entry {
-    type Error = Malformed;
-
-    /// Takes an entry as it is; its set is not looked into.
-    fn try_from(entry: ManagedFieldsEntry) -> Result<Self, Malformed> {
-        let operation = match entry.operation.as_deref() {
-            Some("Apply") => Operation::Apply,
-            Some("Update") => Operation::Update,
-            other => return Err(Malformed::Operation(other.unwrap_or_default().into())),
-        };
-        if entry.fields_type.as_deref() != Some("FieldsV1") {
-            return Err(Malformed::FieldsType(entry.fields_type.unwrap_or_default()));
-        }
-        let FieldsV1(tree) = entry.fields_v1.unwrap_or_else(|| FieldsV1(Value::Object(Map::new())));
-        Ok(Self {
-            api_version: entry.api_version.unwrap_or_default(),
-            fields_type: FieldsType::FieldsV1,
-            fields: Fields::Tree(tree),
-            manager: entry.manager.unwrap_or_default(),
-            operation,
-            subresource: entry.subresource.unwrap_or_default(),
-            time: entry.time,
-        })
-    }
-}
-
 impl From<&Entry> for ManagedFieldsEntry {
     fn from(entry: &Entry) -> Self {
-        entry.clone().into()
-    }
-}
-
-impl From<Entry> for ManagedFieldsEntry {
-    fn from(entry: Entry) -> Self {
         Self {
-            api_version: Some(entry.api_version),
+            api_version: Some(entry.api_version.clone()),
             fields_type: Some("FieldsV1".into()),
-            fields_v1: Some(FieldsV1(entry.fields.into_tree())),
-            manager: Some(entry.manager),
+            fields_v1: Some(FieldsV1(entry.fields.to_tree())),
+            manager: Some(entry.manager.clone()),
             operation: Some(entry.operation.as_str().into()),
-            subresource: Some(entry.subresource).filter(|name| !name.is_empty()),
-            time: entry.time,
+            subresource: Some(entry.subresource.clone()).filter(|name| !name.is_empty()),
+            time: entry.time.clone(),
         }
     }
 }

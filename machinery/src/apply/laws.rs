@@ -80,7 +80,7 @@ impl Server {
     fn update(&mut self, manager: &str, new: Value) {
         let reset = Set::new();
         let target = Self::target(&self.schema, &reset);
-        self.managed = update(&target, self.object.as_ref(), &new, self.managed.clone(), Self::writer(manager));
+        self.managed = tests::updated(&target, self.object.as_ref(), &new, self.managed.clone(), Self::writer(manager));
         self.object = Some(new);
     }
 
@@ -176,9 +176,10 @@ proptest! {
         prop_assume!(!server.managed.is_empty());
         server.update("second", second.clone());
         let schema = server.schema.clone();
-        let changes = Changes::between(&schema, Some(&first), &second);
-        let owned = server.owned();
+        let (first, second) = (first.to_string(), second.to_string());
         let nothing = Set::new();
+        let changes = Target::changes(&Server::target(&schema, &nothing), Some(Text::new(&first)), Text::new(&second));
+        let owned = server.owned();
         let (one, two) = (owned.get("first Update").unwrap_or(&nothing), owned.get("second Update").unwrap_or(&nothing));
         prop_assert!(one.intersection(two).is_empty());
         prop_assert_eq!(two, &changes.written);

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::codec::{write_json, write_keys};
 use super::set::{Element, Step};
+use super::text::Text;
 use crate::schema::{Cursor, ListMerge};
 
 /// Names the elements of one list.
@@ -37,30 +38,46 @@ impl<'s> Naming<'s> {
 
     /// The name of an element; `None` where it has none of the keys.
     pub(super) fn name(&self, item: &Value) -> Option<Element<'static>> {
-        let mut text = String::with_capacity(32);
-        let step = match &self.keys {
-            None => {
-                write_json(&mut text, item);
-                Step::Value
-            }
+        match &self.keys {
+            None => Some(Self::value(item)),
             Some(keys) => {
                 let item = item.as_object()?;
-                let value = |key: &'s str| item.get(key).or_else(|| self.items.default_of(key)).map(|value| (key, value));
-                write_keys(&mut text, keys.iter().filter_map(|key| value(key)));
-                if text == "{}" {
-                    return None;
-                }
-                Step::Key
+                self.keyed(keys, |key| item.get(key).map(Cow::Borrowed))
             }
-        };
-        Some(Element { step, text: Cow::Owned(text) })
+        }
+    }
+
+    /// As [`Self::name`], of an element that is text.
+    fn name_of(&self, item: Text<'_>) -> Option<Element<'static>> {
+        match &self.keys {
+            None => Some(Self::value(&item.to_value())),
+            Some(_) if !item.is_object() => None,
+            Some(keys) => {
+                let fields = item.fields();
+                let value = |key: &str| fields.iter().find(|(name, _)| name == key).map(|(_, value)| Cow::Owned(value.to_value()));
+                self.keyed(keys, value)
+            }
+        }
+    }
+
+    fn value(item: &Value) -> Element<'static> {
+        let mut text = String::with_capacity(32);
+        write_json(&mut text, item);
+        Element { step: Step::Value, text: Cow::Owned(text) }
+    }
+
+    fn keyed<'v>(&self, keys: &[&'s str], value: impl Fn(&str) -> Option<Cow<'v, Value>>) -> Option<Element<'static>> {
+        let mut text = String::with_capacity(32);
+        let with_default = |key: &'s str| value(key).or_else(|| self.items.default_of(key).cloned().map(Cow::Owned));
+        write_keys(&mut text, keys.iter().filter_map(|key| Some((*key, with_default(key)?))));
+        (text != "{}").then_some(Element { step: Step::Key, text: Cow::Owned(text) })
     }
 
     /// The elements by name, sorted; those of one name are together, in the order of the list. Elements without a
     /// name are left out.
-    pub(super) fn sorted<'v>(&self, list: Option<&'v Value>) -> Vec<(Element<'static>, &'v Value)> {
-        let items = list.and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-        let mut named: Vec<_> = items.iter().filter_map(|item| Some((self.name(item)?, item))).collect();
+    pub(super) fn sorted<'v>(&self, list: Option<Text<'v>>) -> Vec<(Element<'static>, Text<'v>)> {
+        let items = list.map(Text::items).unwrap_or_default();
+        let mut named: Vec<_> = items.into_iter().filter_map(|item| Some((self.name_of(item)?, item))).collect();
         // Stable, so that elements of one name keep their order.
         named.sort_by(|(a, _), (b, _)| a.cmp(b));
         named

@@ -15,6 +15,7 @@ mod list;
 mod merge;
 mod server_side;
 mod set;
+mod text;
 mod update;
 
 #[cfg(test)]
@@ -22,14 +23,13 @@ mod laws;
 #[cfg(test)]
 mod tests;
 
-use serde_json::Value;
-
 pub use compare::Changes;
 pub use conflict::{Conflict, Error};
 pub use entry::{Entry, Fields, FieldsType, Malformed, Operation, Writer, keep_times, starting_entries};
 pub use extract::{Mismatch, fields_of};
 pub use server_side::{Applied, apply};
 pub use set::{Element, Set, Step};
+pub use text::Text;
 pub use update::update;
 
 use crate::schema::Schema;
@@ -47,7 +47,7 @@ pub struct Target<'a> {
 /// one at hand.
 pub trait Versions {
     /// The object in another version, with that version's schema; `None` where it is not served (any more).
-    fn convert(&self, object: &Value, api_version: &str) -> Option<(&Schema, Value)>;
+    fn convert(&self, object: Text<'_>, api_version: &str) -> Option<(&Schema, String)>;
 }
 
 /// The versions of a kind that is served in one only.
@@ -55,13 +55,13 @@ pub trait Versions {
 pub struct OneVersion;
 
 impl Versions for OneVersion {
-    fn convert(&self, _: &Value, _: &str) -> Option<(&Schema, Value)> {
+    fn convert(&self, _: Text<'_>, _: &str) -> Option<(&Schema, String)> {
         None
     }
 }
 
 impl<'a> Target<'a> {
-    fn changes<'v>(&self, live: Option<&'v Value>, new: &'v Value) -> Changes<'v>
+    fn changes<'v>(&self, live: Option<Text<'v>>, new: Text<'v>) -> Changes<'v>
     where
         'a: 'v,
     {
@@ -69,7 +69,7 @@ impl<'a> Target<'a> {
     }
 
     /// The write from `live` to `new` in the other versions that `entries` speak and that are served.
-    fn views(&self, entries: &[Entry], live: Option<&Value>, new: &Value, api_version: &str) -> Vec<View<'a>> {
+    fn views(&self, entries: &[Entry], live: Option<Text<'_>>, new: Text<'_>, api_version: &str) -> Vec<View<'a>> {
         let mut views: Vec<View<'a>> = Vec::new();
         for other in entries.iter().map(|entry| &entry.api_version).filter(|other| *other != api_version) {
             if views.iter().all(|view| view.api_version != *other) {
@@ -79,7 +79,7 @@ impl<'a> Target<'a> {
         views
     }
 
-    fn view(&self, live: Option<&Value>, new: &Value, api_version: &str) -> Option<View<'a>> {
+    fn view(&self, live: Option<Text<'_>>, new: Text<'_>, api_version: &str) -> Option<View<'a>> {
         let (schema, new) = self.versions.convert(new, api_version)?;
         let live = match live {
             Some(live) => Some(self.versions.convert(live, api_version)?.1),
@@ -93,12 +93,12 @@ impl<'a> Target<'a> {
 struct View<'a> {
     api_version: String,
     target: Target<'a>,
-    live: Option<Value>,
-    new: Value,
+    live: Option<String>,
+    new: String,
 }
 
 impl View<'_> {
     fn changes(&self) -> Changes<'_> {
-        self.target.changes(self.live.as_ref(), &self.new)
+        self.target.changes(self.live.as_deref().map(Text::new), Text::new(&self.new))
     }
 }

@@ -9,6 +9,7 @@ use super::entry::{Entry, Fields, Operation, Writer};
 use super::extract::fields_of;
 use super::merge::{merge, prune};
 use super::set::Set;
+use super::text::Text;
 use super::update::{ownable, record, without_changed};
 use super::{Target, View};
 
@@ -49,18 +50,22 @@ pub fn apply(
         return Err(Error::ManagedFieldsApplied);
     }
     let fields = fields_of(target.schema, config)?.without(target.reset);
-    let managed = match live {
+    let live_text = live.map(Value::to_string);
+    let live_text = live_text.as_deref().map(Text::new);
+    let managed = match live_text {
         Some(live) if managed.is_empty() => record(target, None, live, managed, Writer { manager: BEFORE_FIRST_APPLY, ..writer }),
         _ => managed,
     };
     let merged = merged(target, live, config, &fields, &managed, writer)?;
-    let changes = target.changes(live, &merged);
-    let views = target.views(&managed, live, &merged, writer.api_version);
+    let merged_text = merged.to_string();
+    let merged_text = Text::new(&merged_text);
+    let changes = target.changes(live_text, merged_text);
+    let views = target.views(&managed, live_text, merged_text, writer.api_version);
     let seen =
         Seen { here: &changes, api_version: writer.api_version, elsewhere: views.iter().map(|view| (view, view.changes())).collect() };
     if !force {
         let mut conflicts = conflicts(&managed, &seen, writer)?;
-        if let Some(live) = live.filter(|_| writer.manager == KUBECTL) {
+        if let (Some(live), KUBECTL) = (live, writer.manager) {
             conflicts = beyond_last_applied(target, live, conflicts);
         }
         if !conflicts.is_empty() {
@@ -136,7 +141,8 @@ fn beyond_last_applied<'e>(target: &Target<'_>, live: &Value, conflicts: Vec<(&'
     let last = annotation(live).and_then(|text| serde_json::from_str::<Value>(text).ok());
     let Some(last) = last else { return conflicts };
     let Ok(applied) = fields_of(target.schema, &last) else { return conflicts };
-    let unchanged = applied.difference(&target.changes(Some(live), &last).written);
+    let (live, last_text) = (live.to_string(), last.to_string());
+    let unchanged = applied.difference(&target.changes(Some(Text::new(&live)), Text::new(&last_text)).written);
     let conflicts = conflicts.into_iter().map(|(entry, fields)| (entry, fields.difference(&unchanged)));
     conflicts.filter(|(_, fields)| !fields.is_empty()).collect()
 }

@@ -3,12 +3,11 @@
 
 use std::sync::LazyLock;
 
-use serde_json::Value;
-
 use super::Target;
 use super::compare::Changes;
 use super::entry::{Entry, Fields, Operation, Writer};
 use super::set::Set;
+use super::text::Text;
 
 /// The most entries of updates that an object keeps. Beyond, the oldest of each version are put together.
 const MAX_UPDATE_ENTRIES: usize = 10;
@@ -41,7 +40,7 @@ pub(super) fn ownable<'a>(set: Set<'a>) -> Set<'a> {
 /// the version that the writer speaks, after defaulting; `managed` is what [`super::starting_entries`] gave.
 ///
 /// An object whose entries somebody cleared is not tracked until somebody applies to it.
-pub fn update(target: &Target<'_>, live: Option<&Value>, new: &Value, managed: Vec<Entry>, writer: Writer<'_>) -> Vec<Entry> {
+pub fn update(target: &Target<'_>, live: Option<Text<'_>>, new: Text<'_>, managed: Vec<Entry>, writer: Writer<'_>) -> Vec<Entry> {
     if managed.is_empty() && live.is_some() {
         return managed;
     }
@@ -49,8 +48,9 @@ pub fn update(target: &Target<'_>, live: Option<&Value>, new: &Value, managed: V
 }
 
 /// As [`update`], whether or not the object is tracked.
-pub(super) fn record(target: &Target<'_>, live: Option<&Value>, new: &Value, managed: Vec<Entry>, writer: Writer<'_>) -> Vec<Entry> {
-    let changes = target.changes(live, new);
+pub(super) fn record(target: &Target<'_>, live: Option<Text<'_>>, new: Text<'_>, managed: Vec<Entry>, writer: Writer<'_>) -> Vec<Entry> {
+    let Changes { written, removed } = target.changes(live, new);
+    let changes = Changes { written: ownable(written), removed: ownable(removed) };
     if changes.is_empty() {
         return managed;
     }
@@ -75,7 +75,7 @@ pub(super) fn record(target: &Target<'_>, live: Option<&Value>, new: &Value, man
 
 /// The writer's entry after the write.
 fn grown(own: Option<Entry>, changes: Changes<'_>, writer: Writer<'_>) -> Option<Entry> {
-    let written = ownable(changes.written);
+    let written = changes.written;
     let Some(own) = own else {
         return Fields::of(&written).map(|fields| Entry::new(writer, Operation::Update, fields));
     };
