@@ -1,8 +1,7 @@
 //! Fields that Kubernetes writes as `null` where they have no value. Its types keep some optional fields without
 //! `omitempty`, and clients see (and field managers come to own) the nulls; k8s-openapi leaves them out.
 
-use serde_json::Value;
-use serde_json::map::Entry;
+use machinery::text::Text;
 
 /// The paths of a kind's null fields; `[]` stands for each element of a list.
 pub(crate) fn of(group: &str, kind: &str) -> &'static [&'static str] {
@@ -53,86 +52,89 @@ const POD: &[&str] = &[
     "status.initContainerStatuses[].state.terminated.startedAt",
 ];
 
-/// Whether an object of this JSON may lack a null: whether each name on the way to one of the paths occurs in it.
-/// Mostly it has no such parts, and needs no second look.
-pub(crate) fn may_lack(paths: &[&str], json: &[u8]) -> bool {
-    paths.iter().any(|path| {
-        let parents = path.rsplit_once('.').map_or("", |(parents, _)| parents);
-        // From the innermost, which is the rarest.
-        parents.rsplit('.').filter(|step| !step.is_empty()).all(|step| has_key(json, step.trim_end_matches("[]")))
-    })
-}
-
-fn has_key(json: &[u8], name: &str) -> bool {
-    memchr::memmem::find_iter(json, name.as_bytes()).any(|at| at > 0 && json[at - 1] == b'"' && json[at + name.len()..].starts_with(b"\":"))
-}
-
-/// Adds the nulls that `value` lacks.
-pub(crate) fn fill(paths: &[&str], value: &mut Value) {
-    for path in paths {
-        descend(path, value, |field| {
-            field.or_insert(Value::Null);
-        });
-    }
-}
-
-/// Makes the empty lists at the paths null, as they become by being stored.
-pub(crate) fn forget_empty_lists(paths: &[&str], value: &mut Value) {
-    for path in paths {
-        descend(path, value, |field| {
-            if let Entry::Occupied(mut entry) = field
-                && entry.get().as_array().is_some_and(Vec::is_empty)
-            {
-                entry.insert(Value::Null);
-            }
-        });
-    }
-}
-
-fn descend(path: &str, value: &mut Value, act: fn(Entry<'_>)) {
-    let Value::Object(fields) = value else { return };
-    let Some((step, rest)) = path.split_once('.') else {
-        act(fields.entry(path));
-        return;
-    };
-    match step.strip_suffix("[]") {
-        Some(list) => {
-            if let Some(Value::Array(items)) = fields.get_mut(list) {
-                items.iter_mut().for_each(|item| descend(rest, item, act));
-            }
+/// Appends an object's JSON with the nulls that it lacks. Empty lists at the paths become null too, as they do in
+/// Kubernetes by being stored.
+pub(crate) fn write_filled(paths: &[&str], json: Text<'_>, out: &mut Vec<u8>) {
+    if paths.is_empty() {
+        out.extend_from_slice(json.as_str().as_bytes());
+    } else if json.is_object() {
+        write_object(paths, json, out);
+    } else if json.is_list() {
+        out.push(b'[');
+        for (index, item) in json.items().enumerate() {
+            separate(index, out);
+            write_filled(paths, item, out);
         }
-        None => {
-            if let Some(inner) = fields.get_mut(step) {
-                descend(rest, inner, act);
-            }
-        }
+        out.push(b']');
+    } else {
+        out.extend_from_slice(json.as_str().as_bytes());
     }
+}
+
+fn write_object(paths: &[&str], object: Text<'_>, out: &mut Vec<u8>) {
+    // The nulls of this object itself that have not been met.
+    let mut missing: Vec<&str> = paths.iter().copied().filter(|path| !path.contains('.')).collect();
+    let mut written = 0;
+    out.push(b'{');
+    for (name, value) in object.members() {
+        separate(written, out);
+        write_name(&name, out);
+        let known = missing.len();
+        missing.retain(|path| *path != name);
+        match value.as_str() {
+            "[]" if missing.len() < known => out.extend_from_slice(b"null"),
+            _ => write_filled(&below(paths, &name), value, out),
+        }
+        written += 1;
+    }
+    for name in missing {
+        separate(written, out);
+        write_name(name, out);
+        out.extend_from_slice(b"null");
+        written += 1;
+    }
+    out.push(b'}');
+}
+
+/// The paths that go on in the field `name`, from there.
+fn below<'p>(paths: &[&'p str], name: &str) -> Vec<&'p str> {
+    let rest = |path: &&'p str| path.strip_prefix(name)?.trim_start_matches("[]").strip_prefix('.');
+    paths.iter().filter_map(rest).collect()
+}
+
+fn separate(written: usize, out: &mut Vec<u8>) {
+    if written > 0 {
+        out.push(b',');
+    }
+}
+
+fn write_name(name: &str, out: &mut Vec<u8>) {
+    // A string is JSON, and writing to a Vec cannot fail.
+    let _ = serde_json::to_writer(&mut *out, name);
+    out.push(b':');
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[test]
-    fn only_objects_with_such_parts_may_lack_nulls() {
-        let lacks = |json: &str| may_lack(POD, json.as_bytes());
-        assert!(!lacks(r#"{"spec":{"volumes":[{"emptyDir":{}}]},"status":{"phase":"Pending","note":"conditions"}}"#));
-        assert!(lacks(r#"{"status":{"conditions":[{}]}}"#));
-        assert!(may_lack(of("rbac.authorization.k8s.io", "Role"), b"{}"), "a path without parents is there in every object");
-    }
-
-    #[test]
     fn nulls_appear_only_in_what_is_there() {
-        let mut pod = json!({"status": {"conditions": [{"type": "Ready", "lastProbeTime": "t"}, {}]}});
-        fill(POD, &mut pod);
+        let filled = |paths: &[&str], json: &str| {
+            let mut out = Vec::new();
+            write_filled(paths, Text::new(json), &mut out);
+            String::from_utf8(out).unwrap_or_default()
+        };
+        let pod = r#"{"spec":{"x":1},"status":{"conditions":[{"type":"Ready","lastProbeTime":"t"},{}],"phase":"a\"b"}}"#;
         assert_eq!(
-            pod,
-            json!({"status": {"conditions": [
-                {"type": "Ready", "lastProbeTime": "t", "lastTransitionTime": null},
-                {"lastProbeTime": null, "lastTransitionTime": null},
-            ]}})
+            filled(POD, pod),
+            concat!(
+                r#"{"spec":{"x":1},"status":{"conditions":[{"type":"Ready","lastProbeTime":"t","lastTransitionTime":null},"#,
+                r#"{"lastProbeTime":null,"lastTransitionTime":null}],"phase":"a\"b"}}"#
+            )
         );
+        let slice = of("discovery.k8s.io", "EndpointSlice");
+        assert_eq!(filled(slice, r#"{"endpoints":[]}"#), r#"{"endpoints":null,"ports":null}"#);
+        assert_eq!(filled(slice, r#"{"endpoints":[{}],"ports":[]}"#), r#"{"endpoints":[{}],"ports":null}"#);
     }
 }

@@ -3,6 +3,7 @@
 use std::any::Any;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use machinery::text::Text;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -33,9 +34,14 @@ where
 
     fn to_value(&self) -> Value {
         // The API types have string keys and finite numbers only, so that serialization cannot fail.
-        let mut value = serde_json::to_value(self).unwrap_or_default();
-        nulls::fill(nulls::of(T::GROUP, T::KIND), &mut value);
-        value
+        match nulls::of(T::GROUP, T::KIND) {
+            [] => serde_json::to_value(self).unwrap_or_default(),
+            _ => {
+                let mut json = Vec::new();
+                self.write_json(&mut json);
+                serde_json::from_slice(&json).unwrap_or_default()
+            }
+        }
     }
 
     fn write_json(&self, out: &mut Vec<u8>) {
@@ -43,11 +49,9 @@ where
         // As above; writing to a Vec cannot fail either.
         let _ = serde_json::to_writer(&mut *out, self);
         let nulls = nulls::of(T::GROUP, T::KIND);
-        if nulls::may_lack(nulls, &out[start..]) {
-            out.truncate(start);
-            let mut value = self.to_value();
-            nulls::forget_empty_lists(nulls, &mut value);
-            write_object(&value, out);
+        if !nulls.is_empty() {
+            let json = out.split_off(start);
+            nulls::write_filled(nulls, Text::new(std::str::from_utf8(&json).unwrap_or_default()), out);
         }
     }
 

@@ -3,6 +3,7 @@
 //! for the way.
 
 use std::any::Any;
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use api::strategy::UserInfo;
@@ -12,6 +13,7 @@ use client::transport::{
 };
 use futures::StreamExt;
 use machinery::{GroupVersionResource, NamespacedName, ResourceVersion, Status};
+use tokio::task::{JoinError, JoinHandle};
 
 use crate::auth::Attributes;
 use crate::auth::authorize::{self, ResourceAccess};
@@ -148,6 +150,26 @@ fn event(resource: &dyn api::Resource, event: &verbs::WatchEvent) -> WatchEvent 
     }
 }
 
+/// The results of a batch's writes, in order. Each write is a task of its own, so that all processors share them.
+async fn side_by_side<T: Send + 'static>(writes: impl Iterator<Item = impl Future<Output = Result<T>> + Send + 'static>) -> Vec<Result<T>> {
+    let ended = |task: std::result::Result<_, JoinError>| task.unwrap_or_else(|error| Err(Status::internal(error.to_string())));
+    let mut results = Vec::with_capacity(writes.size_hint().0);
+    let mut under_way = VecDeque::with_capacity(BATCH_CONCURRENCY);
+    for write in writes {
+        if under_way.len() == BATCH_CONCURRENCY
+            && let Some(oldest) = under_way.pop_front()
+        {
+            let oldest: JoinHandle<_> = oldest;
+            results.push(ended(oldest.await));
+        }
+        under_way.push_back(tokio::spawn(write));
+    }
+    for task in under_way {
+        results.push(ended(task.await));
+    }
+    results
+}
+
 /// The events of a watch, until it ends; an error is the last one.
 fn stream(resource: &'static dyn api::Resource, watch: Watch) -> WatchStream {
     futures::stream::unfold(watch, move |mut watch| async move {
@@ -234,25 +256,30 @@ impl Transport for InProcess {
     }
 
     async fn bind_pods(&self, bindings: Vec<Binding>) -> Result<Vec<Result<ResourceVersion>>> {
-        let writes = bindings.into_iter().map(|binding| async move {
-            let access = ResourceAccess {
-                verb: "create",
-                resource: "pods",
-                subresource: Some("binding"),
-                namespace: &binding.namespace,
-                name: &binding.name,
-                ..ResourceAccess::default()
-            };
-            authorize::check(&**self.server.access(), &self.caller.user, &Attributes::Resource(access))?;
-            let bound = self.server.bind_pod(&self.caller, &binding, &verbs::WriteOptions::default()).await?;
-            Ok(version_of(&bound))
-        });
-        Ok(futures::stream::iter(writes).buffered(BATCH_CONCURRENCY).collect().await)
+        let write = |binding: Binding| {
+            let this = self.clone();
+            async move {
+                let access = ResourceAccess {
+                    verb: "create",
+                    resource: "pods",
+                    subresource: Some("binding"),
+                    namespace: &binding.namespace,
+                    name: &binding.name,
+                    ..ResourceAccess::default()
+                };
+                authorize::check(&**this.server.access(), &this.caller.user, &Attributes::Resource(access))?;
+                let bound = this.server.bind_pod(&this.caller, &binding, &verbs::WriteOptions::default()).await?;
+                Ok(version_of(&bound))
+            }
+        };
+        Ok(side_by_side(bindings.into_iter().map(write)).await)
     }
 
     async fn update_statuses(&self, resource: GroupVersionResource, objects: Vec<transport::Body>) -> Result<Vec<Result<ResourceVersion>>> {
-        let resource = &resource;
-        let writes = objects.into_iter().map(|object| async move { self.update_status(resource, object).await });
-        Ok(futures::stream::iter(writes).buffered(BATCH_CONCURRENCY).collect().await)
+        let write = |object| {
+            let (this, resource) = (self.clone(), resource.clone());
+            async move { this.update_status(&resource, object).await }
+        };
+        Ok(side_by_side(objects.into_iter().map(write)).await)
     }
 }

@@ -5,8 +5,9 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use k8s_openapi::api::core::v1::Pod;
-use machinery::apply::{Entry, OneVersion, Set, Target, Text, Writer, apply, update};
+use machinery::apply::{Entry, OneVersion, Set, Target, Writer, apply, update};
 use machinery::schema::Schema;
+use machinery::text::Text;
 use serde_json::{Value, json};
 
 const ROUNDS: u32 = 20_000;

@@ -19,6 +19,7 @@ pub mod quantity;
 pub mod schema;
 pub mod status;
 pub mod table;
+pub mod text;
 pub mod yaml;
 
 pub use meta::{GroupKind, GroupResource, GroupVersion, GroupVersionKind, GroupVersionResource, NamespacedName, ResourceVersion};

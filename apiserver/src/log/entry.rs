@@ -1,7 +1,8 @@
 //! [`Entry`]: an object at one version, encoded once; and [`Prepared`]: one that is about to be written.
 //!
 //! Stored bytes carry no `metadata.resourceVersion`, since it is known only once the write is done. An entry's JSON
-//! is the stored bytes with the version spliced in at the head of `metadata`; nothing is encoded twice.
+//! is the stored bytes with the version spliced in at the head of `metadata`; nothing is encoded twice. Behind it come
+//! the managed fields. They are in the JSON alone: decoded objects do not carry them, since only writes look at them.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -10,6 +11,7 @@ use std::sync::{Arc, OnceLock};
 use api::{Object, Resource};
 use bytes::Bytes;
 use jiff::Timestamp;
+use machinery::apply;
 use machinery::{NamespacedName, ResourceVersion};
 use parking_lot::Mutex;
 use serde::Deserialize;
@@ -41,9 +43,13 @@ impl Entry {
 
     /// The decoded object; `resource` is the one whose log the entry stands in.
     pub fn object(&self, resource: &dyn Resource) -> Result<Arc<dyn Object>, String> {
-        match self.typed() {
-            Some(typed) => Ok(typed),
-            None => resource.decode_stored(&self.json).map(Arc::from),
+        match (self.typed(), managed_at(&self.json, self.head())) {
+            (Some(typed), _) => Ok(typed),
+            (None, None) => resource.decode_stored(&self.json).map(Arc::from),
+            (None, Some((_, end))) => {
+                let rest = [&self.json[..self.head()], &self.json[end..]].concat();
+                resource.decode_stored(&rest).map(Arc::from)
+            }
         }
     }
 
@@ -66,6 +72,16 @@ impl Entry {
         // An entry's JSON is this server's own.
         let Head { metadata } = serde_json::from_slice(&self.json).unwrap_or_default();
         (metadata.uid, metadata.deletion_timestamp)
+    }
+
+    /// The object's managed fields.
+    pub fn managed(&self) -> Vec<apply::Entry> {
+        managed_at(&self.json, self.head()).map(|(managed, _)| managed).unwrap_or_default()
+    }
+
+    /// Where the metadata goes on behind the version.
+    fn head(&self) -> usize {
+        self.splice.0 as usize + self.splice.1 as usize
     }
 
     /// Lets go of the decoded object; the bytes stay.
@@ -163,13 +179,17 @@ struct Parts {
 }
 
 impl Prepared {
-    /// Encodes an object. Its resource version, if it carries one, is left out.
-    pub(crate) fn new(resource: &dyn Resource, mut object: Box<dyn Object>) -> Result<Self, EncodeError> {
+    /// Encodes an object with its managed fields. Its resource version, if it carries one, is left out.
+    pub(crate) fn new(resource: &dyn Resource, mut object: Box<dyn Object>, managed: &[apply::Entry]) -> Result<Self, EncodeError> {
         const TYPICAL_BYTES: usize = 2048;
-        object.meta_mut().resource_version = None;
+        let meta = object.meta_mut();
+        (meta.resource_version, meta.managed_fields) = (None, None);
         let mut value = Vec::with_capacity(TYPICAL_BYTES);
         object.write_json(&mut value);
         let splice_at = metadata_start(&value).ok_or(EncodeError)?;
+        if !managed.is_empty() {
+            value = with_managed(&value, splice_at, managed);
+        }
         let fields = resource.selectable_fields(&*object).into();
         let labels = object.meta().labels.clone().unwrap_or_default();
         let key = NamespacedName::of(object.meta());
@@ -198,6 +218,46 @@ impl Prepared {
         };
         Arc::new(Entry { key: self.key.clone(), version, json, labels: Arc::new(labels), fields, splice, typed: Mutex::new(typed) })
     }
+}
+
+/// What [`with_managed`] writes before the entries.
+const MANAGED: &[u8] = b"\"managedFields\":";
+
+/// The object's JSON with managed fields, where the members of its metadata begin.
+fn with_managed(json: &[u8], at: usize, managed: &[apply::Entry]) -> Vec<u8> {
+    const TYPICAL_BYTES: usize = 512;
+    let mut out = Vec::with_capacity(json.len() + managed.len() * TYPICAL_BYTES);
+    out.extend_from_slice(&json[..at]);
+    out.extend_from_slice(MANAGED);
+    // Entries have string keys only, and writing to a Vec cannot fail.
+    let _ = serde_json::to_writer(&mut out, managed);
+    if json.get(at) != Some(&b'}') {
+        out.push(b',');
+    }
+    out.extend_from_slice(&json[at..]);
+    out
+}
+
+/// The managed fields that [`with_managed`] wrote, and where the metadata goes on behind them.
+fn managed_at(json: &[u8], at: usize) -> Option<(Vec<apply::Entry>, usize)> {
+    let rest = json.get(at..)?.strip_prefix(MANAGED)?;
+    let mut values = serde_json::Deserializer::from_slice(rest).into_iter();
+    let managed = values.next()?.ok()?;
+    let end = at + MANAGED.len() + values.byte_offset();
+    Some((managed, if json.get(end) == Some(&b',') { end + 1 } else { end }))
+}
+
+/// Takes stored bytes apart: the object without its managed fields, and those.
+pub(crate) fn apart(resource: &dyn Resource, stored: &[u8]) -> Result<(Box<dyn Object>, Vec<apply::Entry>), String> {
+    let at = metadata_start(stored).unwrap_or(stored.len());
+    if let Some((managed, end)) = managed_at(stored, at) {
+        let object = resource.decode_stored(&[&stored[..at], &stored[end..]].concat())?;
+        return Ok((object, managed));
+    }
+    // Somebody else's order of fields.
+    let mut object = resource.decode_stored(stored)?;
+    let managed = apply::starting_entries(Vec::new(), object.meta_mut().managed_fields.take().as_deref());
+    Ok((object, managed))
 }
 
 /// The object did not serialize to a JSON object with metadata.
@@ -248,6 +308,26 @@ mod tests {
         let at = metadata_start(json).unwrap();
         assert!(json[at..].starts_with(br#""name":"n""#));
         assert_eq!(metadata_start(b"{}"), None);
+    }
+
+    #[test]
+    fn managed_fields_stand_in_the_json_and_not_in_the_object() {
+        let registry = api::Registry::built_in();
+        let resource = registry.find("", "v1", "configmaps").unwrap();
+        let entry = r#"{"apiVersion":"v1","fieldsType":"FieldsV1","fieldsV1":{"f:data":{}},"manager":"m","operation":"Update"}"#;
+        let foreign = format!(r#"{{"metadata":{{"name":"n","managedFields":[{entry}]}},"data":{{"a":"b"}}}}"#);
+        let (object, managed) = apart(resource, foreign.as_bytes()).unwrap();
+        assert_eq!((managed.len(), &object.meta().managed_fields), (1, &None));
+        let prepared = Prepared::new(resource, object, &managed).unwrap();
+        let (object, again) = apart(resource, &prepared.value).unwrap();
+        assert_eq!((&again, &object.meta().managed_fields), (&managed, &None));
+
+        let entry = prepared.entry(Revision(7));
+        assert!(std::str::from_utf8(&entry.json).unwrap().contains(r#""metadata":{"resourceVersion":"7","managedFields":[{"#));
+        entry.forget_typed();
+        assert_eq!(entry.managed(), managed);
+        let object = entry.object(resource).unwrap();
+        assert_eq!((object.meta().resource_version.as_deref(), &object.meta().managed_fields), (Some("7"), &None));
     }
 
     #[test]

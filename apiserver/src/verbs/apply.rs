@@ -14,7 +14,7 @@ use super::revision::{Decision, Revision};
 use super::update::{check_version, decide, shown};
 use super::write::{Ownership, Write};
 use super::{Target, Written, body, create, fields};
-use crate::log::path;
+use crate::log::{Entry, path};
 
 pub(super) async fn apply(write: &Write<'_>, strategy: &dyn ErasedUpdate, config: &Bytes, force: bool) -> Result<Written, Status> {
     let target = write.target;
@@ -30,8 +30,8 @@ pub(super) async fn apply(write: &Write<'_>, strategy: &dyn ErasedUpdate, config
             if revision.refresh().await? {
                 continue;
             }
-            let object = merged_new(write, strategy, &config, force)?;
-            return create::create_ready(write, object, found, Ownership::Settled).await;
+            let (object, managed) = merged_new(write, strategy, &config, force)?;
+            return create::create_ready(write, object, found, Ownership::Settled(managed)).await;
         }
         let decision = revision.existing().and_then(|(entry, old)| {
             let meta = meta_of(&config);
@@ -39,8 +39,8 @@ pub(super) async fn apply(write: &Write<'_>, strategy: &dyn ErasedUpdate, config
             if meta.resource_version.is_some() {
                 check_version(target, &meta, &entry)?;
             }
-            let Some(new) = merged(write, strategy, &*old, &config, force)? else { return Ok(Decision::Keep) };
-            let ready = write.ready_change(strategy, new, &*old, Ownership::Settled)?;
+            let Some((new, managed)) = merged(write, strategy, (&entry, &*old), &config, force)? else { return Ok(Decision::Keep) };
+            let ready = write.ready_change(strategy, new, (&entry, &*old), Ownership::Settled(managed))?;
             Ok(decide(write, ready, &*old, &mut warnings))
         });
         if let Some(settled) = revision.settle(decision).await? {
@@ -87,7 +87,10 @@ fn meta_of(config: &Value) -> ObjectMeta {
     ObjectMeta { resource_version: version.map(str::to_owned), ..ObjectMeta::default() }
 }
 
-fn merged_new(write: &Write<'_>, strategy: &dyn ErasedUpdate, config: &Value, force: bool) -> Result<Box<dyn Object>, Status> {
+/// An object, and who owns what of it.
+type Owned = (Box<dyn Object>, Vec<apply::Entry>);
+
+fn merged_new(write: &Write<'_>, strategy: &dyn ErasedUpdate, config: &Value, force: bool) -> Result<Owned, Status> {
     if let Some(uid) = config.pointer("/metadata/uid").and_then(Value::as_str).filter(|uid| !uid.is_empty()) {
         let error = Error::invalid(&Path::new("metadata").child("uid"), uid, "there is no object of this name to have a uid");
         return Err(Status::invalid(&write.resource().stored_kind().group_kind(), &write.target.name, &[error]));
@@ -96,22 +99,21 @@ fn merged_new(write: &Write<'_>, strategy: &dyn ErasedUpdate, config: &Value, fo
     let value = applied.object.unwrap_or_else(|| config.clone());
     let mut object = typed(write.resource(), value)?;
     object.meta_mut().resource_version = None;
-    fields::set(&mut *object, applied.managed);
-    Ok(object)
+    Ok((object, applied.managed))
 }
 
 /// The object that results, or None if nothing changes.
 pub(super) fn merged(
     write: &Write<'_>,
     strategy: &dyn ErasedUpdate,
-    old: &dyn Object,
+    (live, old): (&Entry, &dyn Object),
     config: &Value,
     force: bool,
-) -> Result<Option<Box<dyn Object>>, Status> {
+) -> Result<Option<Owned>, Status> {
+    let before = live.managed();
     let live = write.resource().encode(old);
-    let before = fields::entries(Some(old));
     let Applied { object, mut managed } = run(write, strategy, Some(&live), config, before.clone(), force)?;
-    let mut new = match object {
+    let new = match object {
         Some(value) => typed(write.resource(), value)?,
         None => {
             apply::keep_times(&before, &mut managed);
@@ -121,8 +123,7 @@ pub(super) fn merged(
             old.clone_boxed()
         }
     };
-    fields::set(&mut *new, managed);
-    Ok(Some(new))
+    Ok(Some((new, managed)))
 }
 
 fn run(

@@ -76,7 +76,7 @@ async fn write_binding(
             let mut object = old.clone_boxed();
             let pod = downcast_mut::<Pod>(&mut *object).ok_or_else(Status::path_not_found)?;
             bind(pod, given, node_labels.as_ref(), write.now)?;
-            Ok(Decision::Replace(Ready { object, reservation: None, warnings: Vec::new(), generated: false }))
+            Ok(Decision::Replace(Ready::of(object, entry.managed())))
         });
         if let Some(settled) = revision.settle(decision).await? {
             return Ok(shown(settled));

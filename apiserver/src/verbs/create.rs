@@ -52,7 +52,7 @@ pub(super) async fn create_ready(
     if !write.target.namespace.is_empty() {
         object.meta_mut().namespace = Some(write.target.namespace.clone());
     }
-    let ready = match write.ready_new(object.clone_boxed(), ownership) {
+    let ready = match write.ready_new(object.clone_boxed(), ownership.clone()) {
         Ok(ready) => ready,
         // It may have been refused for the want of something that was made a moment ago.
         Err(_) => {
@@ -80,7 +80,7 @@ pub(super) async fn create_ready(
 }
 
 async fn store(write: &Write<'_>, ready: Ready) -> Result<Shown, Status> {
-    let Ready { mut object, reservation, generated, .. } = ready;
+    let Ready { mut object, managed, reservation, generated, .. } = ready;
     let resource = write.resource();
     let ttl = write.server.time_to_live(resource, &*object);
     let prefix = object.meta().generate_name.clone().unwrap_or_default();
@@ -88,7 +88,7 @@ async fn store(write: &Write<'_>, ready: Ready) -> Result<Shown, Status> {
     loop {
         let again = generated.then(|| object.clone_boxed());
         let name = object.meta().name.clone().unwrap_or_default();
-        let prepared = write.prepare(object)?;
+        let prepared = write.prepare(object, &managed)?;
         if write.options.dry_run {
             write.server.feed.catch_up().await?;
             return match write.log.get(&prepared.path()) {

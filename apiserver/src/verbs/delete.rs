@@ -29,7 +29,7 @@ impl ApiServer {
             let decision = revision.existing().and_then(|(entry, old)| {
                 check_preconditions(target, options, old.meta(), &entry)?;
                 write.review(Operation::Delete, None, Some(&*old))?;
-                Ok(decide(target.resource, &*old, options, write.now))
+                Ok(decide(target.resource, (&entry, &*old), options, write.now))
             });
             match revision.settle(decision).await? {
                 None => {}
@@ -67,7 +67,7 @@ pub(super) fn check_preconditions(target: &Target, options: &DeleteOptions, meta
 }
 
 /// What a delete does to an object in this state.
-pub(super) fn decide(resource: &dyn Resource, old: &dyn Object, options: &DeleteOptions, now: Timestamp) -> Decision {
+pub(super) fn decide(resource: &dyn Resource, (present, old): (&Entry, &dyn Object), options: &DeleteOptions, now: Timestamp) -> Decision {
     let mut new = old.clone_boxed();
     let pending = begin_grace(resource, &mut *new, options, now);
     if pending == Grace::Unchanged {
@@ -83,11 +83,8 @@ pub(super) fn decide(resource: &dyn Resource, old: &dyn Object, options: &Delete
         namespace.metadata.deletion_grace_period_seconds = None;
         namespace.status.get_or_insert_with(NamespaceStatus::default).phase = Some("Terminating".into());
     }
-    if held || pending == Grace::Running {
-        Decision::Replace(Ready { object: new, reservation: None, warnings: Vec::new(), generated: false })
-    } else {
-        Decision::Remove(new)
-    }
+    let ready = Ready::of(new, present.managed());
+    if held || pending == Grace::Running { Decision::Replace(ready) } else { Decision::Remove(ready) }
 }
 
 #[derive(PartialEq, Eq)]

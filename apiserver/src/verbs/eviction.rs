@@ -150,11 +150,11 @@ async fn take(write: &Write<'_>, budget: &PodDisruptionBudget, pod: &Pod) -> Res
     let inner = Write::new(server, write.caller, &target, write.options)?;
     let mut revision = Revision::begin(&inner, path(&target.namespace, &target.name));
     loop {
-        let decision = revision.existing().and_then(|(_, old)| {
+        let decision = revision.existing().and_then(|(entry, old)| {
             let mut object = old.clone_boxed();
             let budget = downcast_mut::<PodDisruptionBudget>(&mut *object).ok_or_else(Status::path_not_found)?;
             spend(budget, pod, &inner)?;
-            Ok(Decision::Replace(Ready { object, reservation: None, warnings: Vec::new(), generated: false }))
+            Ok(Decision::Replace(Ready::of(object, entry.managed())))
         });
         if revision.settle(decision).await?.is_some() {
             return Ok(());
@@ -214,7 +214,7 @@ async fn remove(write: &Write<'_>, deletion: &DeleteOptions) -> Result<(), Statu
             if let Some(pod) = downcast_mut::<Pod>(&mut *object) {
                 set_disrupted(pod, write);
             }
-            Ok(delete::decide(write.resource(), &*object, deletion, write.now))
+            Ok(delete::decide(write.resource(), (&entry, &*object), deletion, write.now))
         });
         if revision.settle(decision).await?.is_some() {
             return Ok(());

@@ -2,11 +2,13 @@
 
 use api::{Object, Registry, Resource};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
-use machinery::apply::{self, Entry, Set, Versions, Writer};
+use machinery::apply::{self, Set, Versions, Writer};
 use machinery::schema::Schema;
+use machinery::text::Text;
 use serde_json::Value;
 
 use super::write::Write;
+use crate::log::Entry;
 
 /// The versions in which a resource's objects are served.
 pub(super) struct Served<'a> {
@@ -21,12 +23,12 @@ impl<'a> Served<'a> {
 }
 
 impl Versions for Served<'_> {
-    fn convert(&self, object: &Value, api_version: &str) -> Option<(&Schema, Value)> {
+    fn convert(&self, object: Text<'_>, api_version: &str) -> Option<(&Schema, String)> {
         let stored = self.resource.stored_kind();
         let mut served = self.registry.all().iter().copied();
         let other = served.find(|other| other.stored_kind() == stored && other.kind().api_version() == api_version)?;
-        let object = self.resource.decode(object.clone()).ok()?;
-        Some((other.schema(), other.encode(&*object)))
+        let object = self.resource.decode(object.to_value()).ok()?;
+        Some((other.schema(), other.encode(&*object).to_string()))
     }
 }
 
@@ -41,37 +43,45 @@ impl Write<'_> {
         }
     }
 
-    /// Records what the writer changed from `live` to `new`, which has been defaulted.
-    pub(super) fn record(&self, reset: &'static [&'static str], live: Option<&dyn Object>, new: &mut dyn Object) {
+    /// The entries after the write that made `new`, which has been defaulted, of `live`. Those that the writer sent are
+    /// taken out of `new`.
+    pub(super) fn record(&self, reset: &'static [&'static str], live: Option<&Entry>, new: &mut dyn Object) -> Vec<apply::Entry> {
         let resource = self.resource();
         // Writes through a subresource do not change the entries by hand.
         let sent = new.meta_mut().managed_fields.take().filter(|_| self.target.subresource.is_none());
-        let managed = apply::starting_entries(entries(live), sent.as_deref());
+        let managed = apply::starting_entries(live.map(Entry::managed).unwrap_or_default(), sent.as_deref());
         let api_version = resource.kind().api_version();
         let (reset, versions) = (Set::of_fields(reset), Served::new(self.server.registry(), resource));
         let target = apply::Target { schema: resource.schema(), reset: &reset, versions: &versions };
-        let (before, after) = (live.map(|live| resource.encode(live)), resource.encode(new));
-        let managed = apply::update(&target, before.as_ref(), &after, managed, self.writer(&api_version));
-        set(new, managed);
+        let mut after = Vec::with_capacity(live.map_or(0, |live| live.json.len()));
+        new.write_json(&mut after);
+        let (before, after) = (live.map(|live| resource.present(&live.json)), resource.present(&after));
+        apply::update(&target, before.as_deref().map(text), text(&after), managed, self.writer(&api_version))
     }
 }
 
-/// Records who sent an object that is answered and never stored. `object` has been defaulted.
+/// Records who sent an object that is answered and never stored. `object` has been defaulted; it is to carry its managed
+/// fields itself.
 pub(crate) fn record_unstored(schema: &Schema, writer: Writer<'_>, object: &mut dyn Object) {
     let sent = object.meta_mut().managed_fields.take();
     let managed = apply::starting_entries(Vec::new(), sent.as_deref());
-    let target = apply::Target { schema, reset: &Set::of_fields(&[]), versions: &apply::OneVersion };
-    let managed = apply::update(&target, None, &object.to_value(), managed, writer);
-    set(object, managed);
+    let target = apply::Target { schema, reset: &Set::new(), versions: &apply::OneVersion };
+    let mut json = Vec::new();
+    object.write_json(&mut json);
+    let managed = apply::update(&target, None, text(&json), managed, writer);
+    let managed: Vec<ManagedFieldsEntry> = managed.iter().map(ManagedFieldsEntry::from).collect();
+    object.meta_mut().managed_fields = (!managed.is_empty()).then_some(managed);
 }
 
-/// The entries of an object. Those that do not read are as good as absent.
-pub(super) fn entries(object: Option<&dyn Object>) -> Vec<Entry> {
-    let given = object.and_then(|object| object.meta().managed_fields.as_deref()).unwrap_or_default();
-    given.iter().filter_map(|entry| Entry::try_from(entry).ok()).collect()
+/// Puts an object's managed fields into its JSON, where a patch asks for them.
+pub(super) fn show(object: &mut Value, entry: &Entry) {
+    let managed = serde_json::to_value(entry.managed()).unwrap_or_default();
+    if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
+        metadata.insert("managedFields".to_owned(), managed);
+    }
 }
 
-pub(super) fn set(object: &mut dyn Object, entries: Vec<Entry>) {
-    let entries: Vec<ManagedFieldsEntry> = entries.into_iter().map(ManagedFieldsEntry::from).collect();
-    object.meta_mut().managed_fields = (!entries.is_empty()).then_some(entries);
+/// JSON of this server's own, which is UTF-8.
+fn text(json: &[u8]) -> Text<'_> {
+    Text::new(std::str::from_utf8(json).unwrap_or("{}"))
 }

@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::revision::Revision;
 use super::update::{View, check_version, decide, shown, view};
 use super::write::{Ownership, Write};
-use super::{Caller, FieldValidation, Patch, Target, WriteOptions, Written, apply, body, scale};
+use super::{Caller, FieldValidation, Patch, Target, WriteOptions, Written, apply, body, fields, scale};
 use crate::log::path;
 use crate::server::ApiServer;
 
@@ -32,11 +32,15 @@ impl ApiServer {
         let mut warnings = Vec::new();
         loop {
             let decision = revision.existing().and_then(|(entry, old)| {
-                let patched = document.apply(target.resource.schema(), target.resource.encode(&*old))?;
+                let mut present = target.resource.encode(&*old);
+                if document.names_managed_fields {
+                    fields::show(&mut present, &entry);
+                }
+                let patched = document.apply(target.resource.schema(), present)?;
                 let (mut new, found) = decode_patched(target.resource, patched, document.duplicates.clone(), options.field_validation)?;
                 body::check_address(target, &mut *new)?;
                 check_version(target, new.meta(), &entry)?;
-                let ready = write.ready_change(strategy, new, &*old, Ownership::Record)?;
+                let ready = write.ready_change(strategy, new, (&entry, &*old), Ownership::Record)?;
                 let decision = decide(&write, ready, &*old, &mut warnings);
                 warnings.splice(0..0, found);
                 Ok(decision)
@@ -54,6 +58,8 @@ pub(super) struct Document {
     value: Value,
     /// Keys that the document has more than once.
     duplicates: Vec<decode::Finding>,
+    /// Whether the patch may look at managed fields, or change them.
+    names_managed_fields: bool,
 }
 
 enum DocumentKind {
@@ -77,7 +83,8 @@ impl Document {
             json::Patch::parse(&parsed.value)?;
         }
         let duplicates = parsed.duplicates.into_iter().map(decode::Finding::Duplicate).collect();
-        Ok(Self { kind, value: parsed.value, duplicates })
+        let names_managed_fields = memchr::memmem::find(bytes, b"managedFields").is_some();
+        Ok(Self { kind, value: parsed.value, duplicates, names_managed_fields })
     }
 
     pub(super) fn apply(&self, schema: &Schema, object: Value) -> Result<Value, Status> {

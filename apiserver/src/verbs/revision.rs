@@ -22,7 +22,7 @@ pub(super) enum Decision {
     Keep,
     Replace(Ready),
     /// Remove the object, and show this as its last state.
-    Remove(Box<dyn Object>),
+    Remove(Ready),
 }
 
 /// How a change ended.
@@ -99,7 +99,7 @@ impl<'w, 'a> Revision<'w, 'a> {
         let write = self.write;
         let ttl = write.server.time_to_live(write.resource(), &*ready.object);
         let taken = write.take_for_change(&*ready.object, &present).await?;
-        let prepared = write.prepare(ready.object)?;
+        let prepared = write.prepare(ready.object, &ready.managed)?;
         if present.is_stored_as(&prepared.value) {
             return self.keep(present).await;
         }
@@ -124,7 +124,7 @@ impl<'w, 'a> Revision<'w, 'a> {
         }
     }
 
-    async fn remove(&mut self, mut last: Box<dyn Object>, present: Arc<Entry>) -> Result<Option<Settled>, Status> {
+    async fn remove(&mut self, last: Ready, present: Arc<Entry>) -> Result<Option<Settled>, Status> {
         let write = self.write;
         let feed = &write.server.feed;
         let mut shown_at = present.version;
@@ -142,8 +142,7 @@ impl<'w, 'a> Revision<'w, 'a> {
                 Outcome::Conflict(present) => return self.overtaken(present.map(|kv| kv.modified)).await,
             }
         }
-        last.meta_mut().resource_version = None;
-        let prepared = write.prepare(last)?;
+        let prepared = write.prepare(last.object, &last.managed)?;
         Ok(Some(Settled::Removed(prepared.entry(StoreRevision(shown_at.0)))))
     }
 

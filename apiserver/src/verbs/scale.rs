@@ -118,12 +118,13 @@ async fn revise(
             let strategy = target.resource.update();
             if let Source::Apply(config, force) = &source {
                 let config = of_object(target, view, config);
-                let Some(new) = apply::merged(&write, strategy, &*old, &config, *force)? else { return Ok(Decision::Keep) };
-                return Ok(Decision::Replace(write.ready_change(strategy, new, &*old, Ownership::Settled)?));
+                let merged = apply::merged(&write, strategy, (&entry, &*old), &config, *force)?;
+                let Some((new, managed)) = merged else { return Ok(Decision::Keep) };
+                return Ok(Decision::Replace(write.ready_change(strategy, new, (&entry, &*old), Ownership::Settled(managed))?));
             }
             let mut new = old.clone_boxed();
             view.set_replicas(&mut *new, scale.spec.and_then(|spec| spec.replicas).unwrap_or(0));
-            Ok(Decision::Replace(write.ready_change(strategy, new, &*old, Ownership::Record)?))
+            Ok(Decision::Replace(write.ready_change(strategy, new, (&entry, &*old), Ownership::Record)?))
         });
         let shown = match revision.settle(decision).await? {
             None => continue,

@@ -43,7 +43,7 @@ impl ApiServer {
             let decision = revision.existing().and_then(|(entry, old)| {
                 check_version(target, object.meta(), &entry)?;
                 check_uid(target, object.meta(), old.meta())?;
-                let ready = write.ready_change(strategy, object.clone_boxed(), &*old, Ownership::Record)?;
+                let ready = write.ready_change(strategy, object.clone_boxed(), (&entry, &*old), Ownership::Record)?;
                 Ok(decide(&write, ready, &*old, &mut warnings))
             });
             if let Some(settled) = revision.settle(decision).await? {
@@ -70,7 +70,7 @@ pub(super) fn view(target: &Target) -> Result<View, Status> {
 pub(super) fn decide(write: &Write<'_>, ready: Ready, old: &dyn Object, warnings: &mut Vec<String>) -> Decision {
     warnings.clone_from(&ready.warnings);
     if delete::is_released(&*ready.object, old.meta()) && !write.options.dry_run {
-        Decision::Remove(ready.object)
+        Decision::Remove(ready)
     } else {
         Decision::Replace(ready)
     }

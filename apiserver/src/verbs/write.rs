@@ -9,6 +9,7 @@ use api::resource::ErasedUpdate;
 use api::strategy::Context;
 use api::{Object, Resource};
 use jiff::Timestamp;
+use machinery::apply;
 use machinery::field::Errors;
 use machinery::objectmeta;
 use machinery::{ResourceVersion, Status};
@@ -41,6 +42,8 @@ pub(super) enum Put {
 /// An object that has passed the pipeline.
 pub(super) struct Ready {
     pub(super) object: Box<dyn Object>,
+    /// Who owns what of it.
+    pub(super) managed: Vec<apply::Entry>,
     /// What it holds of shared ranges; given back unless the write happens.
     pub(super) reservation: Option<Reservation>,
     pub(super) warnings: Vec<String>,
@@ -48,13 +51,20 @@ pub(super) struct Ready {
     pub(super) generated: bool,
 }
 
+impl Ready {
+    /// A change that the server makes itself: nobody comes to own anything by it.
+    pub(super) fn of(object: Box<dyn Object>, managed: Vec<apply::Entry>) -> Self {
+        Self { object, managed, reservation: None, warnings: Vec::new(), generated: false }
+    }
+}
+
 /// Who works out what managers own after a write.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone)]
 pub(super) enum Ownership {
     /// The pipeline, from what was changed.
     Record,
     /// Server-side apply has done so.
-    Settled,
+    Settled(Vec<apply::Entry>),
 }
 
 impl<'a> Write<'a> {
@@ -89,37 +99,41 @@ impl<'a> Write<'a> {
             meta.name = Some(objectmeta::generate_name(&prefix, &mut rand::rng()));
         }
         resource.default(&mut *object);
-        if ownership == Ownership::Record {
-            self.record(resource.update().reset_fields(), None, &mut *object);
-        }
+        let managed = match ownership {
+            Ownership::Record => self.record(resource.update().reset_fields(), None, &mut *object),
+            Ownership::Settled(managed) => managed,
+        };
         self.admit(Operation::Create, &mut *object, None)?;
         // Before the strategy, whose validation expects addresses to be there. Given back if the object is refused.
         let reservation = self.server.allocation.reserve(resource, &mut *object, None)?;
         resource.prepare_create(&cx, &mut *object);
         let name_rule = |name: &str, prefix| resource.validate_name(name, prefix);
         let mut errors = objectmeta::validate_create(object.meta(), metadata::rules(resource, &name_rule));
+        errors.extend(objectmeta::validate_managed_fields(&managed));
         errors.extend(resource.validate_create(&cx, &*object));
         self.refuse(&*object, errors)?;
         let mut warnings = resource.warnings_create(&*object);
         warnings.extend(self.review(Operation::Create, Some(&*object), None)?);
-        Ok(Ready { object, reservation, warnings, generated })
+        Ok(Ready { object, managed, reservation, warnings, generated })
     }
 
-    /// The pipeline for a new state of the object `old`. `new` comes decoded from the writer, or from a patch.
+    /// The pipeline for a new state of the object `old`, which is what `live` says. `new` comes decoded from the writer,
+    /// or from a patch.
     pub(super) fn ready_change(
         &self,
         strategy: &dyn ErasedUpdate,
         mut new: Box<dyn Object>,
-        old: &dyn Object,
+        (live, old): (&Entry, &dyn Object),
         ownership: Ownership,
     ) -> Result<Ready, Status> {
         let resource = self.resource();
         let cx = self.context();
         metadata::carry_over(new.meta_mut(), old.meta());
         resource.default(&mut *new);
-        if ownership == Ownership::Record {
-            self.record(strategy.reset_fields(), Some(old), &mut *new);
-        }
+        let managed = match ownership {
+            Ownership::Record => self.record(strategy.reset_fields(), Some(live), &mut *new),
+            Ownership::Settled(managed) => managed,
+        };
         self.admit(Operation::Update, &mut *new, Some(old))?;
         let reservation = match self.target.subresource {
             None => self.server.allocation.reserve(resource, &mut *new, Some(old))?,
@@ -128,11 +142,12 @@ impl<'a> Write<'a> {
         strategy.prepare(&cx, &mut *new, old);
         let name_rule = |name: &str, prefix| resource.validate_name(name, prefix);
         let mut errors = objectmeta::validate_update(new.meta(), old.meta(), metadata::rules(resource, &name_rule));
+        errors.extend(objectmeta::validate_managed_fields(&managed));
         errors.extend(strategy.validate(&cx, &*new, old));
         self.refuse(&*new, errors)?;
         let mut warnings = strategy.warnings(&*new, old);
         warnings.extend(self.review(Operation::Update, Some(&*new), Some(old))?);
-        Ok(Ready { object: new, reservation, warnings, generated: false })
+        Ok(Ready { object: new, managed, reservation, warnings, generated: false })
     }
 
     fn refuse(&self, object: &dyn Object, errors: Errors) -> Result<(), Status> {
@@ -213,7 +228,7 @@ impl<'a> Write<'a> {
         }
     }
 
-    pub(super) fn prepare(&self, object: Box<dyn Object>) -> Result<Prepared, Status> {
-        Prepared::new(self.log.resource(), object).map_err(|error| Status::internal(error.to_string()))
+    pub(super) fn prepare(&self, object: Box<dyn Object>, managed: &[apply::Entry]) -> Result<Prepared, Status> {
+        Prepared::new(self.log.resource(), object, managed).map_err(|error| Status::internal(error.to_string()))
     }
 }

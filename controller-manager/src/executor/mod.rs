@@ -16,13 +16,14 @@ use tokio_util::sync::CancellationToken;
 
 use crate::controller::Key;
 use crate::feed::{Feed, Subscriber};
-use crate::plan::Note;
+use crate::plan::{Note, Verb};
 
 pub use metrics::Metrics;
 use writes::Outcome;
 
 /// A key rests for so many times as long as deciding about it took. An object with thousands of pods, all of which
-/// change at once, is then looked at a few times a second and not at each change.
+/// change at once, is then looked at a few times a second and not at each change. While it has pods made or deleted, a
+/// burst at a time, it does not rest.
 const REST: u32 = 20;
 const LONGEST_REST: Duration = Duration::from_millis(500);
 /// Shorter rests are not worth a timer.
@@ -76,6 +77,7 @@ impl Executor {
             self.record(note);
         }
         let mut outcome = Outcome::default();
+        let busy = plan.steps.iter().flatten().any(|write| matches!(write.verb, Verb::Create { .. } | Verb::Delete { .. }));
         for step in plan.steps {
             outcome.absorb(self.carry_out(step).await);
             if !outcome.is_clean() {
@@ -101,7 +103,7 @@ impl Executor {
         if let Some(again) = plan.again {
             subscriber.queue.add_after(key.clone(), again);
         }
-        (deciding * REST).min(LONGEST_REST)
+        if busy { Duration::ZERO } else { (deciding * REST).min(LONGEST_REST) }
     }
 
     fn record(&self, note: Note) {

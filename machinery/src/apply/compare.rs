@@ -8,8 +8,8 @@ use serde_json::Value;
 
 use super::list::Naming;
 use super::set::{Element, Set};
-use super::text::Text;
 use crate::schema::{Cursor, Field, Node, Schema};
+use crate::text::Text;
 
 /// The difference between two objects of one type.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -161,7 +161,10 @@ fn zero(default: &Value) -> Option<Text<'static>> {
 }
 
 /// The fields of both objects, in order.
-fn zip_fields<'a>(old: Option<Text<'a>>, new: Option<Text<'a>>) -> impl Iterator<Item = (Cow<'a, str>, Option<Text<'a>>, Option<Text<'a>>)> {
+fn zip_fields<'a>(
+    old: Option<Text<'a>>,
+    new: Option<Text<'a>>,
+) -> impl Iterator<Item = (Cow<'a, str>, Option<Text<'a>>, Option<Text<'a>>)> {
     let fields = |object: Option<Text<'a>>| object.map(Text::fields).unwrap_or_default().into_iter().peekable();
     Zip { old: fields(old), new: fields(new) }
 }

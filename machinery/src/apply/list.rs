@@ -6,8 +6,8 @@ use serde_json::Value;
 
 use super::codec::{write_json, write_keys};
 use super::set::{Element, Step};
-use super::text::Text;
 use crate::schema::{Cursor, ListMerge};
+use crate::text::Text;
 
 /// Names the elements of one list.
 #[derive(Clone)]
@@ -76,8 +76,8 @@ impl<'s> Naming<'s> {
     /// The elements by name, sorted; those of one name are together, in the order of the list. Elements without a
     /// name are left out.
     pub(super) fn sorted<'v>(&self, list: Option<Text<'v>>) -> Vec<(Element<'static>, Text<'v>)> {
-        let items = list.map(Text::items).unwrap_or_default();
-        let mut named: Vec<_> = items.into_iter().filter_map(|item| Some((self.name_of(item)?, item))).collect();
+        let items = list.into_iter().flat_map(Text::items);
+        let mut named: Vec<_> = items.filter_map(|item| Some((self.name_of(item)?, item))).collect();
         // Stable, so that elements of one name keep their order.
         named.sort_by(|(a, _), (b, _)| a.cmp(b));
         named

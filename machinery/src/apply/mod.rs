@@ -15,7 +15,6 @@ mod list;
 mod merge;
 mod server_side;
 mod set;
-mod text;
 mod update;
 
 #[cfg(test)]
@@ -29,10 +28,10 @@ pub use entry::{Entry, Fields, FieldsType, Malformed, Operation, Writer, keep_ti
 pub use extract::{Mismatch, fields_of};
 pub use server_side::{Applied, apply};
 pub use set::{Element, Set, Step};
-pub use text::Text;
 pub use update::update;
 
 use crate::schema::Schema;
+use crate::text::Text;
 
 /// What is written to: a type in one version, by one strategy.
 #[derive(Clone, Copy)]

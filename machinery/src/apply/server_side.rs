@@ -9,9 +9,9 @@ use super::entry::{Entry, Fields, Operation, Writer};
 use super::extract::fields_of;
 use super::merge::{merge, prune};
 use super::set::Set;
-use super::text::Text;
 use super::update::{ownable, record, without_changed};
 use super::{Target, View};
+use crate::text::Text;
 
 /// The owner of what there was in an untracked object when somebody first applied to it.
 const BEFORE_FIRST_APPLY: &str = "before-first-apply";

@@ -7,7 +7,7 @@ use super::Target;
 use super::compare::Changes;
 use super::entry::{Entry, Fields, Operation, Writer};
 use super::set::Set;
-use super::text::Text;
+use crate::text::Text;
 
 /// The most entries of updates that an object keeps. Beyond, the oldest of each version are put together.
 const MAX_UPDATE_ENTRIES: usize = 10;

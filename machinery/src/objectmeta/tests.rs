@@ -87,15 +87,11 @@ fn owners() {
 
 #[test]
 fn managed_fields() {
-    creating(
-        json!({"managedFields": [{"operation": "Eat", "fieldsType": "V2", "manager": "a\tb", "subresource": "s".repeat(257)}]}),
-        &[
-            ("metadata.managedFields[0].operation", "Invalid"),
-            ("metadata.managedFields[0].fieldsType", "Invalid"),
-            ("metadata.managedFields[0].manager", "Invalid"),
-            ("metadata.managedFields[0].subresource", "TooLong"),
-        ],
-    );
+    let entry = json!({"operation": "Update", "fieldsType": "FieldsV1", "fieldsV1": {}, "manager": "a\tb", "subresource": "s".repeat(257)});
+    let entries: Vec<apply::Entry> = serde_json::from_value(json!([entry])).unwrap();
+    let found = validate_managed_fields(&entries);
+    let found: Vec<String> = found.iter().map(|error| error.field.to_string()).collect();
+    assert_eq!(found, ["metadata.managedFields[0].manager", "metadata.managedFields[0].subresource"]);
     assert_eq!(validate_field_manager(&"m".repeat(129), &Path::new("fieldManager")).len(), 1);
     assert!(validate_field_manager("kubectl client-side ü", &Path::new("fieldManager")).is_empty());
 }
