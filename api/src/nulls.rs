@@ -54,64 +54,71 @@ const POD: &[&str] = &[
 
 /// Appends an object's JSON with the nulls that it lacks. Empty lists at the paths become null too, as they do in
 /// Kubernetes by being stored.
-pub(crate) fn write_filled(paths: &[&str], json: Text<'_>, out: &mut Vec<u8>) {
-    if paths.is_empty() {
-        out.extend_from_slice(json.as_str().as_bytes());
-    } else if json.is_object() {
-        write_object(paths, json, out);
-    } else if json.is_list() {
-        out.push(b'[');
-        for (index, item) in json.items().enumerate() {
-            separate(index, out);
-            write_filled(paths, item, out);
-        }
-        out.push(b']');
-    } else {
-        out.extend_from_slice(json.as_str().as_bytes());
-    }
+pub(crate) fn write_filled(paths: &[&str], json: &str, out: &mut Vec<u8>) {
+    let mut copy = Copy { json, copied: 0, out };
+    copy.value(paths, Text::new(json));
+    copy.up_to(json.len());
 }
 
-fn write_object(paths: &[&str], object: Text<'_>, out: &mut Vec<u8>) {
-    // The nulls of this object itself that have not been met.
-    let mut missing: Vec<&str> = paths.iter().copied().filter(|path| !path.contains('.')).collect();
-    let mut written = 0;
-    out.push(b'{');
-    for (name, value) in object.members() {
-        separate(written, out);
-        write_name(&name, out);
-        let known = missing.len();
-        missing.retain(|path| *path != name);
-        match value.as_str() {
-            "[]" if missing.len() < known => out.extend_from_slice(b"null"),
-            _ => write_filled(&below(paths, &name), value, out),
+/// A copy of `json`, made in as few pieces as there are changes.
+struct Copy<'j, 'o> {
+    json: &'j str,
+    /// How much of it has been copied, or replaced.
+    copied: usize,
+    out: &'o mut Vec<u8>,
+}
+
+impl Copy<'_, '_> {
+    fn up_to(&mut self, end: usize) {
+        self.out.extend_from_slice(self.json.as_bytes().get(self.copied..end).unwrap_or_default());
+        self.copied = end;
+    }
+
+    /// Where a part of the JSON begins.
+    fn start(&self, part: Text<'_>) -> usize {
+        part.as_str().as_ptr() as usize - self.json.as_ptr() as usize
+    }
+
+    fn value(&mut self, paths: &[&str], value: Text<'_>) {
+        if paths.is_empty() {
+        } else if value.is_object() {
+            self.object(paths, value);
+        } else if value.is_list() {
+            value.items().for_each(|item| self.value(paths, item));
         }
-        written += 1;
     }
-    for name in missing {
-        separate(written, out);
-        write_name(name, out);
-        out.extend_from_slice(b"null");
-        written += 1;
+
+    fn object(&mut self, paths: &[&str], object: Text<'_>) {
+        // The nulls of this object itself that have not been met.
+        let mut missing: Vec<&str> = paths.iter().copied().filter(|path| !path.contains('.')).collect();
+        for (name, value) in object.members() {
+            let at = missing.iter().position(|path| *path == name).map(|at| missing.swap_remove(at));
+            if at.is_some() && value.as_str() == "[]" {
+                self.up_to(self.start(value));
+                self.out.extend_from_slice(b"null");
+                self.copied += "[]".len();
+            } else {
+                self.value(&below(paths, &name), value);
+            }
+        }
+        if missing.is_empty() {
+            return;
+        }
+        missing.sort_unstable();
+        self.up_to(self.start(object) + object.as_str().len() - "}".len());
+        for name in missing {
+            if self.out.last() != Some(&b'{') {
+                self.out.push(b',');
+            }
+            self.out.extend_from_slice(format!("\"{name}\":null").as_bytes());
+        }
     }
-    out.push(b'}');
 }
 
 /// The paths that go on in the field `name`, from there.
 fn below<'p>(paths: &[&'p str], name: &str) -> Vec<&'p str> {
     let rest = |path: &&'p str| path.strip_prefix(name)?.trim_start_matches("[]").strip_prefix('.');
     paths.iter().filter_map(rest).collect()
-}
-
-fn separate(written: usize, out: &mut Vec<u8>) {
-    if written > 0 {
-        out.push(b',');
-    }
-}
-
-fn write_name(name: &str, out: &mut Vec<u8>) {
-    // A string is JSON, and writing to a Vec cannot fail.
-    let _ = serde_json::to_writer(&mut *out, name);
-    out.push(b':');
 }
 
 #[cfg(test)]
@@ -122,7 +129,7 @@ mod tests {
     fn nulls_appear_only_in_what_is_there() {
         let filled = |paths: &[&str], json: &str| {
             let mut out = Vec::new();
-            write_filled(paths, Text::new(json), &mut out);
+            write_filled(paths, json, &mut out);
             String::from_utf8(out).unwrap_or_default()
         };
         let pod = r#"{"spec":{"x":1},"status":{"conditions":[{"type":"Ready","lastProbeTime":"t"},{}],"phase":"a\"b"}}"#;

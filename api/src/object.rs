@@ -3,7 +3,6 @@
 use std::any::Any;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use machinery::text::Text;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -51,7 +50,7 @@ where
         let nulls = nulls::of(T::GROUP, T::KIND);
         if !nulls.is_empty() {
             let json = out.split_off(start);
-            nulls::write_filled(nulls, Text::new(std::str::from_utf8(&json).unwrap_or_default()), out);
+            nulls::write_filled(nulls, std::str::from_utf8(&json).unwrap_or_default(), out);
         }
     }
 

@@ -117,14 +117,14 @@ impl World {
     /// The objects of a namespace (empty: all objects), decoded; `T` is the type of their kind.
     pub fn objects<T: Clone + 'static>(&self, group: &'static str, plural: &'static str, namespace: &str) -> Vec<T> {
         let Some(log) = self.log(group, plural) else { return Vec::new() };
-        let decoded = |entry: &Arc<Entry>| api::object::downcast_ref::<T>(&*entry.object(log.resource()).ok()?).cloned();
+        let decoded = |entry: &Arc<Entry>| api::object::downcast_ref::<T>(&*entry.kept_object(log.resource()).ok()?).cloned();
         log.snapshot().range(namespace, "").filter_map(|(_, entry)| decoded(entry)).collect()
     }
 
     /// An object, decoded; `T` is the type of its kind.
     pub fn object<T: Clone + 'static>(&self, group: &'static str, plural: &'static str, namespace: &str, name: &str) -> Option<T> {
         let log = self.log(group, plural)?;
-        let object = log.get(&path(namespace, name))?.object(log.resource()).ok()?;
+        let object = log.get(&path(namespace, name))?.kept_object(log.resource()).ok()?;
         api::object::downcast_ref::<T>(&*object).cloned()
     }
 }

@@ -79,7 +79,7 @@ fn named(request: &Request<'_>, name: &str) -> Option<Class> {
 fn default_class(request: &Request<'_>) -> Option<(String, Class)> {
     let log = request.world.log("scheduling.k8s.io", "priorityclasses")?;
     let snapshot = log.snapshot();
-    let objects = snapshot.entries.values().filter_map(|entry| entry.object(log.resource()).ok());
+    let objects = snapshot.entries.values().filter_map(|entry| entry.kept_object(log.resource()).ok());
     objects
         .filter_map(|object| downcast_ref::<PriorityClass>(&*object).filter(|class| class.global_default == Some(true)).cloned())
         .min_by_key(|class| class.value.unwrap_or(0))

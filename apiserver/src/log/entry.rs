@@ -28,6 +28,8 @@ pub struct Entry {
     pub fields: Fields,
     /// Where in `json` the spliced version stands, and how long it is.
     splice: (u32, u32),
+    /// How long the managed fields behind it are, with their name and comma.
+    managed: u32,
     /// The decoded object, while the entry is recent; see [`Entry::typed`].
     typed: Mutex<Option<Arc<dyn Object>>>,
 }
@@ -43,14 +45,26 @@ impl Entry {
 
     /// The decoded object; `resource` is the one whose log the entry stands in.
     pub fn object(&self, resource: &dyn Resource) -> Result<Arc<dyn Object>, String> {
-        match (self.typed(), managed_at(&self.json, self.head())) {
-            (Some(typed), _) => Ok(typed),
-            (None, None) => resource.decode_stored(&self.json).map(Arc::from),
-            (None, Some((_, end))) => {
-                let rest = [&self.json[..self.head()], &self.json[end..]].concat();
-                resource.decode_stored(&rest).map(Arc::from)
-            }
+        if let Some(typed) = self.typed() {
+            return Ok(typed);
         }
+        resource.decode_stored(&self.without_managed()).map(Arc::from)
+    }
+
+    /// The object's JSON without its managed fields.
+    pub fn without_managed(&self) -> Cow<'_, [u8]> {
+        match self.managed as usize {
+            0 => Cow::Borrowed(&self.json),
+            length => Cow::Owned([&self.json[..self.head()], &self.json[self.head() + length..]].concat()),
+        }
+    }
+
+    /// As [`Entry::object`], and keeps the decoded object: for those that are asked for with every other request, such as
+    /// namespaces.
+    pub fn kept_object(&self, resource: &dyn Resource) -> Result<Arc<dyn Object>, String> {
+        let object = self.object(resource)?;
+        self.typed.lock().get_or_insert_with(|| object.clone());
+        Ok(object)
     }
 
     /// The object's uid, and when it was or will be deleted.
@@ -114,6 +128,7 @@ impl Entry {
             labels: self.labels.clone(),
             fields: self.fields.clone(),
             splice,
+            managed: self.managed,
             typed: Mutex::new(typed),
         }
     }
@@ -168,6 +183,7 @@ pub(crate) struct Prepared {
     /// What is stored.
     pub(crate) value: Bytes,
     splice_at: usize,
+    managed: u32,
     parts: Mutex<Option<Parts>>,
     made: OnceLock<Arc<Entry>>,
 }
@@ -187,14 +203,16 @@ impl Prepared {
         let mut value = Vec::with_capacity(TYPICAL_BYTES);
         object.write_json(&mut value);
         let splice_at = metadata_start(&value).ok_or(EncodeError)?;
+        let bare = value.len();
         if !managed.is_empty() {
             value = with_managed(&value, splice_at, managed);
         }
+        let managed = (value.len() - bare) as u32;
         let fields = resource.selectable_fields(&*object).into();
         let labels = object.meta().labels.clone().unwrap_or_default();
         let key = NamespacedName::of(object.meta());
         let parts = Mutex::new(Some(Parts { object, labels, fields }));
-        Ok(Self { key, value: value.into(), splice_at, parts, made: OnceLock::new() })
+        Ok(Self { key, value: value.into(), splice_at, managed, parts, made: OnceLock::new() })
     }
 
     /// The object's path within its resource.
@@ -216,7 +234,16 @@ impl Prepared {
             }
             None => (None, BTreeMap::new(), Arc::from([])),
         };
-        Arc::new(Entry { key: self.key.clone(), version, json, labels: Arc::new(labels), fields, splice, typed: Mutex::new(typed) })
+        Arc::new(Entry {
+            key: self.key.clone(),
+            version,
+            json,
+            labels: Arc::new(labels),
+            fields,
+            splice,
+            managed: self.managed,
+            typed: Mutex::new(typed),
+        })
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use api::core::pod::bind;
 use api::object::downcast_mut;
 use client::transport::Binding;
-use k8s_openapi::api::core::v1::{Binding as BindingBody, Node, Pod};
+use k8s_openapi::api::core::v1::{Binding as BindingBody, Pod};
 use machinery::schema::Schema;
 use machinery::{GroupResource, Status};
 
@@ -65,7 +65,7 @@ async fn write_binding(
 ) -> Result<Shown, Status> {
     let write = Write::new(server, caller, target, options)?;
     let node = given.target.name.as_deref().unwrap_or_default();
-    let node_labels = server.world().object::<Node>("", "nodes", "", node).and_then(|node| node.metadata.labels);
+    let node_labels = server.world().get("", "nodes", "", node).map(|node| node.labels.clone());
     let mut revision = Revision::begin(&write, path(&target.namespace, &target.name));
     loop {
         let decision = revision.existing().and_then(|(entry, old)| {
@@ -75,7 +75,7 @@ async fn write_binding(
             }
             let mut object = old.clone_boxed();
             let pod = downcast_mut::<Pod>(&mut *object).ok_or_else(Status::path_not_found)?;
-            bind(pod, given, node_labels.as_ref(), write.now)?;
+            bind(pod, given, node_labels.as_deref(), write.now)?;
             Ok(Decision::Replace(Ready::of(object, entry.managed())))
         });
         if let Some(settled) = revision.settle(decision).await? {

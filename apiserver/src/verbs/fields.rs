@@ -5,7 +5,6 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
 use machinery::apply::{self, Set, Versions, Writer};
 use machinery::schema::Schema;
 use machinery::text::Text;
-use serde_json::Value;
 
 use super::write::Write;
 use crate::log::Entry;
@@ -71,14 +70,6 @@ pub(crate) fn record_unstored(schema: &Schema, writer: Writer<'_>, object: &mut 
     let managed = apply::update(&target, None, text(&json), managed, writer);
     let managed: Vec<ManagedFieldsEntry> = managed.iter().map(ManagedFieldsEntry::from).collect();
     object.meta_mut().managed_fields = (!managed.is_empty()).then_some(managed);
-}
-
-/// Puts an object's managed fields into its JSON, where a patch asks for them.
-pub(super) fn show(object: &mut Value, entry: &Entry) {
-    let managed = serde_json::to_value(entry.managed()).unwrap_or_default();
-    if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
-        metadata.insert("managedFields".to_owned(), managed);
-    }
 }
 
 /// JSON of this server's own, which is UTF-8.

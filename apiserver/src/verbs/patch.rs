@@ -1,5 +1,7 @@
 //! Patch: changes an object by a patch document, or applies a configuration to it.
 
+use std::borrow::Cow;
+
 use api::{Object, Resource};
 use machinery::decode::{self, Encoding};
 use machinery::field::{Error, Path};
@@ -12,7 +14,7 @@ use serde_json::Value;
 use super::revision::Revision;
 use super::update::{View, check_version, decide, shown, view};
 use super::write::{Ownership, Write};
-use super::{Caller, FieldValidation, Patch, Target, WriteOptions, Written, apply, body, fields, scale};
+use super::{Caller, FieldValidation, Patch, Target, WriteOptions, Written, apply, body, scale};
 use crate::log::path;
 use crate::server::ApiServer;
 
@@ -32,10 +34,9 @@ impl ApiServer {
         let mut warnings = Vec::new();
         loop {
             let decision = revision.existing().and_then(|(entry, old)| {
-                let mut present = target.resource.encode(&*old);
-                if document.names_managed_fields {
-                    fields::show(&mut present, &entry);
-                }
+                let stored = if document.names_managed_fields { Cow::Borrowed(&entry.json[..]) } else { entry.without_managed() };
+                let present = serde_json::from_slice(&target.resource.present(&stored));
+                let present = present.map_err(|error| Status::internal(error.to_string()))?;
                 let patched = document.apply(target.resource.schema(), present)?;
                 let (mut new, found) = decode_patched(target.resource, patched, document.duplicates.clone(), options.field_validation)?;
                 body::check_address(target, &mut *new)?;
