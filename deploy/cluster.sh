@@ -33,7 +33,8 @@ up() {
     export KUBECONFIG=$pki/admin.kubeconfig
     wait_ready "$(tail -1 "$dir/pids")" || { cat "$dir/apiserver.log" >&2; exit 1; }
     start scheduler "$bin/kybern-scheduler" --kubeconfig "$pki/scheduler.kubeconfig" --secure-port 0
-    start controller-manager "$bin/kybern-controller-manager" --kubeconfig "$pki/controller-manager.kubeconfig" --secure-port 0
+    start controller-manager "$bin/kybern-controller-manager" --kubeconfig "$pki/controller-manager.kubeconfig" --secure-port 0 \
+        --cluster-signing-cert-file "$pki/ca.crt" --cluster-signing-key-file "$pki/ca.key"
     for node in "${nodes[@]}"; do
         start "kubelet-$node" "$bin/kybern-kubelet" --kubeconfig "$pki/node-$node.kubeconfig" --hostname-override "$node" --port 0 --healthz-port 0
     done

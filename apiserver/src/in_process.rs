@@ -18,6 +18,7 @@ use tokio::task::{JoinError, JoinHandle};
 use crate::auth::Attributes;
 use crate::auth::authorize::{self, ResourceAccess};
 use crate::log::{Entry, Watch};
+use crate::reviews::Review;
 use crate::server::ApiServer;
 use crate::verbs::{self, Caller, FieldValidation, ListOptions, Shown, WatchOptions};
 
@@ -41,21 +42,27 @@ impl InProcess {
 
     /// The target of a call that the component may make.
     fn admit(&self, verb: &str, target: Target, field_selector: &str) -> Result<verbs::Target> {
+        self.allow(verb, &target, field_selector)?;
+        let Target { resource, subresource, namespace, name } = target;
+        let found = self.server.registry().find(&resource.group, &resource.version, &resource.resource);
+        let resource = found.ok_or_else(Status::path_not_found)?;
+        Ok(verbs::Target { resource, subresource: subresource.map(str::to_owned), namespace, name })
+    }
+
+    /// Whether the component may make a call.
+    fn allow(&self, verb: &str, target: &Target, field_selector: &str) -> Result<()> {
         let Target { resource, subresource, namespace, name } = target;
         let access = ResourceAccess {
             verb,
             group: &resource.group,
             resource: &resource.resource,
-            subresource,
+            subresource: *subresource,
             // A namespace is authorized within itself.
-            namespace: if resource.group.is_empty() && resource.resource == "namespaces" { &name } else { &namespace },
-            name: &name,
+            namespace: if resource.group.is_empty() && resource.resource == "namespaces" { name } else { namespace },
+            name,
             field_selector,
         };
-        authorize::check(&**self.server.access(), &self.caller.user, &Attributes::Resource(access.of_selected()))?;
-        let found = self.server.registry().find(&resource.group, &resource.version, &resource.resource);
-        let resource = found.ok_or_else(Status::path_not_found)?;
-        Ok(verbs::Target { resource, subresource: subresource.map(str::to_owned), namespace, name })
+        authorize::check(&**self.server.access(), &self.caller.user, &Attributes::Resource(access.of_selected()))
     }
 
     fn collection(&self, verb: &str, resource: GroupVersionResource, namespace: String, field_selector: &str) -> Result<verbs::Target> {
@@ -218,6 +225,11 @@ impl Transport for InProcess {
     }
 
     async fn create(&self, target: Target, object: transport::Body, options: WriteOptions) -> Result<Payload> {
+        if let Some(review) = Review::find(&target.resource.group, &target.resource.version, &target.resource.resource) {
+            self.allow("create", &target, "")?;
+            let answer = self.server.review(review, &self.caller, &target.namespace, body(object), &write_options(options)).await?;
+            return Ok(Payload { version: ResourceVersion::default(), json: Some(answer), typed: None });
+        }
         let target = self.admit("create", target, "")?;
         let written = self.server.create(&self.caller, &target, body(object), &write_options(options)).await?;
         Ok(shown(target.resource, &written.object))

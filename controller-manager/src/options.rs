@@ -18,6 +18,18 @@ pub struct Options {
     #[arg(long, value_name = "FILE")]
     pub root_ca_file: Option<PathBuf>,
 
+    /// The certificate of the authority that signs certificate signing requests; without it none are signed
+    #[arg(long, value_name = "FILE", requires = "cluster_signing_key_file")]
+    pub cluster_signing_cert_file: Option<PathBuf>,
+
+    /// The key of --cluster-signing-cert-file
+    #[arg(long, value_name = "FILE", requires = "cluster_signing_cert_file")]
+    pub cluster_signing_key_file: Option<PathBuf>,
+
+    /// How long signed certificates live at most
+    #[arg(long, value_name = "DURATION", value_parser = runtime::args::duration, default_value = "8760h")]
+    pub cluster_signing_duration: Duration,
+
     /// Deployments worked on at once
     #[arg(long, value_name = "NUMBER", default_value_t = 5)]
     pub concurrent_deployment_syncs: usize,
@@ -64,6 +76,9 @@ impl Default for Options {
         Self {
             controllers: vec!["*".to_owned()],
             root_ca_file: None,
+            cluster_signing_cert_file: None,
+            cluster_signing_key_file: None,
+            cluster_signing_duration: Duration::from_secs(8760 * 3600),
             concurrent_deployment_syncs: 5,
             concurrent_replicaset_syncs: 5,
             concurrent_statefulset_syncs: 5,

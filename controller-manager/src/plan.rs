@@ -6,6 +6,7 @@ use std::time::Duration;
 use api::Object;
 use api::kind::{Propagation, Typed};
 use k8s_openapi::Resource;
+use k8s_openapi::api::authorization::v1::SubjectAccessReviewSpec;
 use k8s_openapi::api::core::v1::ObjectReference;
 use machinery::{GroupVersionResource, NamespacedName, ResourceVersion};
 use serde_json::{Value, json};
@@ -39,7 +40,7 @@ pub struct Write {
 }
 
 /// What must be so for a write to be made; otherwise it counts as refused.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Guard {
     /// No object of this name has this uid.
     Absent(Named),
@@ -47,6 +48,8 @@ pub enum Guard {
     Alive(Named),
     /// No object has this name.
     Missing(GroupVersionResource, NamespacedName),
+    /// Somebody, for whom the write is made, may have it.
+    Permitted(Box<SubjectAccessReviewSpec>),
 }
 
 /// Which object.

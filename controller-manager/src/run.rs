@@ -1,14 +1,16 @@
 //! Putting it together: informers, world, queues, executor.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use api::Registry;
 use api::kind::Scope;
 use client::{Backoff, EventRecorder, Transport, WorkQueue};
 use machinery::GroupVersionResource;
+use runtime::signing::Authority;
 use tokio_util::sync::CancellationToken;
 
-use crate::controllers::set::controllers;
+use crate::controllers::set::{Authorities, controllers};
 use crate::executor::{Executor, Metrics};
 use crate::feed::{Feed, Subscriber};
 use crate::options::Options;
@@ -16,29 +18,38 @@ use crate::world::{ResourceInfo, World};
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    #[error("cannot read the root certificate {path}")]
-    RootCa { path: String, source: std::io::Error },
+    #[error("cannot read {path}")]
+    Read { path: String, source: std::io::Error },
+    #[error("the authority that signs certificates")]
+    Signing(#[from] runtime::signing::Error),
+}
+
+/// Reads what the options name.
+fn authorities(options: &Options) -> Result<Authorities, Error> {
+    let read = |path: &PathBuf| std::fs::read_to_string(path).map_err(|source| Error::Read { path: path.display().to_string(), source });
+    let root = match (&options.root_ca, &options.root_ca_file) {
+        (Some(bundle), _) => Some(bundle.clone()),
+        (None, path) => path.as_ref().map(read).transpose()?,
+    };
+    let signing = match (&options.cluster_signing_cert_file, &options.cluster_signing_key_file) {
+        (Some(certificate), Some(key)) => Some(Arc::new(Authority::from_pem(&read(certificate)?, &read(key)?)?)),
+        _ => None,
+    };
+    Ok(Authorities { root, signing })
 }
 
 /// Runs the controllers until `shutdown`. Returns when what was under way has ended.
 ///
 /// # Errors
-/// A root certificate that cannot be read.
+/// Certificates and keys that cannot be read or used.
 pub async fn run(
     transport: Arc<dyn Transport>,
     options: Options,
     metrics: runtime::Metrics,
     shutdown: CancellationToken,
 ) -> Result<(), Error> {
-    let root_ca = match (&options.root_ca, &options.root_ca_file) {
-        (Some(bundle), _) => Some(bundle.clone()),
-        (None, Some(path)) => {
-            Some(std::fs::read_to_string(path).map_err(|source| Error::RootCa { path: path.display().to_string(), source })?)
-        }
-        (None, None) => None,
-    };
     let (recorder, writer) = EventRecorder::new(transport.clone(), "controllermanager", "");
-    let set = controllers(&options, root_ca);
+    let set = controllers(&options, authorities(&options)?);
     let subscribers: Vec<Subscriber> = set
         .iter()
         .map(|(controller, _)| Subscriber { controller: controller.clone(), queue: WorkQueue::new(Backoff::default()) })

@@ -208,7 +208,7 @@ impl Simulator {
                 return Err(Refused);
             }
         }
-        if subresource == Some("status") {
+        if matches!(subresource, Some("status" | "approval")) {
             let (status, annotations) = (new["status"].take(), new["metadata"]["annotations"].take());
             new = old.clone();
             new["status"] = status;
@@ -232,6 +232,8 @@ impl Simulator {
         let (resource, key) = match guard {
             Guard::Absent(named) | Guard::Alive(named) => (&named.resource, &named.key),
             Guard::Missing(resource, key) => (resource, key),
+            // Everybody may everything here.
+            Guard::Permitted(_) => return true,
         };
         let found = self.objects.get(&(resource.resource.to_string(), key.clone())).map(|(_, value)| &value["metadata"]);
         let same = |named: &Named| found.filter(|meta| meta["uid"] == json!(named.uid));
@@ -239,6 +241,7 @@ impl Simulator {
             Guard::Absent(named) => same(named).is_none(),
             Guard::Alive(named) => same(named).is_some_and(|meta| meta["deletionTimestamp"].is_null()),
             Guard::Missing(..) => found.is_none(),
+            Guard::Permitted(_) => true,
         }
     }
 
@@ -389,8 +392,8 @@ fn kind_of(name: &str) -> Kind {
 }
 
 fn namespaced(kind: Kind) -> bool {
-    use Kind::{IPAddress, Namespace, Node, PersistentVolume, ServiceCIDR, StorageClass};
-    !matches!(kind, Node | Namespace | PersistentVolume | StorageClass | ServiceCIDR | IPAddress)
+    use Kind::{CertificateSigningRequest, ClusterRole, IPAddress, Namespace, Node, PersistentVolume, ServiceCIDR, StorageClass};
+    !matches!(kind, CertificateSigningRequest | ClusterRole | Node | Namespace | PersistentVolume | StorageClass | ServiceCIDR | IPAddress)
 }
 
 /// All kinds that have a table, as the graph knows them.

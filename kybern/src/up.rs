@@ -79,7 +79,7 @@ pub async fn run(mut args: Args, shutdown: Shutdown) -> anyhow::Result<()> {
     let transport = component(&api, "system:kube-scheduler");
     tasks.critical("the scheduler", scheduler::run(transport, args.scheduling, metrics.clone(), shutdown.token()));
     let transport = component(&api, "system:kube-controller-manager");
-    controllers(&mut tasks, args.controllers, pki.ca(), transport, metrics.clone(), &shutdown);
+    controllers(&mut tasks, args.controllers, &pki, transport, metrics.clone(), &shutdown);
     nodes(&mut tasks, args.nodes, &api, metrics, &shutdown);
     println!("kybern is ready after {} ms: export KUBECONFIG={}", started.elapsed().as_millis(), kubeconfig.display());
     let ended = tasks.wait().await;
@@ -98,13 +98,17 @@ fn component(api: &Arc<ApiServer>, user: &str) -> Arc<dyn Transport> {
 fn controllers(
     tasks: &mut Tasks,
     mut options: controller_manager::Options,
-    ca: &str,
+    pki: &Pki,
     transport: Arc<dyn Transport>,
     metrics: Metrics,
     shutdown: &Shutdown,
 ) {
     if options.root_ca_file.is_none() {
-        options.root_ca = Some(ca.to_owned());
+        options.root_ca = Some(pki.ca().to_owned());
+    }
+    if options.cluster_signing_cert_file.is_none() {
+        options.cluster_signing_cert_file = Some(pki.path("ca.crt"));
+        options.cluster_signing_key_file = Some(pki.path("ca.key"));
     }
     tasks.fallible("the controller manager", controller_manager::run(transport, options, metrics, shutdown.token()));
 }

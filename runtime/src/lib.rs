@@ -10,6 +10,7 @@ pub mod metrics;
 pub mod pki;
 pub mod server;
 pub mod shutdown;
+pub mod signing;
 pub mod tls;
 
 pub use health::Health;

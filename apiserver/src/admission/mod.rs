@@ -149,6 +149,9 @@ impl Default for Chain {
                 Box::new(volume_resize::PersistentVolumeClaimResize),
                 Box::new(runtime_class::RuntimeClass),
                 Box::new(default_ingress_class::DefaultIngressClass),
+                Box::new(crate::auth::certificates::Approval),
+                Box::new(crate::auth::certificates::Signing),
+                Box::new(crate::auth::certificates::SubjectRestriction),
                 Box::new(crate::auth::rbac::Escalation),
             ],
         }

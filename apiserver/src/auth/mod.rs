@@ -3,6 +3,7 @@
 pub mod authenticate;
 pub mod authorize;
 mod bootstrap_tokens;
+pub mod certificates;
 pub mod impersonation;
 pub mod node;
 pub mod rbac;

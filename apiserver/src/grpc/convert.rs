@@ -127,8 +127,13 @@ pub fn entry(resource: &dyn api::Resource, entry: &Entry) -> v1::Object {
 pub fn shown(resource: &dyn api::Resource, shown: &Shown) -> v1::Object {
     match shown {
         Shown::Entry(stored) => entry(resource, stored),
-        Shown::Json(json) => v1::Object { encoding: v1::Encoding::Json.into(), data: json.clone(), revision: 0, warnings: Vec::new() },
+        Shown::Json(json) => unstored(json.clone()),
     }
+}
+
+/// An object that has no version: a review, a Scale.
+pub fn unstored(json: bytes::Bytes) -> v1::Object {
+    v1::Object { encoding: v1::Encoding::Json.into(), data: json, revision: 0, warnings: Vec::new() }
 }
 
 pub fn written(resource: &dyn api::Resource, written: Written) -> v1::Object {

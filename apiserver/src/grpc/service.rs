@@ -16,6 +16,7 @@ use super::convert::{self, failed};
 use crate::auth::authorize::{self, ResourceAccess};
 use crate::auth::{Attributes, PeerCertificate};
 use crate::chain::Chain;
+use crate::reviews::Review;
 use crate::verbs::{Body, Caller, Deleted, Patch, Shown, Target, WriteOptions};
 
 /// Writes of one batch that run at once.
@@ -54,6 +55,22 @@ impl Service {
         name: &str,
         field_selector: &str,
     ) -> status::Result<Admitted> {
+        let caller = self.permit(request, verb, resource, namespace, name, field_selector).await?;
+        let target = convert::target(&self.chain.api, resource, namespace, name)?;
+        let running = self.chain.running(verb).await?;
+        Ok(Admitted { caller, target, _running: running })
+    }
+
+    /// A caller who may do what they ask.
+    async fn permit<T>(
+        &self,
+        request: &Request<T>,
+        verb: &str,
+        resource: Option<&v1::Resource>,
+        namespace: &str,
+        name: &str,
+        field_selector: &str,
+    ) -> status::Result<Caller> {
         let caller = self.caller(request).await?;
         let named = resource.ok_or_else(|| Status::bad_request("the request names no resource"))?;
         let access = ResourceAccess {
@@ -67,9 +84,7 @@ impl Service {
             field_selector,
         };
         authorize::check(&*self.chain.authorizer, &caller.user, &Attributes::Resource(access.of_selected()))?;
-        let target = convert::target(&self.chain.api, resource, namespace, name)?;
-        let running = self.chain.running(verb).await?;
-        Ok(Admitted { caller, target, _running: running })
+        Ok(caller)
     }
 
     async fn get(&self, request: Request<v1::GetRequest>) -> status::Result<v1::Object> {
@@ -90,6 +105,17 @@ impl Service {
 
     async fn create(&self, request: Request<v1::CreateRequest>) -> status::Result<v1::Object> {
         let r = request.get_ref();
+        let review = r.resource.as_ref().and_then(|named| Review::find(&named.group, &named.version, &named.resource));
+        if let Some(review) = review {
+            let caller = self.permit(&request, "create", r.resource.as_ref(), &r.namespace, &r.name, "").await?;
+            if !r.name.is_empty() || review.is_namespaced() == r.namespace.is_empty() {
+                return Err(Status::path_not_found());
+            }
+            let r = request.into_inner();
+            let options = convert::write_options(r.options)?;
+            let answer = self.chain.api.review(review, &caller, &r.namespace, Body::Json(r.data), &options).await?;
+            return Ok(convert::unstored(answer));
+        }
         let admitted = self.admit(&request, "create", r.resource.as_ref(), &r.namespace, &r.name, "").await?;
         let r = request.into_inner();
         let options = convert::write_options(r.options)?;

@@ -1,7 +1,9 @@
 //! The controllers, one file or folder each. To add one: write a type that implements
 //! [`Controller`](crate::controller::Controller), and add it to the list in `set.rs`.
 
+pub mod certificates;
 pub mod claim_protection;
+pub mod cluster_role_aggregation;
 pub mod daemon_set;
 pub mod deployment;
 pub mod disruption;

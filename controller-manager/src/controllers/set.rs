@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
+use super::certificates::{CertificateApprover, CertificateSigner};
 use super::claim_protection::ClaimProtectionController;
+use super::cluster_role_aggregation::ClusterRoleAggregationController;
 use super::daemon_set::DaemonSetController;
 use super::deployment::DeploymentController;
 use super::disruption::DisruptionController;
@@ -22,11 +24,22 @@ use super::stateful_set::StatefulSetController;
 use super::taint_eviction::TaintEvictionController;
 use super::volume_binder::VolumeBinder;
 use super::volume_protection::VolumeProtectionController;
+use runtime::signing::Authority;
+
 use crate::controller::Controller;
 use crate::options::Options;
 
+/// What controllers hand out: certificates.
+#[derive(Default)]
+pub struct Authorities {
+    /// Published to pods, PEM.
+    pub root: Option<String>,
+    /// Signs what signing requests ask for.
+    pub signing: Option<Arc<Authority>>,
+}
+
 /// The controllers that the options ask for, and how many keys each works on at once.
-pub fn controllers(options: &Options, root_ca: Option<String>) -> Vec<(Arc<dyn Controller>, usize)> {
+pub fn controllers(options: &Options, authorities: Authorities) -> Vec<(Arc<dyn Controller>, usize)> {
     let mut all: Vec<(Arc<dyn Controller>, usize)> = vec![
         (Arc::new(GarbageCollector), options.concurrent_gc_syncs),
         (Arc::new(NamespaceController), options.concurrent_namespace_syncs),
@@ -48,9 +61,14 @@ pub fn controllers(options: &Options, root_ca: Option<String>) -> Vec<(Arc<dyn C
         (Arc::new(VolumeProtectionController), 2),
         (Arc::new(VolumeBinder), 5),
         (Arc::new(ResourceQuotaController), 5),
+        (Arc::new(ClusterRoleAggregationController), 5),
+        (Arc::new(CertificateApprover), 5),
         (Arc::new(ServiceCidrController), 1),
     ];
-    if let Some(bundle) = root_ca {
+    if let Some(authority) = authorities.signing {
+        all.push((Arc::new(CertificateSigner { authority, longest: options.cluster_signing_duration }), 5));
+    }
+    if let Some(bundle) = authorities.root {
         all.push((Arc::new(RootCaController { bundle }), 1));
     }
     all.retain(|(controller, _)| options.runs(controller.name()));

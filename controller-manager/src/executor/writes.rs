@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use client::Transport;
 use client::transport::{Body, DeleteOptions, ListRequest, Patch, Target, WriteOptions};
+use k8s_openapi::api::authorization::v1::{SubjectAccessReview, SubjectAccessReviewSpec, SubjectAccessReviewStatus};
 use machinery::{GroupVersionResource, NamespacedName, ResourceVersion, Status};
 use tokio::task::JoinSet;
 
@@ -211,6 +212,7 @@ async fn send(transport: &dyn Transport, verb: Verb) -> Result<Fate, Status> {
 
 async fn holds(transport: &dyn Transport, guard: &Guard) -> Result<bool, Status> {
     let (resource, key) = match guard {
+        Guard::Permitted(spec) => return permitted(transport, spec).await,
         Guard::Absent(named) | Guard::Alive(named) => (&named.resource, &named.key),
         Guard::Missing(resource, key) => (resource, key),
     };
@@ -224,7 +226,24 @@ async fn holds(transport: &dyn Transport, guard: &Guard) -> Result<bool, Status>
         Guard::Absent(named) => same(named).is_none(),
         Guard::Alive(named) => same(named).is_some_and(|meta| meta.deletion_timestamp.is_none()),
         Guard::Missing(..) => found.is_none(),
+        // Answered above.
+        Guard::Permitted(_) => true,
     })
+}
+
+/// Asks the API server whether somebody may do something.
+async fn permitted(transport: &dyn Transport, spec: &SubjectAccessReviewSpec) -> Result<bool, Status> {
+    #[derive(serde::Deserialize)]
+    struct Answer {
+        status: SubjectAccessReviewStatus,
+    }
+    let resource = GroupVersionResource::new("authorization.k8s.io", "v1", "subjectaccessreviews");
+    let target = Target { resource, subresource: None, namespace: String::new(), name: String::new() };
+    let review = SubjectAccessReview { spec: spec.clone(), ..SubjectAccessReview::default() };
+    let answer = transport.create(target, Body::Typed(Box::new(review)), WriteOptions::default()).await?;
+    let json = answer.json.ok_or_else(|| Status::internal("a review without an answer"))?;
+    let answer: Answer = serde_json::from_slice(&json).map_err(|error| Status::internal(error.to_string()))?;
+    Ok(answer.status.allowed)
 }
 
 fn target(resource: GroupVersionResource, key: &NamespacedName, subresource: Option<&'static str>) -> Target {

@@ -18,12 +18,14 @@ use jiff::Timestamp;
 use k8s_openapi::Resource;
 use k8s_openapi::api::apps::v1::{ControllerRevision, DaemonSet, Deployment, ReplicaSet, StatefulSet};
 use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::certificates::v1::CertificateSigningRequest;
 use k8s_openapi::api::core::v1::{
     Endpoints, Namespace, PersistentVolume, PersistentVolumeClaim, ReplicationController, ResourceQuota, Service, ServiceAccount, Taint,
 };
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::networking::v1::{IPAddress, ServiceCIDR};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use k8s_openapi::api::rbac::v1::ClusterRole;
 use k8s_openapi::api::resource::v1::ResourceClaim;
 use k8s_openapi::api::storage::v1::StorageClass;
 use machinery::{GroupVersionResource, NamespacedName};
@@ -144,6 +146,8 @@ tables! {
     budgets: PodDisruptionBudget(Whole<PodDisruptionBudget>);
     quotas: ResourceQuota(Whole<ResourceQuota>);
     resource_claims: ResourceClaim(Whole<ResourceClaim>);
+    cluster_roles: ClusterRole(Whole<ClusterRole>);
+    signing_requests: CertificateSigningRequest(Whole<CertificateSigningRequest>);
 }
 
 /// A row that has a table.
