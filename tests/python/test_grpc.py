@@ -163,9 +163,35 @@ class Grpc(unittest.TestCase):
         create = lambda data: lambda: self.api.Create(resource=CONFIG_MAPS, namespace="default", data=data)
         self.refused(grpc.StatusCode.INVALID_ARGUMENT, "BadRequest", create(b'{"metadata": '))
         self.refused(grpc.StatusCode.INVALID_ARGUMENT, "Invalid", create(config_map("Not A Name")))
+        self.refused(grpc.StatusCode.INVALID_ARGUMENT, "BadRequest", create(b'{"a":' * 50_000))
+        self.refused(grpc.StatusCode.INVALID_ARGUMENT, "Invalid", create(config_map("large", value="x" * 1_100_000)))
+        read = lambda **fields: lambda: self.api.List(**{"resource": CONFIG_MAPS, "namespace": "default"} | fields)
+        self.refused(grpc.StatusCode.NOT_FOUND, "NotFound", read(resource={"version": "v1", "resource": "gadgets"}))
+        self.refused(grpc.StatusCode.NOT_FOUND, "NotFound", read(resource={}))
+        self.refused(grpc.StatusCode.INVALID_ARGUMENT, "BadRequest", read(label_selector="a in ("))
+        self.refused(grpc.StatusCode.INVALID_ARGUMENT, "BadRequest", read(field_selector="spec.nodeName=a"))
+        self.refused(grpc.StatusCode.INVALID_ARGUMENT, "BadRequest", read(**{"continue": "garbage"}))
+        whole = {"resource": CONFIG_MAPS, "namespace": "default", "name": "kube-root-ca.crt"}
         self.refused(
-            grpc.StatusCode.NOT_FOUND, "NotFound", lambda: self.api.List(resource={"version": "v1", "resource": "gadgets"})
+            grpc.StatusCode.INVALID_ARGUMENT, "BadRequest", lambda: self.api.Patch(**whole, type=2, patch=b"[1")
         )
+        self.refused(
+            grpc.StatusCode.INVALID_ARGUMENT, "BadRequest", lambda: self.api.Patch(**whole, type=99, patch=b"{}")
+        )
+        self.assertTrue(self.api.Get(**whole).data)
+
+    def test_messages_that_are_none(self):
+        raw = lambda method, message: self.channel.unary_unary(f"/kybern.v1.Api/{method}")(message, timeout=DEADLINE)
+        for method, message, codes in [
+            ("Get", b"\xff\xff\xff", {grpc.StatusCode.INTERNAL, grpc.StatusCode.INVALID_ARGUMENT}),
+            ("Create", b"\x0a\x7f", {grpc.StatusCode.INTERNAL, grpc.StatusCode.INVALID_ARGUMENT}),
+            ("Create", b"x" * (8 << 20), {grpc.StatusCode.OUT_OF_RANGE, grpc.StatusCode.RESOURCE_EXHAUSTED}),
+            ("Fly", b"", {grpc.StatusCode.UNIMPLEMENTED}),
+        ]:
+            with self.subTest(method, size=len(message)), self.assertRaises(grpc.RpcError) as raised:
+                raw(method, message)
+            self.assertIn(raised.exception.code(), codes)
+        self.assertTrue(self.create("whole", a="1")[1])
 
     def test_without_a_certificate_nothing_is_shown(self):
         # Reflection itself is open, as discovery is: what it tells is no secret.
