@@ -98,10 +98,19 @@ impl Cluster {
             .status()
             .expect("kybern pki");
         assert!(made.success(), "kybern pki");
-        let api_server = self.api_server();
-        self.processes.push(api_server);
+        let file = |name: &str| pki.join(name).display().to_string();
+        let mut args = vec![
+            format!("--etcd-servers={}", self.etcd.as_ref().map(Etcd::url).unwrap_or_default()),
+            format!("--secure-port={}", self.port),
+            format!("--tls-cert-file={}", file("apiserver.crt")),
+            format!("--tls-private-key-file={}", file("apiserver.key")),
+            format!("--service-account-signing-key-file={}", file("sa.key")),
+            format!("--client-ca-file={}", file("ca.crt")),
+        ];
+        args.extend(self.extra.iter().cloned());
+        self.service("kybern-apiserver", "apiserver", args);
         self.wait_ready();
-        let client = |name: &str| format!("--kubeconfig={}", pki.join(format!("{name}.kubeconfig")).display());
+        let client = |name: &str| format!("--kubeconfig={}", file(&format!("{name}.kubeconfig")));
         for name in ["scheduler", "controller-manager"] {
             self.service(&format!("kybern-{name}"), name, vec![client(name), "--secure-port=0".to_owned()]);
         }
@@ -113,21 +122,6 @@ impl Cluster {
                 vec![client(&format!("node-{name}")), host, "--port=0".to_owned(), "--healthz-port=0".to_owned()],
             );
         }
-    }
-
-    /// The API server as a process of its own.
-    fn api_server(&self) -> Process {
-        let file = |name: &str| self.pki().join(name).display().to_string();
-        let mut args = vec![
-            format!("--etcd-servers={}", self.etcd.as_ref().map(Etcd::url).unwrap_or_default()),
-            format!("--secure-port={}", self.port),
-            format!("--tls-cert-file={}", file("apiserver.crt")),
-            format!("--tls-private-key-file={}", file("apiserver.key")),
-            format!("--service-account-signing-key-file={}", file("sa.key")),
-            format!("--client-ca-file={}", file("ca.crt")),
-        ];
-        args.extend(self.extra.iter().cloned());
-        Process::start(&program("kybern-apiserver"), args, &self.dir.path().join("apiserver.log"))
     }
 
     fn service(&mut self, binary: &str, log: &str, args: Vec<String>) {
@@ -175,8 +169,20 @@ impl Cluster {
     /// Kills one of many processes, the API server, and starts another in its place; the others run on.
     pub fn replace_api_server(&mut self) {
         self.processes[0].kill();
-        self.processes[0] = self.api_server();
+        self.processes[0].restart();
         self.wait_ready();
+    }
+
+    /// Starts again what has failed, as a service manager does; what each of them said last.
+    pub fn restart_failed(&mut self) -> Vec<String> {
+        let mut said = Vec::new();
+        for process in &mut self.processes {
+            if process.ended().is_some_and(|status| !status.success()) {
+                said.push(process.output().lines().last().unwrap_or_default().to_owned());
+                process.restart();
+            }
+        }
+        said
     }
 
     /// Starts it again on the same data and port.

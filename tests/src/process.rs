@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 /// A running program. Dropped, it is killed.
 pub struct Process {
+    command: Command,
     child: Child,
     log: PathBuf,
 }
@@ -40,14 +41,18 @@ impl Process {
     pub fn spawn(mut command: Command, log: &Path) -> Self {
         let output = File::options().create(true).append(true).open(log).expect("a log file");
         let errors = output.try_clone().expect("a second handle");
-        let program = command.get_program().to_owned();
-        let child = command
-            .stdin(Stdio::null())
-            .stdout(output)
-            .stderr(errors)
-            .spawn()
-            .unwrap_or_else(|e| panic!("cannot start {}: {e}", program.display()));
-        Self { child, log: log.to_owned() }
+        command.stdin(Stdio::null()).stdout(output).stderr(errors);
+        let child = Self::begin(&mut command);
+        Self { command, child, log: log.to_owned() }
+    }
+
+    fn begin(command: &mut Command) -> Child {
+        command.spawn().unwrap_or_else(|e| panic!("cannot start {}: {e}", command.get_program().display()))
+    }
+
+    /// Starts it again as it was started, once it has ended.
+    pub fn restart(&mut self) {
+        self.child = Self::begin(&mut self.command);
     }
 
     pub fn pid(&self) -> u32 {

@@ -15,6 +15,7 @@ use kybern_tests::suite;
 fn main() -> ExitCode {
     // Those that wait longest come first.
     suite::own(&[
+        ("etcd_killed_under_many_processes", outages::etcd_killed_under_many_processes),
         ("etcd_killed_for_ten_seconds", outages::etcd_killed_for_ten_seconds),
         ("etcd_frozen_for_ten_seconds", outages::etcd_frozen_for_ten_seconds),
         ("kills_lose_nothing_on_the_embedded_store", kills::on_the_embedded_store),

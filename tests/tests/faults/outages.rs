@@ -9,8 +9,8 @@ use kybern_tests::wait_for;
 
 use crate::deploy;
 
-fn outage(away: fn(&mut Etcd), back: fn(&mut Etcd)) {
-    let mut cluster = Cluster::start(Shape::Etcd);
+fn outage(shape: Shape, away: fn(&mut Etcd), back: fn(&mut Etcd)) {
+    let mut cluster = Cluster::start(shape);
     let (http, pid) = (cluster.http(), cluster.pid());
     deploy(&cluster, 2);
     let log = cluster.dir().join("watch.log");
@@ -31,6 +31,14 @@ fn outage(away: fn(&mut Etcd), back: fn(&mut Etcd)) {
     assert_eq!(http.get(&format!("{MAPS}?resourceVersion=0")).unwrap().code, 200);
     // The length of the outage is what is tested here.
     std::thread::sleep(Duration::from_secs(10));
+    // As in Kubernetes, a leader that could not renew its lease ends, and its service manager starts it again.
+    let leaders = if shape == Shape::Processes { 2 } else { 0 };
+    let mut lost = Vec::new();
+    wait_for("the leaders to give up", || {
+        lost.append(&mut cluster.restart_failed());
+        if lost.len() == leaders { Ok(()) } else { Err(format!("{lost:?}")) }
+    });
+    assert!(lost.iter().all(|last| last.contains("lost the lease")), "{lost:?}");
     back(cluster.etcd.as_mut().unwrap());
 
     load.wait_for_more(20);
@@ -45,9 +53,13 @@ fn outage(away: fn(&mut Etcd), back: fn(&mut Etcd)) {
 }
 
 pub fn etcd_killed_for_ten_seconds() {
-    outage(Etcd::stop, Etcd::resume);
+    outage(Shape::Etcd, Etcd::stop, Etcd::resume);
 }
 
 pub fn etcd_frozen_for_ten_seconds() {
-    outage(|etcd| etcd.freeze(true), |etcd| etcd.freeze(false));
+    outage(Shape::Etcd, |etcd| etcd.freeze(true), |etcd| etcd.freeze(false));
+}
+
+pub fn etcd_killed_under_many_processes() {
+    outage(Shape::Processes, Etcd::stop, Etcd::resume);
 }
