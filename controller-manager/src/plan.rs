@@ -50,6 +50,8 @@ pub enum Guard {
     Missing(GroupVersionResource, NamespacedName),
     /// Somebody, for whom the write is made, may have it.
     Permitted(Box<SubjectAccessReviewSpec>),
+    /// The object is there as it was at this version.
+    Unchanged(Named, ResourceVersion),
 }
 
 /// Which object.

@@ -230,7 +230,7 @@ impl Simulator {
 
     fn holds(&self, guard: &Guard) -> bool {
         let (resource, key) = match guard {
-            Guard::Absent(named) | Guard::Alive(named) => (&named.resource, &named.key),
+            Guard::Absent(named) | Guard::Alive(named) | Guard::Unchanged(named, _) => (&named.resource, &named.key),
             Guard::Missing(resource, key) => (resource, key),
             // Everybody may everything here.
             Guard::Permitted(_) => return true,
@@ -242,6 +242,7 @@ impl Simulator {
             Guard::Alive(named) => same(named).is_some_and(|meta| meta["deletionTimestamp"].is_null()),
             Guard::Missing(..) => found.is_none(),
             Guard::Permitted(_) => true,
+            Guard::Unchanged(named, version) => same(named).is_some_and(|meta| meta["resourceVersion"] == version.to_string()),
         }
     }
 

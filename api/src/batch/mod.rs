@@ -6,4 +6,5 @@ pub mod job;
 mod job_policies;
 mod job_spec;
 mod job_status;
+mod occurrence;
 pub mod schedule;

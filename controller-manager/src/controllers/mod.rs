@@ -4,6 +4,7 @@
 pub mod certificates;
 pub mod claim_protection;
 pub mod cluster_role_aggregation;
+pub mod cron_job;
 pub mod daemon_set;
 pub mod deployment;
 pub mod disruption;

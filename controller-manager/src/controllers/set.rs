@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::certificates::{CertificateApprover, CertificateSigner};
 use super::claim_protection::ClaimProtectionController;
 use super::cluster_role_aggregation::ClusterRoleAggregationController;
+use super::cron_job::CronJobController;
 use super::daemon_set::DaemonSetController;
 use super::deployment::DeploymentController;
 use super::disruption::DisruptionController;
@@ -63,6 +64,7 @@ pub fn controllers(options: &Options, authorities: Authorities) -> Vec<(Arc<dyn 
         (Arc::new(ResourceQuotaController), 5),
         (Arc::new(ClusterRoleAggregationController), 5),
         (Arc::new(CertificateApprover), 5),
+        (Arc::new(CronJobController), 5),
         (Arc::new(ServiceCidrController), 1),
     ];
     if let Some(authority) = authorities.signing {

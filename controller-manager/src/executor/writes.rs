@@ -213,7 +213,7 @@ async fn send(transport: &dyn Transport, verb: Verb) -> Result<Fate, Status> {
 async fn holds(transport: &dyn Transport, guard: &Guard) -> Result<bool, Status> {
     let (resource, key) = match guard {
         Guard::Permitted(spec) => return permitted(transport, spec).await,
-        Guard::Absent(named) | Guard::Alive(named) => (&named.resource, &named.key),
+        Guard::Absent(named) | Guard::Alive(named) | Guard::Unchanged(named, _) => (&named.resource, &named.key),
         Guard::Missing(resource, key) => (resource, key),
     };
     let found = match transport.get(target(resource.clone(), key, None), None).await {
@@ -228,6 +228,9 @@ async fn holds(transport: &dyn Transport, guard: &Guard) -> Result<bool, Status>
         Guard::Missing(..) => found.is_none(),
         // Answered above.
         Guard::Permitted(_) => true,
+        Guard::Unchanged(named, version) => {
+            same(named).is_some_and(|meta| meta.resource_version.as_deref() == Some(version.to_string().as_str()))
+        }
     })
 }
 

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use k8s_openapi::Resource;
 use k8s_openapi::api::apps::v1::{ControllerRevision, DaemonSet, Deployment, ReplicaSet, StatefulSet};
-use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::batch::v1::{CronJob, Job};
 use k8s_openapi::api::certificates::v1::CertificateSigningRequest;
 use k8s_openapi::api::core::v1::{
     Endpoints, Namespace, PersistentVolume, PersistentVolumeClaim, ReplicationController, ResourceQuota, Service, ServiceAccount, Taint,
@@ -143,6 +143,7 @@ tables! {
     service_cidrs: ServiceCIDR(Whole<ServiceCIDR>);
     ip_addresses: IPAddress(Only<IPAddress>);
     jobs: Job(Whole<Job>);
+    cron_jobs: CronJob(Whole<CronJob>);
     budgets: PodDisruptionBudget(Whole<PodDisruptionBudget>);
     quotas: ResourceQuota(Whole<ResourceQuota>);
     resource_claims: ResourceClaim(Whole<ResourceClaim>);
