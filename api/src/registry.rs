@@ -13,6 +13,7 @@ use crate::{
 /// Every built-in resource. A kind served in two versions stands here twice.
 static BUILT_IN: LazyLock<Vec<Box<dyn Resource>>> = LazyLock::new(|| {
     vec![
+        served::<core::component_status::ComponentStatuses>(),
         served::<core::config_map::ConfigMaps>(),
         served::<core::endpoints::EndpointsKind>(),
         served::<core::event::Events>(),

@@ -1,5 +1,6 @@
 //! Kinds of the core group, `v1`.
 
+pub mod component_status;
 pub mod config_map;
 pub mod endpoints;
 pub mod event;

@@ -3,6 +3,7 @@
 
 mod accept;
 mod body;
+mod connect;
 mod documents;
 mod path;
 mod query;

@@ -14,7 +14,7 @@ use super::accept::{self, Format, Shape};
 use super::path::ResourcePath;
 use super::query::{self, Query};
 use super::respond::{self, Answer};
-use super::{body, table, watch};
+use super::{body, connect, table, watch};
 use crate::catalogue;
 use crate::chain::Chain;
 use crate::reviews::Review;
@@ -51,6 +51,9 @@ impl Call<'_> {
     async fn dispatch(self, form: accept::Form, body: HttpBody) -> status::Result<Answer> {
         if let Some(review) = Review::find(&self.path.group, &self.path.version, &self.path.resource) {
             return self.review(review, form, body).await;
+        }
+        if let Some(action) = connect::action(&self.path) {
+            return Err(connect::refuse(&self.chain.api, &self.path, action, &self.query).await);
         }
         let target = self.target()?;
         self.check_method(&target)?;
@@ -152,8 +155,11 @@ impl Call<'_> {
             None => target.resource.verbs(),
             Some(name) => catalogue::subresource_verbs(target.resource, name),
         };
+        // Objects are read of all namespaces at once, and written in one.
+        let in_no_namespace = target.resource.scope() == Scope::Namespaced && target.namespace.is_empty();
         let misplaced = match self.verb {
-            "create" => target.subresource.is_none() && !target.name.is_empty(),
+            "create" if target.subresource.is_none() => !target.name.is_empty() || in_no_namespace,
+            "deletecollection" => in_no_namespace,
             "update" | "patch" => target.name.is_empty(),
             _ => false,
         };

@@ -138,7 +138,8 @@ pub fn presented(resource: &dyn Resource, json: &Bytes) -> Bytes {
 /// A list's metadata, as JSON.
 pub fn list_meta(list: &List) -> status::ListMeta {
     status::ListMeta {
-        resource_version: list.version.to_string(),
+        // Version 0: what is listed is not stored.
+        resource_version: if list.version.0 == 0 { String::new() } else { list.version.to_string() },
         continue_token: list.continue_token.clone(),
         remaining_item_count: list.remaining,
     }

@@ -162,6 +162,10 @@ impl std::fmt::Debug for Entry {
 /// Joins the bytes around the version and says where it stands.
 fn splice(before: &[u8], after: &[u8], version: ResourceVersion) -> (Bytes, (u32, u32)) {
     const NAME: &[u8] = b"\"resourceVersion\":\"";
+    if version.0 == 0 {
+        // The object is not stored.
+        return ([before, after].concat().into(), (before.len() as u32, 0));
+    }
     let mut digits = itoa::Buffer::new();
     let digits = digits.format(version.0).as_bytes();
     // An object without any metadata has nothing to be told apart from by a comma.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use machinery::{ResourceVersion, Status};
 
 use super::update::{View, view};
-use super::{Caller, Shown, Target, scale};
+use super::{Caller, Shown, Target, component_status, scale};
 use crate::log::path;
 use crate::server::ApiServer;
 
@@ -16,6 +16,9 @@ impl ApiServer {
     /// The object at `target`. Without a resource version the newest state is read; `0` takes what is at hand; any
     /// other waits until the log has come that far.
     pub async fn get(&self, _caller: &Caller, target: &Target, resource_version: Option<&str>) -> Result<Shown, Status> {
+        if component_status::is_meant(target) {
+            return component_status::get(self, target).await;
+        }
         let view = view(target)?;
         let log = self.log(target.resource)?;
         match resource_version.unwrap_or_default() {

@@ -7,7 +7,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use machinery::{ResourceVersion, Status};
 use serde::{Deserialize, Serialize};
 
-use super::{Caller, List, ListOptions, Target};
+use super::{Caller, List, ListOptions, Target, component_status};
 use crate::log::{Entry, Filter, Log, Snapshot};
 use crate::server::ApiServer;
 
@@ -34,6 +34,9 @@ impl ApiServer {
     /// The objects at `target` that the selectors pick.
     pub async fn list(&self, _caller: &Caller, target: &Target, options: &ListOptions) -> Result<List, Status> {
         let filter = Filter::parse(target, &options.label_selector, &options.field_selector)?;
+        if component_status::is_meant(target) {
+            return component_status::list(self, target, &filter).await;
+        }
         let log = self.log(target.resource)?;
         let source = self.source(log, options).await?;
         // A list at version 0 shows what is at hand, all of it.

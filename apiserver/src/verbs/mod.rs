@@ -4,6 +4,7 @@
 mod apply;
 mod binding;
 mod body;
+mod component_status;
 mod create;
 mod delete;
 mod delete_collection;

@@ -40,6 +40,7 @@ impl Definitions {
         let mut definitions = self.generator.take_definitions(false);
         definitions.values_mut().for_each(make_metadata_optional);
         MERGE_KEYS.lines().skip(1).filter_map(Row::parse).for_each(|row| row.annotate(&mut definitions));
+        definitions.values_mut().for_each(make_spec_a_value);
         definitions
     }
 }
@@ -58,6 +59,15 @@ fn make_metadata_optional(definition: &mut Value) {
         if required.is_empty() {
             definition.remove("required");
         }
+    }
+}
+
+/// A spec that an object must have is a value that is always there. (The table says so of stored kinds only.)
+fn make_spec_a_value(definition: &mut Value) {
+    let is_object = definition.pointer("/properties/apiVersion").is_some();
+    let required = definition.get("required").and_then(Value::as_array).is_some_and(|all| all.iter().any(|name| name == "spec"));
+    if let Some(spec) = definition.pointer_mut("/properties/spec").and_then(Value::as_object_mut).filter(|_| is_object && required) {
+        spec.entry("default").or_insert_with(|| json!({}));
     }
 }
 
