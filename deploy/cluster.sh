@@ -34,7 +34,7 @@ up() {
     wait_ready "$(tail -1 "$dir/pids")" || { cat "$dir/apiserver.log" >&2; exit 1; }
     start scheduler "$bin/kybern-scheduler" --kubeconfig "$pki/scheduler.kubeconfig" --secure-port 0
     start controller-manager "$bin/kybern-controller-manager" --kubeconfig "$pki/controller-manager.kubeconfig" --secure-port 0 \
-        --cluster-signing-cert-file "$pki/ca.crt" --cluster-signing-key-file "$pki/ca.key"
+        --cluster-signing-cert-file "$pki/ca.crt" --cluster-signing-key-file "$pki/ca.key" --service-account-private-key-file "$pki/sa.key"
     for node in "${nodes[@]}"; do
         start "kubelet-$node" "$bin/kybern-kubelet" --kubeconfig "$pki/node-$node.kubeconfig" --hostname-override "$node" --port 0 --healthz-port 0
     done

@@ -18,6 +18,10 @@ pub struct Options {
     #[arg(long, value_name = "FILE")]
     pub root_ca_file: Option<PathBuf>,
 
+    /// The key that signs the tokens that are kept in secrets, PEM; without it those are not filled
+    #[arg(long, value_name = "FILE")]
+    pub service_account_private_key_file: Option<PathBuf>,
+
     /// The certificate of the authority that signs certificate signing requests; without it none are signed
     #[arg(long, value_name = "FILE", requires = "cluster_signing_key_file")]
     pub cluster_signing_cert_file: Option<PathBuf>,
@@ -76,6 +80,7 @@ impl Default for Options {
         Self {
             controllers: vec!["*".to_owned()],
             root_ca_file: None,
+            service_account_private_key_file: None,
             cluster_signing_cert_file: None,
             cluster_signing_key_file: None,
             cluster_signing_duration: Duration::from_secs(8760 * 3600),

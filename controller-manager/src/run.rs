@@ -7,6 +7,7 @@ use api::Registry;
 use api::kind::Scope;
 use client::{Backoff, EventRecorder, Transport, WorkQueue};
 use machinery::GroupVersionResource;
+use runtime::jwt::SigningKey;
 use runtime::signing::Authority;
 use tokio_util::sync::CancellationToken;
 
@@ -22,6 +23,8 @@ pub enum Error {
     Read { path: String, source: std::io::Error },
     #[error("the authority that signs certificates")]
     Signing(#[from] runtime::signing::Error),
+    #[error("the key that signs service account tokens")]
+    Tokens(#[from] runtime::jwt::KeyError),
 }
 
 /// Reads what the options name.
@@ -35,7 +38,11 @@ fn authorities(options: &Options) -> Result<Authorities, Error> {
         (Some(certificate), Some(key)) => Some(Arc::new(Authority::from_pem(&read(certificate)?, &read(key)?)?)),
         _ => None,
     };
-    Ok(Authorities { root, signing })
+    let tokens = match &options.service_account_private_key_file {
+        Some(path) => Some(Arc::new(SigningKey::from_pem(&read(path)?)?)),
+        None => None,
+    };
+    Ok(Authorities { root, signing, tokens })
 }
 
 /// Runs the controllers until `shutdown`. Returns when what was under way has ended.

@@ -106,6 +106,9 @@ fn controllers(
     if options.root_ca_file.is_none() {
         options.root_ca = Some(pki.ca().to_owned());
     }
+    if options.service_account_private_key_file.is_none() {
+        options.service_account_private_key_file = Some(pki.path("sa.key"));
+    }
     if options.cluster_signing_cert_file.is_none() {
         options.cluster_signing_cert_file = Some(pki.path("ca.crt"));
         options.cluster_signing_key_file = Some(pki.path("ca.key"));

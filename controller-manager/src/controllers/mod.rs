@@ -1,6 +1,7 @@
 //! The controllers, one file or folder each. To add one: write a type that implements
 //! [`Controller`](crate::controller::Controller), and add it to the list in `set.rs`.
 
+pub mod account_token;
 pub mod certificates;
 pub mod claim_protection;
 pub mod cluster_role_aggregation;

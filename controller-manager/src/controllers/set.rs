@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::account_token::AccountTokenController;
 use super::certificates::{CertificateApprover, CertificateSigner};
 use super::claim_protection::ClaimProtectionController;
 use super::cluster_role_aggregation::ClusterRoleAggregationController;
@@ -25,18 +26,21 @@ use super::stateful_set::StatefulSetController;
 use super::taint_eviction::TaintEvictionController;
 use super::volume_binder::VolumeBinder;
 use super::volume_protection::VolumeProtectionController;
+use runtime::jwt::SigningKey;
 use runtime::signing::Authority;
 
 use crate::controller::Controller;
 use crate::options::Options;
 
-/// What controllers hand out: certificates.
+/// What controllers hand out: certificates and tokens.
 #[derive(Default)]
 pub struct Authorities {
     /// Published to pods, PEM.
     pub root: Option<String>,
     /// Signs what signing requests ask for.
     pub signing: Option<Arc<Authority>>,
+    /// Signs the tokens that are kept in secrets.
+    pub tokens: Option<Arc<SigningKey>>,
 }
 
 /// The controllers that the options ask for, and how many keys each works on at once.
@@ -69,6 +73,9 @@ pub fn controllers(options: &Options, authorities: Authorities) -> Vec<(Arc<dyn 
     ];
     if let Some(authority) = authorities.signing {
         all.push((Arc::new(CertificateSigner { authority, longest: options.cluster_signing_duration }), 5));
+    }
+    if let Some(key) = authorities.tokens {
+        all.push((Arc::new(AccountTokenController { key, root_ca: authorities.root.clone() }), 5));
     }
     if let Some(bundle) = authorities.root {
         all.push((Arc::new(RootCaController { bundle }), 1));

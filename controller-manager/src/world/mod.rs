@@ -9,6 +9,7 @@ mod node;
 mod noticed;
 mod pod;
 mod row;
+mod secret;
 mod table;
 
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -36,6 +37,7 @@ pub use node::{Condition, LeaseRow, NodeRow};
 use noticed::Noticed;
 pub use pod::{NamedPort, Outcome, Phase, PodRow};
 pub use row::{AnyRow, Header, Interner, Labels, Only, Row, Whole};
+pub use secret::SecretRow;
 pub use table::Table;
 
 /// Declares the tables of the world, and with them [`Kind`], [`Change`] and the look-ups between them.
@@ -127,6 +129,7 @@ tables! {
     namespaces: Namespace(Whole<Namespace>);
     service_accounts: ServiceAccount(Only<ServiceAccount>);
     config_maps: ConfigMap(ConfigMapRow);
+    secrets: Secret(SecretRow);
     services: Service(Whole<Service>);
     endpoints: Endpoints(Whole<Endpoints>);
     endpoint_slices: EndpointSlice(Whole<EndpointSlice>);
