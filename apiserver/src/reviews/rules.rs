@@ -4,6 +4,7 @@ use k8s_openapi::api::authorization::v1::{NonResourceRule, ResourceRule, SelfSub
 use machinery::{Status, status};
 
 use super::Asked;
+use crate::auth::node;
 use crate::auth::rbac::Rule;
 
 pub(super) fn of_caller(asked: &Asked<'_>, mut review: SelfSubjectRulesReview) -> status::Result<SelfSubjectRulesReview> {
@@ -12,7 +13,14 @@ pub(super) fn of_caller(asked: &Asked<'_>, mut review: SelfSubjectRulesReview) -
         return Err(Status::bad_request("the review names no namespace"));
     }
     let user = &asked.caller.user;
-    let mut answer = SubjectRulesReviewStatus { resource_rules: Vec::new(), non_resource_rules: Vec::new(), ..Default::default() };
+    // What a node may do depends on its pods, which no rule says.
+    let is_node = node::node_name(user).is_some();
+    let mut answer = SubjectRulesReviewStatus {
+        resource_rules: Vec::new(),
+        non_resource_rules: Vec::new(),
+        incomplete: is_node,
+        evaluation_error: is_node.then(|| "the rules of nodes cannot be listed".to_owned()),
+    };
     for rule in asked.server.access().rbac.rules(user, namespace) {
         if !rule.resources.is_empty() {
             answer.resource_rules.push(of_resources(&rule));
