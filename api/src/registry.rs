@@ -6,8 +6,8 @@ use std::sync::LazyLock;
 use crate::kind::Kind;
 use crate::resource::{Resource, Served};
 use crate::{
-    admissionregistration, apps, autoscaling, batch, certificates, coordination, core, discovery, events, flowcontrol, networking, node,
-    policy, rbac, resource_k8s, scheduling, storage_k8s,
+    admissionregistration, apiregistration, apps, autoscaling, batch, certificates, coordination, core, discovery, events, flowcontrol,
+    networking, node, policy, rbac, resource_k8s, scheduling, storage_k8s,
 };
 
 /// Every built-in resource. A kind served in two versions stands here twice.
@@ -35,6 +35,7 @@ static BUILT_IN: LazyLock<Vec<Box<dyn Resource>>> = LazyLock::new(|| {
         served::<admissionregistration::validating_admission_policy::ValidatingAdmissionPolicies>(),
         served::<admissionregistration::validating_admission_policy_binding::ValidatingAdmissionPolicyBindings>(),
         served::<admissionregistration::validating_webhook_configuration::ValidatingWebhookConfigurations>(),
+        served::<apiregistration::api_service::APIServices>(),
         served::<apps::controller_revision::ControllerRevisions>(),
         served::<apps::daemon_set::DaemonSets>(),
         served::<apps::deployment::Deployments>(),

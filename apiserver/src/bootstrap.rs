@@ -9,6 +9,7 @@ use futures::{StreamExt as _, TryStreamExt as _};
 use machinery::Status;
 use serde_json::{Value, json};
 
+use crate::api_services;
 use crate::auth::rbac;
 use crate::auth::rbac::bootstrap::{Amendment, Defaults, Reconciled};
 use crate::flow_control;
@@ -41,7 +42,13 @@ impl ApiServer {
             let content = json!({"value": value, "description": description});
             self.ensure_plain("scheduling.k8s.io", "v1", "PriorityClass", name, content)
         });
-        tokio::try_join!(namespaced, futures::future::try_join_all(priorities), self.ensure_service_cidr(), self.ensure_flow_control(),)?;
+        tokio::try_join!(
+            namespaced,
+            futures::future::try_join_all(priorities),
+            self.ensure_service_cidr(),
+            self.ensure_flow_control(),
+            self.ensure_api_services(),
+        )?;
         Ok(())
     }
 
@@ -57,6 +64,26 @@ impl ApiServer {
         let all = levels.chain(schemas).map(|(kind, name, spec)| {
             let content = json!({"metadata": {"annotations": {flow_control::AUTO_UPDATE: "true"}}, "spec": spec});
             self.ensure_plain("flowcontrol.apiserver.k8s.io", "v1", kind, name, content)
+        });
+        futures::future::try_join_all(all).await.map(drop)
+    }
+
+    /// What this server serves, among what others may serve.
+    async fn ensure_api_services(&self) -> Result<(), Status> {
+        let mut versions: Vec<(&str, &str)> = self.registry().all().iter().map(|one| (one.names().group, one.names().version)).collect();
+        // Reviews are resources that no kind describes.
+        versions.extend(crate::catalogue::EXTRAS.iter().map(|extra| (extra.group, extra.version)));
+        versions.retain(|(group, _)| *group != api_services::OWN_GROUP);
+        versions.sort_unstable();
+        versions.dedup();
+        let all = versions.into_iter().map(|(group, version)| {
+            let (group_priority, version_priority) = api_services::priorities(group, version);
+            let mut spec = json!({"version": version, "groupPriorityMinimum": group_priority, "versionPriority": version_priority});
+            if !group.is_empty() {
+                spec["group"] = json!(group);
+            }
+            let content = json!({"metadata": {"labels": {api_services::AUTOMANAGED: "onstart"}}, "spec": spec});
+            async move { self.ensure_plain(api_services::OWN_GROUP, "v1", "APIService", &format!("{version}.{group}"), content).await }
         });
         futures::future::try_join_all(all).await.map(drop)
     }

@@ -8,6 +8,7 @@
 
 pub mod admission;
 pub mod allocation;
+mod api_services;
 pub mod args;
 pub mod auth;
 mod bootstrap;

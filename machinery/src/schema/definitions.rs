@@ -62,11 +62,10 @@ fn make_metadata_optional(definition: &mut Value) {
     }
 }
 
-/// A spec that an object must have is a value that is always there. (The table says so of stored kinds only.)
+/// An object's spec is a value that is always there. (The table says so of most kinds.)
 fn make_spec_a_value(definition: &mut Value) {
     let is_object = definition.pointer("/properties/apiVersion").is_some();
-    let required = definition.get("required").and_then(Value::as_array).is_some_and(|all| all.iter().any(|name| name == "spec"));
-    if let Some(spec) = definition.pointer_mut("/properties/spec").and_then(Value::as_object_mut).filter(|_| is_object && required) {
+    if let Some(spec) = definition.pointer_mut("/properties/spec").and_then(Value::as_object_mut).filter(|_| is_object) {
         spec.entry("default").or_insert_with(|| json!({}));
     }
 }
