@@ -76,17 +76,32 @@ pub fn open(body: &[u8]) -> Result<Envelope<'_>, Error> {
 
 /// Frames a message.
 pub fn seal(api_version: &str, kind: &str, raw: &[u8]) -> Vec<u8> {
+    let mut out = envelope(api_version, kind);
+    out.reserve(raw.len() + 16);
+    encode::put_bytes(&mut out, 2, raw);
+    out.extend_from_slice(TAIL);
+    out
+}
+
+/// What a body ends with: contentEncoding and contentType, which are empty and written nevertheless, as Go does.
+const TAIL: &[u8] = &[0x1a, 0, 0x22, 0];
+
+/// What a body begins with, up to its message.
+fn envelope(api_version: &str, kind: &str) -> Vec<u8> {
     let mut meta = Vec::with_capacity(api_version.len() + kind.len() + 4);
     encode::put_bytes(&mut meta, 1, api_version.as_bytes());
     encode::put_bytes(&mut meta, 2, kind.as_bytes());
-    let mut out = Vec::with_capacity(raw.len() + meta.len() + 24);
+    let mut out = Vec::with_capacity(meta.len() + 24);
     out.extend_from_slice(MAGIC);
     encode::put_bytes(&mut out, 1, &meta);
-    encode::put_bytes(&mut out, 2, raw);
-    // contentEncoding and contentType: empty, and written nevertheless, as Go does.
-    encode::put_bytes(&mut out, 3, b"");
-    encode::put_bytes(&mut out, 4, b"");
     out
+}
+
+/// The message within a body that [`seal`] made, by its place.
+pub fn message_of(body: &[u8]) -> Option<std::ops::Range<usize>> {
+    let raw = open(body).ok()?.raw;
+    let end = body.len() - TAIL.len();
+    Some(end.checked_sub(raw.len())?..end)
 }
 
 /// A body as a JSON value with `apiVersion` and `kind`. Where the body names no kind it is taken for `expected`.
@@ -117,34 +132,58 @@ pub fn encode_object(kind: &GroupVersionKind, object: &Value) -> Option<Vec<u8>>
     Some(seal(&kind.api_version(), &kind.kind, &raw))
 }
 
-/// A whole list body, from its items' messages.
-pub fn encode_list<'a>(kind: &GroupVersionKind, meta: &Value, items: impl Iterator<Item = &'a [u8]>) -> Vec<u8> {
-    let mut raw = Vec::new();
+/// The whole body of an object that is JSON and says its kind. None: no message is known for that.
+pub fn encode_json(json: &[u8]) -> Option<Vec<u8>> {
+    let value: Value = serde_json::from_slice(json).ok()?;
+    let text = |key: &str| value.get(key).and_then(Value::as_str).map(str::to_owned);
+    let gv = crate::GroupVersion::parse(&text("apiVersion")?);
+    encode_object(&GroupVersionKind { group: gv.group, version: gv.version, kind: text("kind")?.into() }, &value)
+}
+
+/// The bytes that a list's body has around its items, each of which comes behind its [`item_head`]; `items` are the lengths of
+/// their messages. The body is not put together here, since it may be large.
+pub fn list_frame(kind: &GroupVersionKind, meta: &Value, items: impl Iterator<Item = usize>) -> (Vec<u8>, &'static [u8]) {
+    let mut list = Vec::new();
     if let Some(meta) = meta.as_object()
         && let Some(message) = messages::find("apimachinery.pkg.apis.meta.v1.ListMeta")
     {
         let mut encoded = Vec::new();
         encode::message(&mut encoded, meta, message);
-        encode::put_bytes(&mut raw, 1, &encoded);
+        encode::put_bytes(&mut list, 1, &encoded);
     }
-    for item in items {
-        encode::put_bytes(&mut raw, 2, item);
-    }
-    seal(&kind.api_version(), &format!("{}List", kind.kind), &raw)
+    let length = list.len() + items.map(item_length).sum::<usize>();
+    let mut head = envelope(&kind.api_version(), &format!("{}List", kind.kind));
+    encode::put_length(&mut head, 2, length);
+    head.extend_from_slice(&list);
+    (head, TAIL)
 }
 
-/// A watch event's frame: its length in four bytes, and a `WatchEvent` that holds a whole body.
-pub fn encode_event(kind: &str, body: &[u8]) -> Vec<u8> {
-    let mut object = Vec::with_capacity(body.len() + 6);
-    encode::put_bytes(&mut object, 1, body);
-    let mut event = Vec::with_capacity(object.len() + 16);
+/// How many bytes a message takes as an item of a list.
+pub fn item_length(message: usize) -> usize {
+    item_head(message).len() + message
+}
+
+/// What stands before a message in a list.
+pub fn item_head(message: usize) -> Vec<u8> {
+    let mut head = Vec::with_capacity(12);
+    encode::put_length(&mut head, 2, message);
+    head
+}
+
+/// What stands before the body in a watch event's frame: the frame's length in four bytes, and a `WatchEvent` that ends in
+/// a whole body.
+pub fn event_head(kind: &str, body: usize) -> Vec<u8> {
+    let mut object = Vec::with_capacity(12);
+    encode::put_length(&mut object, 1, body);
+    let mut event = Vec::with_capacity(kind.len() + 40);
+    event.extend_from_slice(&[0; 4]);
     encode::put_bytes(&mut event, 1, kind.as_bytes());
-    encode::put_bytes(&mut event, 2, &object);
-    let mut out = Vec::with_capacity(event.len() + 4);
+    encode::put_length(&mut event, 2, object.len() + body);
+    event.extend_from_slice(&object);
     // A frame is far below 4 GiB: objects are bounded by the store.
-    out.extend_from_slice(&u32::try_from(event.len()).unwrap_or(u32::MAX).to_be_bytes());
-    out.extend_from_slice(&event);
-    out
+    let length = u32::try_from(event.len() - 4 + body).unwrap_or(u32::MAX);
+    event[..4].copy_from_slice(&length.to_be_bytes());
+    event
 }
 
 /// Whether objects of this kind have a protobuf form.

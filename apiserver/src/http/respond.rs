@@ -2,6 +2,7 @@
 //! bytes are passed on as they are; a list is its entries' bytes between a header and a trailer.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use api::Resource;
 use axum::body::Body;
@@ -10,12 +11,13 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, RETRY_AFTER, WARNING
 use http::{HeaderValue, Response, StatusCode};
 use http_body_util::StreamBody;
 use machinery::table::Include;
-use machinery::{GroupVersion, GroupVersionKind, Status, protobuf, status};
+use machinery::{Status, protobuf, status};
 use serde_json::Value;
 
 use super::accept::{self, Form, Format, Shape};
 use super::table::{self, Tables};
 use super::yaml;
+use crate::log::Entry;
 use crate::verbs::{List, Shown};
 
 pub type Answer = Response<Body>;
@@ -46,24 +48,11 @@ pub fn encoded(code: StatusCode, format: Format, json: Bytes) -> Answer {
             Err(status) => self::status(&status, Format::Json),
         },
         // What has no protobuf form is answered in JSON, which clients of protobuf take too.
-        Format::Protobuf => match protobuf_body(&json) {
+        Format::Protobuf => match protobuf::encode_json(&json) {
             Some(bytes) => body(code, PROTOBUF, bytes),
             None => body(code, JSON, json),
         },
     }
-}
-
-/// An object's protobuf body. None: its kind has none.
-pub fn protobuf_body(json: &[u8]) -> Option<Vec<u8>> {
-    let (kind, value) = kind_and_value(json)?;
-    protobuf::encode_object(&kind, &value)
-}
-
-fn kind_and_value(json: &[u8]) -> Option<(GroupVersionKind, Value)> {
-    let value: Value = serde_json::from_slice(json).ok()?;
-    let text = |key: &str| value.get(key).and_then(Value::as_str).map(str::to_owned);
-    let gv = GroupVersion::parse(&text("apiVersion")?);
-    Some((GroupVersionKind { group: gv.group, version: gv.version, kind: text("kind")?.into() }, value))
 }
 
 fn to_yaml(json: &[u8]) -> status::Result<String> {
@@ -98,6 +87,11 @@ pub fn status(status: &Status, format: Format) -> Answer {
 /// An object.
 pub fn object(code: StatusCode, form: Form, resource: &'static dyn Resource, shown: &Shown, include: Include) -> Answer {
     let stored = shown.json();
+    if let (Format::Protobuf, Shape::Object, Shown::Entry(entry)) = (form.format, form.shape, shown)
+        && let Some(bytes) = entry_protobuf(resource, entry)
+    {
+        return body(code, PROTOBUF, bytes);
+    }
     let converted = match form.shape {
         Shape::Object => return encoded(code, form.format, presented(resource, stored)),
         Shape::Table => Tables { resource, include, version: form.version }.of_object(stored),
@@ -156,18 +150,29 @@ fn protobuf_known(resource: &dyn Resource) -> bool {
     protobuf::is_known(names.group, names.version, names.kind)
 }
 
+/// An entry's protobuf body in the version that is served. Kept with the entry where that is the stored one.
+pub fn entry_protobuf(resource: &dyn Resource, entry: &Entry) -> Option<Bytes> {
+    match resource.present(&entry.json) {
+        Cow::Borrowed(_) => entry.protobuf(),
+        Cow::Owned(converted) => protobuf::encode_json(&converted).map(Bytes::from),
+    }
+}
+
 fn protobuf_list(resource: &dyn Resource, list: &List) -> Answer {
     let kind = resource.kind();
-    let items: Vec<Vec<u8>> = list
-        .items
-        .iter()
-        .filter_map(|entry| {
-            let value: Value = serde_json::from_slice(&presented(resource, &entry.json)).ok()?;
-            protobuf::encode_message(&kind.group, &kind.version, &kind.kind, &value)
-        })
-        .collect();
+    let message = |entry: &Arc<Entry>| {
+        let body = entry_protobuf(resource, entry)?;
+        protobuf::message_of(&body).map(|message| body.slice(message))
+    };
+    let items: Vec<Bytes> = list.items.iter().filter_map(message).collect();
     let meta = serde_json::to_value(list_meta(list)).unwrap_or_default();
-    body(StatusCode::OK, PROTOBUF, protobuf::encode_list(&kind, &meta, items.iter().map(Vec::as_slice)))
+    let (head, tail) = protobuf::list_frame(&kind, &meta, items.iter().map(Bytes::len));
+    let length = head.len() + tail.len() + items.iter().map(|item| protobuf::item_length(item.len())).sum::<usize>();
+    let put = |out: &mut BytesMut, _: usize, item: &Bytes| {
+        out.put_slice(&protobuf::item_head(item.len()));
+        out.put_slice(item);
+    };
+    in_pieces(PROTOBUF, Pieces { head, items, tail, length, put })
 }
 
 /// An entry's JSON as a list item: without `apiVersion` and `kind`, which the list's own say.
@@ -199,44 +204,52 @@ fn put_item(out: &mut impl BufMut, index: usize, json: &[u8], prefix: usize) {
     out.put_slice(item_tail(json, prefix));
 }
 
-/// The list as a body of known length that is put together piece by piece while it is sent.
 fn streamed(resource: &'static dyn Resource, list: List) -> Answer {
     let prefix = item_prefix(resource);
     let head = header(resource, &list);
     let items: Vec<Bytes> = list.items.iter().map(|e| presented(resource, &e.json)).collect();
     let bytes: usize = items.iter().map(|json| 2 + item_tail(json, prefix).len()).sum();
     let length = head.len() + bytes.saturating_sub(usize::from(!items.is_empty())) + 3;
-    if length <= PIECE_BYTES {
-        let mut out = BytesMut::with_capacity(length);
-        out.put_slice(&head);
-        for (index, json) in items.iter().enumerate() {
-            put_item(&mut out, index, json, prefix);
-        }
-        out.put_slice(b"]}\n");
-        return body(StatusCode::OK, JSON, out.freeze());
-    }
-    let mut next = 0;
-    let mut head = Some(head);
-    let mut done = false;
-    let pieces = std::iter::from_fn(move || {
+    let put = move |out: &mut BytesMut, index: usize, json: &Bytes| put_item(out, index, json, prefix);
+    in_pieces(JSON, Pieces { head, items, tail: b"]}\n", length, put })
+}
+
+/// A list's body: its items between a head and a tail.
+struct Pieces<P> {
+    head: Vec<u8>,
+    items: Vec<Bytes>,
+    tail: &'static [u8],
+    /// Of all of it.
+    length: usize,
+    put: P,
+}
+
+/// The list as a body of known length that is put together piece by piece while it is sent.
+fn in_pieces<P: FnMut(&mut BytesMut, usize, &Bytes) + Send + 'static>(media: HeaderValue, mut list: Pieces<P>) -> Answer {
+    let length = list.length;
+    let (mut next, mut done) = (0, false);
+    let mut piece = move |most: usize| {
         if done {
             return None;
         }
-        let mut out = BytesMut::with_capacity(PIECE_BYTES + (8 << 10));
-        if let Some(head) = head.take() {
-            out.put_slice(&head);
-        }
-        while next < items.len() && out.len() < PIECE_BYTES {
-            put_item(&mut out, next, &items[next], prefix);
+        let mut out = BytesMut::with_capacity(length.min(most.saturating_add(8 << 10)));
+        out.put_slice(&std::mem::take(&mut list.head));
+        while next < list.items.len() && out.len() < most {
+            (list.put)(&mut out, next, &list.items[next]);
             next += 1;
         }
-        if next == items.len() {
-            out.put_slice(b"]}\n");
+        if next == list.items.len() {
+            out.put_slice(list.tail);
             done = true;
         }
-        Some(Ok::<_, std::convert::Infallible>(http_body::Frame::data(out.freeze())))
-    });
-    let mut answer = body(StatusCode::OK, JSON, Body::new(StreamBody::new(futures::stream::iter(pieces))));
+        Some(out.freeze())
+    };
+    if length <= PIECE_BYTES {
+        return body(StatusCode::OK, media, piece(usize::MAX).unwrap_or_default());
+    }
+    let pieces =
+        std::iter::from_fn(move || piece(PIECE_BYTES).map(|piece| Ok::<_, std::convert::Infallible>(http_body::Frame::data(piece))));
+    let mut answer = body(StatusCode::OK, media, Body::new(StreamBody::new(futures::stream::iter(pieces))));
     answer.headers_mut().insert(http::header::CONTENT_LENGTH, HeaderValue::from(length));
     answer
 }

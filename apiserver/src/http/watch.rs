@@ -72,12 +72,19 @@ impl Frames {
     }
 
     fn put(&mut self, out: &mut BytesMut, event: &WatchEvent) {
-        let (name, json) = match event {
-            WatchEvent::Added(entry) => ("ADDED", &entry.json),
-            WatchEvent::Modified(entry) => ("MODIFIED", &entry.json),
-            WatchEvent::Deleted(entry) => ("DELETED", &entry.json),
+        let (name, entry) = match event {
+            WatchEvent::Added(entry) => ("ADDED", entry),
+            WatchEvent::Modified(entry) => ("MODIFIED", entry),
+            WatchEvent::Deleted(entry) => ("DELETED", entry),
             WatchEvent::Bookmark { version, initial_state_end } => return self.put_bookmark(out, version.0, *initial_state_end),
         };
+        if self.protobuf
+            && self.shape == Shape::Object
+            && let Some(body) = respond::entry_protobuf(self.tables.resource, entry)
+        {
+            return put_protobuf(out, name, &body);
+        }
+        let json = &entry.json;
         let converted = match self.shape {
             Shape::Object => match self.tables.resource.present(json) {
                 Cow::Borrowed(_) => None,
@@ -118,12 +125,18 @@ impl Frames {
     }
 
     fn put_frame(&self, out: &mut BytesMut, name: &str, object: &[u8]) {
-        let body = if self.protobuf { respond::protobuf_body(object) } else { None };
-        match body {
-            Some(body) => out.put_slice(&protobuf::encode_event(name, &body)),
+        match if self.protobuf { protobuf::encode_json(object) } else { None } {
+            Some(body) => put_protobuf(out, name, &body),
             None => put_json(out, name, object),
         }
     }
+}
+
+fn put_protobuf(out: &mut BytesMut, name: &str, body: &[u8]) {
+    let head = protobuf::event_head(name, body.len());
+    out.reserve(head.len() + body.len());
+    out.put_slice(&head);
+    out.put_slice(body);
 }
 
 fn put_json(out: &mut BytesMut, name: &str, object: &[u8]) {

@@ -11,8 +11,7 @@ use std::sync::{Arc, OnceLock};
 use api::{Object, Resource};
 use bytes::Bytes;
 use jiff::Timestamp;
-use machinery::apply;
-use machinery::{NamespacedName, ResourceVersion};
+use machinery::{NamespacedName, ResourceVersion, apply, protobuf};
 use parking_lot::Mutex;
 use serde::Deserialize;
 use storage::Revision;
@@ -30,6 +29,8 @@ pub struct Entry {
     splice: (u32, u32),
     /// How long the managed fields behind it are, with their name and comma.
     managed: u32,
+    /// The object's protobuf body, made for the first who asks for it. None inside: its kind has none.
+    protobuf: OnceLock<Option<Bytes>>,
     /// The decoded object, while the entry is recent; see [`Entry::typed`].
     typed: Mutex<Option<Arc<dyn Object>>>,
 }
@@ -129,8 +130,14 @@ impl Entry {
             fields: self.fields.clone(),
             splice,
             managed: self.managed,
+            protobuf: OnceLock::new(),
             typed: Mutex::new(typed),
         }
+    }
+
+    /// The object's protobuf body, in the version in which it is stored; None where its kind has no such form.
+    pub fn protobuf(&self) -> Option<Bytes> {
+        self.protobuf.get_or_init(|| protobuf::encode_json(&self.json).map(Bytes::from)).clone()
     }
 
     /// Whether the stored form of this entry is exactly `value`.
@@ -246,6 +253,7 @@ impl Prepared {
             fields,
             splice,
             managed: self.managed,
+            protobuf: OnceLock::new(),
             typed: Mutex::new(typed),
         })
     }

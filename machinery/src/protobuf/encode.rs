@@ -30,9 +30,14 @@ pub(super) fn put_number(out: &mut Vec<u8>, number: u32, value: i64) {
 }
 
 pub(super) fn put_bytes(out: &mut Vec<u8>, number: u32, bytes: &[u8]) {
-    put_tag(out, number, BYTES);
-    put_varint(out, bytes.len() as u64);
+    put_length(out, number, bytes.len());
     out.extend_from_slice(bytes);
+}
+
+/// What stands before so many bytes.
+pub(super) fn put_length(out: &mut Vec<u8>, number: u32, length: usize) {
+    put_tag(out, number, BYTES);
+    put_varint(out, length as u64);
 }
 
 /// Writes a message's fields from an object. What the table does not know, and values of another type than the

@@ -137,3 +137,31 @@ proptest! {
         let _ = decode_object(&body, &kind("", "v1", "Pod"));
     }
 }
+
+#[test]
+fn lists_and_events_are_framed_around_whole_bodies() {
+    let pod_kind = kind("", "v1", "Pod");
+    let bodies: Vec<Vec<u8>> = (0..3).map(|_| encode_object(&pod_kind, &pod()).unwrap()).collect();
+    let messages: Vec<&[u8]> = bodies.iter().map(|body| &body[message_of(body).unwrap()]).collect();
+    let meta = json!({"resourceVersion": "7"});
+    let (mut list, tail) = list_frame(&pod_kind, &meta, messages.iter().map(|message| message.len()));
+    let expected = list.len() + tail.len() + messages.iter().map(|message| item_length(message.len())).sum::<usize>();
+    for message in messages {
+        list.extend_from_slice(&item_head(message.len()));
+        list.extend_from_slice(message);
+    }
+    list.extend_from_slice(tail);
+    assert_eq!(list.len(), expected);
+    let decoded = decode_object(&list, &kind("", "v1", "PodList")).unwrap();
+    assert_eq!((decoded["metadata"]["resourceVersion"].as_str(), decoded["items"].as_array().unwrap().len()), (Some("7"), 3));
+
+    let mut event = event_head("ADDED", bodies[0].len());
+    event.extend_from_slice(&bodies[0]);
+    let length = u32::from_be_bytes(event[..4].try_into().unwrap()) as usize;
+    assert_eq!(length, event.len() - 4);
+    let mut rest = &event[4..];
+    assert_eq!(decode::next(&mut rest).unwrap().map(|(number, _)| number), Some(1));
+    let Some((2, decode::Wire::Bytes(mut object))) = decode::next(&mut rest).unwrap() else { panic!("no object") };
+    let Some((1, decode::Wire::Bytes(raw))) = decode::next(&mut object).unwrap() else { panic!("no raw extension") };
+    assert_eq!(raw, bodies[0]);
+}
