@@ -3,6 +3,8 @@
 
 use machinery::text::Text;
 
+use crate::object::EmptyLists;
+
 /// The paths of a kind's null fields; `[]` stands for each element of a list.
 pub(crate) fn of(group: &str, kind: &str) -> &'static [&'static str] {
     match (group, kind) {
@@ -52,10 +54,10 @@ const POD: &[&str] = &[
     "status.initContainerStatuses[].state.terminated.startedAt",
 ];
 
-/// Appends an object's JSON with the nulls that it lacks. Empty lists at the paths become null too, as they do in
-/// Kubernetes by being stored.
-pub(crate) fn write_filled(paths: &[&str], json: &str, out: &mut Vec<u8>) {
-    let mut copy = Copy { json, copied: 0, out };
+/// Appends an object's JSON with the nulls that it lacks. Empty lists at the paths become null too where they are to be
+/// forgotten, as they are in Kubernetes by being stored.
+pub(crate) fn write_filled(paths: &[&str], json: &str, empty_lists: EmptyLists, out: &mut Vec<u8>) {
+    let mut copy = Copy { json, copied: 0, empty_lists, out };
     copy.value(paths, Text::new(json));
     copy.up_to(json.len());
 }
@@ -65,6 +67,7 @@ struct Copy<'j, 'o> {
     json: &'j str,
     /// How much of it has been copied, or replaced.
     copied: usize,
+    empty_lists: EmptyLists,
     out: &'o mut Vec<u8>,
 }
 
@@ -93,7 +96,7 @@ impl Copy<'_, '_> {
         let mut missing: Vec<&str> = paths.iter().copied().filter(|path| !path.contains('.')).collect();
         for (name, value) in object.members() {
             let at = missing.iter().position(|path| *path == name).map(|at| missing.swap_remove(at));
-            if at.is_some() && value.as_str() == "[]" {
+            if at.is_some() && value.as_str() == "[]" && self.empty_lists == EmptyLists::Forget {
                 self.up_to(self.start(value));
                 self.out.extend_from_slice(b"null");
                 self.copied += "[]".len();
@@ -129,7 +132,7 @@ mod tests {
     fn nulls_appear_only_in_what_is_there() {
         let filled = |paths: &[&str], json: &str| {
             let mut out = Vec::new();
-            write_filled(paths, json, &mut out);
+            write_filled(paths, json, EmptyLists::Forget, &mut out);
             String::from_utf8(out).unwrap_or_default()
         };
         let pod = r#"{"spec":{"x":1},"status":{"conditions":[{"type":"Ready","lastProbeTime":"t"},{}],"phase":"a\"b"}}"#;

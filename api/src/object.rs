@@ -8,14 +8,26 @@ use serde_json::Value;
 
 use crate::nulls;
 
+/// What becomes of empty lists that Kubernetes stores as null.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EmptyLists {
+    /// They stay, as their writer said them, and came to own them.
+    Keep,
+    Forget,
+}
+
 /// An object of any kind. Inside, it is the kind's own type; see [`downcast_ref`] and [`downcast_mut`].
 pub trait Object: Any + Send + Sync {
     fn meta(&self) -> &ObjectMeta;
     fn meta_mut(&mut self) -> &mut ObjectMeta;
     /// The object as JSON, with `apiVersion` and `kind`.
     fn to_value(&self) -> Value;
-    /// Appends the object's JSON, with `apiVersion` and `kind` first.
-    fn write_json(&self, out: &mut Vec<u8>);
+    /// Appends the object's JSON as it is stored, with `apiVersion` and `kind` first.
+    fn write_json(&self, out: &mut Vec<u8>) {
+        self.write_json_with(EmptyLists::Forget, out);
+    }
+    /// As [`Object::write_json`]; storing makes some empty lists null.
+    fn write_json_with(&self, empty_lists: EmptyLists, out: &mut Vec<u8>);
     fn clone_boxed(&self) -> Box<dyn Object>;
 }
 
@@ -37,20 +49,20 @@ where
             [] => serde_json::to_value(self).unwrap_or_default(),
             _ => {
                 let mut json = Vec::new();
-                self.write_json(&mut json);
+                self.write_json_with(EmptyLists::Keep, &mut json);
                 serde_json::from_slice(&json).unwrap_or_default()
             }
         }
     }
 
-    fn write_json(&self, out: &mut Vec<u8>) {
+    fn write_json_with(&self, empty_lists: EmptyLists, out: &mut Vec<u8>) {
         let start = out.len();
         // As above; writing to a Vec cannot fail either.
         let _ = serde_json::to_writer(&mut *out, self);
         let nulls = nulls::of(T::GROUP, T::KIND);
         if !nulls.is_empty() {
             let json = out.split_off(start);
-            nulls::write_filled(nulls, std::str::from_utf8(&json).unwrap_or_default(), out);
+            nulls::write_filled(nulls, std::str::from_utf8(&json).unwrap_or_default(), empty_lists, out);
         }
     }
 

@@ -1,5 +1,6 @@
 //! Managed fields: the one place where writes are recorded in `metadata.managedFields`.
 
+use api::object::EmptyLists;
 use api::{Object, Registry, Resource};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
 use machinery::apply::{self, Set, Versions, Writer};
@@ -53,7 +54,8 @@ impl Write<'_> {
         let (reset, versions) = (Set::of_fields(reset), Served::new(self.server.registry(), resource));
         let target = apply::Target { schema: resource.schema(), reset: &reset, versions: &versions };
         let mut after = Vec::with_capacity(live.map_or(0, |live| live.json.len()));
-        new.write_json(&mut after);
+        // A writer owns the empty list that it wrote, whatever becomes of it.
+        new.write_json_with(EmptyLists::Keep, &mut after);
         let (before, after) = (live.map(|live| resource.present(&live.json)), resource.present(&after));
         apply::update(&target, before.as_deref().map(text), text(&after), managed, self.writer(&api_version))
     }
@@ -66,7 +68,7 @@ pub(crate) fn record_unstored(schema: &Schema, writer: Writer<'_>, object: &mut 
     let managed = apply::starting_entries(Vec::new(), sent.as_deref());
     let target = apply::Target { schema, reset: &Set::new(), versions: &apply::OneVersion };
     let mut json = Vec::new();
-    object.write_json(&mut json);
+    object.write_json_with(EmptyLists::Keep, &mut json);
     let managed = apply::update(&target, None, text(&json), managed, writer);
     let managed: Vec<ManagedFieldsEntry> = managed.iter().map(ManagedFieldsEntry::from).collect();
     object.meta_mut().managed_fields = (!managed.is_empty()).then_some(managed);
