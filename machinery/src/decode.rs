@@ -151,7 +151,7 @@ impl Walk<'_> {
     fn value(&mut self, value: &mut Value, cursor: Cursor<'_>, path: &Path<'_>, depth: usize) -> Result<(), TypeError> {
         // Bodies are bounded when they are read; this bounds what patches have made of them.
         if depth > MOST_DEPTH {
-            return Err(TypeError { path: path.to_string(), expected: "less deeply nested", found: format!("{depth} levels deep") });
+            return Err(TypeError { path: path.shown(), expected: "less deeply nested", found: format!("{depth} levels deep") });
         }
         match cursor.node() {
             Node::Struct { .. } => self.structure(value, cursor, path, depth),
@@ -207,7 +207,7 @@ impl Walk<'_> {
 
     fn unknown(&mut self, path: &Path<'_>) {
         if self.findings.len() < MOST_FINDINGS {
-            self.findings.push(Finding::Unknown(path.to_string()));
+            self.findings.push(Finding::Unknown(path.shown()));
         }
     }
 }
@@ -238,5 +238,5 @@ fn wrong(path: &Path<'_>, expected: &'static str, found: &Value) -> TypeError {
         Value::Number(number) => format!("the number {number}"),
         Value::Bool(value) => value.to_string(),
     };
-    TypeError { path: path.to_string(), expected, found }
+    TypeError { path: path.shown(), expected, found }
 }

@@ -2,7 +2,7 @@
 //! the caller is told, because strict field validation refuses them.
 
 use std::cell::RefCell;
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use serde::de::{DeserializeSeed, MapAccess, SeqAccess, Visitor};
 use serde_json::map::Entry;
@@ -15,6 +15,12 @@ pub const MOST_DEPTH: usize = 100;
 
 /// Of duplicate keys (as of all strict findings) no more than this are reported.
 pub const MOST_FINDINGS: usize = 100;
+
+/// A finding's path is shown up to here: a body may have keys of megabytes, and findings below them by the thousand.
+const MOST_PATH_BYTES: usize = 1024;
+
+/// How often duplicates are looked at, those of a path that was reported already included.
+const MOST_DUPLICATES_SEEN: usize = 10 * MOST_FINDINGS;
 
 /// A body that is not JSON, or nests too deep.
 #[derive(Debug, thiserror::Error)]
@@ -32,11 +38,11 @@ pub struct Parsed {
 /// Reads one JSON value. Bytes that are not UTF-8 are read as U+FFFD, as upstream reads them.
 pub fn parse(body: &[u8]) -> Result<Parsed, Error> {
     let text = String::from_utf8_lossy(body);
-    let duplicates = RefCell::default();
+    let duplicates = RefCell::<Duplicates>::default();
     let mut deserializer = serde_json::Deserializer::from_str(&text);
     let value = Seed { path: &Path::Root, depth: 0, duplicates: &duplicates }.deserialize(&mut deserializer)?;
     deserializer.end()?;
-    Ok(Parsed { value, duplicates: duplicates.into_inner() })
+    Ok(Parsed { value, duplicates: duplicates.into_inner().paths })
 }
 
 /// Where a walk stands: a list of steps, each on the stack of the call that took it, so that a path costs
@@ -59,12 +65,54 @@ impl fmt::Display for Path<'_> {
     }
 }
 
+impl Path<'_> {
+    /// The path as findings name it: its beginning, where it is very long.
+    pub(crate) fn shown(&self) -> String {
+        let mut shown = Shortened(String::new());
+        if write!(shown, "{self}").is_err() {
+            shown.0.push('…');
+        }
+        shown.0
+    }
+}
+
+/// Takes text up to a bound, and then fails, so that nobody goes on writing.
+struct Shortened(String);
+
+impl fmt::Write for Shortened {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let room = MOST_PATH_BYTES - self.0.len();
+        self.0.push_str(&text[..text.floor_char_boundary(room)]);
+        if text.len() > room { Err(fmt::Error) } else { Ok(()) }
+    }
+}
+
+/// The duplicate keys of a body.
+#[derive(Default)]
+pub(crate) struct Duplicates {
+    pub(crate) paths: Vec<String>,
+    seen: usize,
+}
+
+impl Duplicates {
+    pub(crate) fn report(&mut self, path: &Path<'_>) {
+        self.seen += 1;
+        if self.seen > MOST_DUPLICATES_SEEN || self.paths.len() >= MOST_FINDINGS {
+            return;
+        }
+        let shown = path.shown();
+        if !self.paths.contains(&shown) {
+            self.paths.push(shown);
+        }
+    }
+}
+
 /// Reads a value at a path.
 #[derive(Clone, Copy)]
 struct Seed<'s> {
     path: &'s Path<'s>,
     depth: usize,
-    duplicates: &'s RefCell<Vec<String>>,
+    duplicates: &'s RefCell<Duplicates>,
 }
 
 impl<'s> Seed<'s> {
@@ -74,14 +122,6 @@ impl<'s> Seed<'s> {
 
     fn check_depth<E: serde::de::Error>(&self) -> Result<(), E> {
         if self.depth < MOST_DEPTH { Ok(()) } else { Err(E::custom(format_args!("it nests deeper than {MOST_DEPTH} levels"))) }
-    }
-
-    fn report_duplicate(&self, key: &str) {
-        let mut duplicates = self.duplicates.borrow_mut();
-        let shown = Path::Key(self.path, key).to_string();
-        if duplicates.len() < MOST_FINDINGS && !duplicates.contains(&shown) {
-            duplicates.push(shown);
-        }
     }
 }
 
@@ -145,7 +185,7 @@ impl<'de> Visitor<'de> for Seed<'_> {
             match map.entry(key) {
                 Entry::Vacant(entry) => _ = entry.insert(value),
                 Entry::Occupied(mut entry) => {
-                    self.report_duplicate(entry.key());
+                    self.duplicates.borrow_mut().report(&Path::Key(self.path, entry.key()));
                     entry.insert(value);
                 }
             }

@@ -159,7 +159,7 @@ impl Add for Quantity {
     type Output = Self;
 
     fn add(self, other: Self) -> Self {
-        Self::from_nanos(self.nanos + other.nanos, self.combined_format(other))
+        Self::from_nanos(self.nanos.saturating_add(other.nanos), self.combined_format(other))
     }
 }
 
@@ -167,7 +167,7 @@ impl Sub for Quantity {
     type Output = Self;
 
     fn sub(self, other: Self) -> Self {
-        Self::from_nanos(self.nanos - other.nanos, self.combined_format(other))
+        Self::from_nanos(self.nanos.saturating_sub(other.nanos), self.combined_format(other))
     }
 }
 

@@ -13,7 +13,7 @@ use base64::Engine as _;
 use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, StrInput, Tag};
 use serde_json::{Map, Value};
 
-use crate::json::{MOST_DEPTH, MOST_FINDINGS, Parsed, Path};
+use crate::json::{Duplicates, MOST_DEPTH, Parsed, Path};
 
 /// How many bytes anchors and aliases may add, counting a scalar with its length and a node with [`NODE_COST`].
 const MOST_EXPANSION: usize = 4 << 20;
@@ -46,9 +46,9 @@ pub enum Error {
 pub fn parse(body: &[u8]) -> Result<Parsed, Error> {
     let text = std::str::from_utf8(body)?;
     let parser = Parser::new_from_str(text.trim_start_matches('\u{feff}'));
-    let mut loader = Loader { parser, anchors: HashMap::new(), expansion: 0, duplicates: Vec::new() };
+    let mut loader = Loader { parser, anchors: HashMap::new(), expansion: 0, duplicates: Duplicates::default() };
     let value = loader.document()?;
-    Ok(Parsed { value, duplicates: loader.duplicates })
+    Ok(Parsed { value, duplicates: loader.duplicates.paths })
 }
 
 struct Loader<'b> {
@@ -56,7 +56,7 @@ struct Loader<'b> {
     anchors: HashMap<usize, Anchored>,
     /// The cost of everything copied so far.
     expansion: usize,
-    duplicates: Vec<String>,
+    duplicates: Duplicates,
 }
 
 struct Anchored {
@@ -125,8 +125,8 @@ impl<'b> Loader<'b> {
                 merge(&mut merged, value)?;
                 continue;
             }
-            if map.contains_key(&key) && self.duplicates.len() < MOST_FINDINGS {
-                self.duplicates.push(Path::Key(path, &key).to_string());
+            if map.contains_key(&key) {
+                self.duplicates.report(&Path::Key(path, &key));
             }
             map.insert(key, value);
         }

@@ -36,13 +36,13 @@ impl<'s> Naming<'s> {
         self.items
     }
 
-    /// The name of an element; `None` where it has none of the keys.
+    /// The name of an element; `None` where it has none of the keys. A key that is null is not there.
     pub(super) fn name(&self, item: &Value) -> Option<Element<'static>> {
         match &self.keys {
             None => Some(Self::value(item)),
             Some(keys) => {
                 let item = item.as_object()?;
-                self.keyed(keys, |key| item.get(key).map(Cow::Borrowed))
+                self.keyed(keys, |key| item.get(key).filter(|value| !value.is_null()).map(Cow::Borrowed))
             }
         }
     }
@@ -54,7 +54,9 @@ impl<'s> Naming<'s> {
             Some(_) if !item.is_object() => None,
             Some(keys) => {
                 let fields = item.fields();
-                let value = |key: &str| fields.iter().find(|(name, _)| name == key).map(|(_, value)| Cow::Owned(value.to_value()));
+                let value = |key: &str| {
+                    fields.iter().find(|(name, value)| name == key && !value.is_null()).map(|(_, value)| Cow::Owned(value.to_value()))
+                };
                 self.keyed(keys, value)
             }
         }

@@ -87,9 +87,12 @@ fn micro_time(value: &mut Value) -> Option<()> {
     Some(())
 }
 
-/// RFC 3339, which is narrower than what [`Timestamp`] reads.
+/// RFC 3339, which is narrower than what [`Timestamp`] reads: a time of an offset may also be in no year that has
+/// four digits.
 fn parse_time(text: &str) -> Option<Timestamp> {
-    if is_rfc3339(text) { text.parse().ok() } else { None }
+    const YEAR_0: i64 = -62_167_219_200;
+    let time: Timestamp = if is_rfc3339(text) { text.parse().ok()? } else { return None };
+    (time.as_second() >= YEAR_0).then_some(time)
 }
 
 fn is_rfc3339(text: &str) -> bool {

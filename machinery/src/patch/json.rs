@@ -22,6 +22,9 @@ pub const MAX_DEPTH: usize = 120;
 /// is stopped before it costs seconds.
 const MAX_MEASURED_VALUES: usize = 4_000_000;
 
+/// How many elements of lists may be moved aside in all: operations at the head of a long list move all of it.
+const MAX_SHIFTED_ELEMENTS: usize = 100_000_000;
+
 const OPERATION_FIELDS: [&str; 4] = ["op", "path", "from", "value"];
 
 /// A decoded JSON patch.
@@ -65,7 +68,7 @@ impl<'a> Patch<'a> {
 
     /// The object after all operations.
     pub fn apply(&self, mut object: Value) -> Result<Value, Error> {
-        let mut bounds = Bounds { copied_bytes: 0, measured_values: 0 };
+        let mut bounds = Bounds::default();
         for operation in &self.operations {
             operation.apply(&mut object, &mut bounds)?;
         }
@@ -104,13 +107,13 @@ impl<'a> Operation<'a> {
             "add" => {
                 let path = self.path()?;
                 bounds.nest(path, self.value)?;
-                path.target(object)?.add(self.value.clone())
+                path.target(object)?.add(self.value.clone(), bounds)
             }
-            "remove" => self.path()?.target(object)?.remove().map(drop),
+            "remove" => self.path()?.target(object)?.remove(bounds).map(drop),
             "replace" => {
                 let path = self.path()?;
                 bounds.nest(path, self.value)?;
-                path.target(object)?.set(self.value.clone())
+                path.target(object)?.set(self.value.clone(), bounds)
             }
             "test" => {
                 let path = self.path()?;
@@ -120,9 +123,9 @@ impl<'a> Operation<'a> {
             }
             "move" => {
                 let (from, path) = (self.from()?, self.path()?);
-                let moved = from.target(object)?.remove()?;
+                let moved = from.target(object)?.remove(bounds)?;
                 bounds.nest(path, &moved)?;
-                path.target(object)?.add(moved)
+                path.target(object)?.add(moved, bounds)
             }
             "copy" => {
                 let (from, path) = (self.from()?, self.path()?);
@@ -130,7 +133,7 @@ impl<'a> Operation<'a> {
                 bounds.copy(copied)?;
                 bounds.nest(path, copied)?;
                 let copied = copied.clone();
-                path.target(object)?.add(copied)
+                path.target(object)?.add(copied, bounds)
             }
             other => Err(Error::DoesNotApply(format!("unknown kind of operation: {other:?}"))),
         }
@@ -138,9 +141,11 @@ impl<'a> Operation<'a> {
 }
 
 /// What a patch has used up of what it may.
+#[derive(Default)]
 struct Bounds {
     copied_bytes: usize,
     measured_values: usize,
+    shifted_elements: usize,
 }
 
 impl Bounds {
@@ -161,6 +166,11 @@ impl Bounds {
             return Err(path.error("the object would nest too deep"));
         }
         Ok(())
+    }
+
+    fn shift(&mut self, pointer: Pointer<'_>, elements: usize) -> Result<(), Error> {
+        self.shifted_elements += elements;
+        if self.shifted_elements > MAX_SHIFTED_ELEMENTS { Err(pointer.error("the patch moves too many elements of lists")) } else { Ok(()) }
     }
 
     fn depth(&mut self, value: &Value) -> usize {
@@ -252,11 +262,14 @@ impl<'v> Target<'_, 'v> {
     }
 
     /// Puts `value` there; in a list it is inserted.
-    fn add(self, value: Value) -> Result<(), Error> {
+    fn add(self, value: Value, bounds: &mut Bounds) -> Result<(), Error> {
         match self.container {
             Value::Array(items) if self.key == "-" => items.push(value),
             Value::Array(items) => match index(&self.key, items.len() + 1) {
-                Some(at) if at <= items.len() => items.insert(at, value),
+                Some(at) if at <= items.len() => {
+                    bounds.shift(self.pointer, items.len() - at)?;
+                    items.insert(at, value);
+                }
                 _ => return Err(self.pointer.error("there is no such index")),
             },
             Value::Object(fields) => {
@@ -268,8 +281,8 @@ impl<'v> Target<'_, 'v> {
     }
 
     /// Puts `value` in the place of what is there. A missing key is added.
-    fn set(self, value: Value) -> Result<(), Error> {
-        let Value::Array(items) = self.container else { return self.add(value) };
+    fn set(self, value: Value, bounds: &mut Bounds) -> Result<(), Error> {
+        let Value::Array(items) = self.container else { return self.add(value, bounds) };
         match index(&self.key, items.len()).and_then(|at| items.get_mut(at)) {
             Some(item) => *item = value,
             None => return Err(self.pointer.error("there is no such index")),
@@ -277,10 +290,16 @@ impl<'v> Target<'_, 'v> {
         Ok(())
     }
 
-    fn remove(self) -> Result<Value, Error> {
+    fn remove(self, bounds: &mut Bounds) -> Result<Value, Error> {
         let removed = match self.container {
             Value::Object(fields) => fields.remove(self.key.as_ref()),
-            Value::Array(items) => index(&self.key, items.len()).filter(|at| *at < items.len()).map(|at| items.remove(at)),
+            Value::Array(items) => match index(&self.key, items.len()).filter(|at| *at < items.len()) {
+                Some(at) => {
+                    bounds.shift(self.pointer, items.len() - at)?;
+                    Some(items.remove(at))
+                }
+                None => None,
+            },
             _ => None,
         };
         removed.ok_or_else(|| self.pointer.error("there is nothing at the path"))

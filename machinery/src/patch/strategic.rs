@@ -76,16 +76,16 @@ impl<'s> Merger<'s> {
         if let Some(kept) = patch.get(RETAIN_KEYS) {
             retain_keys(target, patch, kept)?;
         }
-        let mut ordered = Vec::new();
+        let mut ordered = HashSet::new();
         for (name, order) in patch.iter().filter(|(name, _)| name.starts_with(SET_ELEMENT_ORDER)) {
             let list = directed_list(name, SET_ELEMENT_ORDER)?;
             self.merge_ordered(target, list, patch.get(list), order, node)?;
-            ordered.push(list);
+            ordered.insert(list);
         }
         for (name, change) in patch {
             if name.starts_with(DELETE_FROM_PRIMITIVE_LIST) {
                 delete_scalars(target, directed_list(name, DELETE_FROM_PRIMITIVE_LIST)?, change)?;
-            } else if !is_directive(name) && !ordered.contains(&name.as_str()) {
+            } else if !is_directive(name) && !ordered.contains(name.as_str()) {
                 self.merge_field(target, name, change, node)?;
             }
         }
@@ -236,16 +236,20 @@ enum Directed<'c> {
 fn obey_directives<'c>(items: &mut Vec<Value>, change: &'c [Value], key: &str) -> Result<Directed<'c>, Error> {
     let mut plain = Vec::with_capacity(change.len());
     let mut replace = false;
+    let mut doomed = HashSet::new();
     for element in change {
         match element.get(PATCH).map(Value::as_str) {
             None => plain.push(element),
             Some(Some("delete")) => {
-                let doomed = identity(element, Some(key))?;
-                items.retain(|item| item.get(key) != Some(doomed));
+                doomed.insert(identity(element, Some(key))?);
             }
             Some(Some("replace")) => replace = true,
             Some(_) => return Err(Error::Nonsense(format!("unknown {PATCH} directive in a list: {}", element[PATCH]))),
         }
+    }
+    // At once: one by one would look at every element for every directive.
+    if !doomed.is_empty() {
+        items.retain(|item| item.get(key).is_none_or(|identity| !doomed.contains(identity)));
     }
     Ok(if replace { Directed::Replace(plain) } else { Directed::Merge(plain) })
 }
@@ -264,7 +268,8 @@ fn directed_list<'n>(name: &'n str, directive: &str) -> Result<&'n str, Error> {
 /// Drops the keys that the patch does not list. Whatever the patch itself sets must be listed.
 fn retain_keys(target: &mut Map<String, Value>, patch: &Map<String, Value>, kept: &Value) -> Result<(), Error> {
     let kept = kept.as_array().ok_or_else(|| Error::Malformed(format!("{RETAIN_KEYS} is not a list")))?;
-    let is_kept = |name: &str| kept.iter().any(|key| key.as_str() == Some(name));
+    let kept: HashSet<&str> = kept.iter().filter_map(Value::as_str).collect();
+    let is_kept = |name: &str| kept.contains(name);
     for (name, change) in patch {
         let directive = is_directive(name) || name.starts_with(DELETE_FROM_PRIMITIVE_LIST);
         if !change.is_null() && !directive && !is_kept(name) {
