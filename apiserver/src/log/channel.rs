@@ -40,6 +40,16 @@ impl Event {
         }
     }
 
+    /// About how many bytes of memory the event keeps alive: states that are in no snapshot any more.
+    fn weight(&self) -> usize {
+        const OVERHEAD_BYTES: usize = 256;
+        let deleted = match &self.after {
+            After::Deleted(entry) => entry.weight(),
+            After::Present(_) => 0,
+        };
+        OVERHEAD_BYTES + self.previous.as_ref().map_or(0, |previous| previous.weight()) + deleted
+    }
+
     /// The state that a watcher is shown when the object leaves its selection.
     pub(crate) fn left(&self, previous: &Entry) -> Arc<Entry> {
         self.left.get_or_init(|| Arc::new(previous.at_version(self.version))).clone()
@@ -66,13 +76,14 @@ struct Ring {
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
     pub events: usize,
+    /// Of memory that the events alone keep alive.
     pub bytes: usize,
     pub age: Duration,
 }
 
 impl Default for Bounds {
     fn default() -> Self {
-        Self { events: 32_768, bytes: 24 << 20, age: Duration::from_secs(300) }
+        Self { events: 32_768, bytes: 16 << 20, age: Duration::from_secs(300) }
     }
 }
 
@@ -90,7 +101,7 @@ impl Channel {
 
     pub(crate) fn push(&self, event: Arc<Event>) {
         let mut ring = self.ring.write();
-        ring.bytes += event.entry().weight();
+        ring.bytes += event.weight();
         ring.events.push_back(event);
     }
 
@@ -137,7 +148,7 @@ impl Channel {
         }
         let mut ring = self.ring.write();
         let oldest = ring.events.pop_front()?;
-        ring.bytes -= oldest.entry().weight();
+        ring.bytes -= oldest.weight();
         ring.floor = oldest.version;
         Some(oldest)
     }

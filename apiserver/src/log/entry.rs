@@ -201,13 +201,23 @@ pub(crate) struct Prepared {
 
 struct Parts {
     object: Box<dyn Object>,
-    labels: BTreeMap<String, String>,
+    labels: Arc<BTreeMap<String, String>>,
     fields: Fields,
 }
 
 impl Prepared {
     /// Encodes an object with its managed fields. Its resource version, if it carries one, is left out.
-    pub(crate) fn new(resource: &dyn Resource, mut object: Box<dyn Object>, managed: &[apply::Entry]) -> Result<Self, EncodeError> {
+    pub(crate) fn new(resource: &dyn Resource, object: Box<dyn Object>, managed: &[apply::Entry]) -> Result<Self, EncodeError> {
+        Self::after(None, resource, object, managed)
+    }
+
+    /// As [`Prepared::new`]. What is the same as in the state before is shared with it.
+    pub(crate) fn after(
+        before: Option<&Entry>,
+        resource: &dyn Resource,
+        mut object: Box<dyn Object>,
+        managed: &[apply::Entry],
+    ) -> Result<Self, EncodeError> {
         const TYPICAL_BYTES: usize = 2048;
         let meta = object.meta_mut();
         (meta.resource_version, meta.managed_fields) = (None, None);
@@ -219,8 +229,16 @@ impl Prepared {
             value = with_managed(&value, splice_at, managed);
         }
         let managed = (value.len() - bare) as u32;
-        let fields = resource.selectable_fields(&*object).into();
-        let labels = object.meta().labels.clone().unwrap_or_default();
+        let fields = resource.selectable_fields(&*object);
+        let fields = match before.filter(|before| *before.fields == *fields) {
+            Some(before) => before.fields.clone(),
+            None => fields.into(),
+        };
+        let labels = object.meta().labels.as_ref();
+        let labels = match before.filter(|before| labels.map_or(before.labels.is_empty(), |labels| *labels == *before.labels)) {
+            Some(before) => before.labels.clone(),
+            None => Arc::new(labels.cloned().unwrap_or_default()),
+        };
         let key = NamespacedName::of(object.meta());
         let parts = Mutex::new(Some(Parts { object, labels, fields }));
         Ok(Self { key, value: value.into(), splice_at, managed, parts, made: OnceLock::new() })
@@ -243,13 +261,13 @@ impl Prepared {
                 object.meta_mut().resource_version = Some(version.to_string());
                 (Some(Arc::from(object)), labels, fields)
             }
-            None => (None, BTreeMap::new(), Arc::from([])),
+            None => (None, Arc::default(), Arc::from([])),
         };
         Arc::new(Entry {
             key: self.key.clone(),
             version,
             json,
-            labels: Arc::new(labels),
+            labels,
             fields,
             splice,
             managed: self.managed,

@@ -99,7 +99,7 @@ impl<'w, 'a> Revision<'w, 'a> {
         let write = self.write;
         let ttl = write.server.time_to_live(write.resource(), &*ready.object);
         let taken = write.take_for_change(&*ready.object, &present).await?;
-        let prepared = write.prepare(ready.object, &ready.managed)?;
+        let prepared = write.prepare_after(&present, ready.object, &ready.managed)?;
         if present.is_stored_as(&prepared.value) {
             return self.keep(present).await;
         }

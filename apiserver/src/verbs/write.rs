@@ -231,4 +231,10 @@ impl<'a> Write<'a> {
     pub(super) fn prepare(&self, object: Box<dyn Object>, managed: &[apply::Entry]) -> Result<Prepared, Status> {
         Prepared::new(self.log.resource(), object, managed).map_err(|error| Status::internal(error.to_string()))
     }
+
+    /// As [`Write::prepare`], for a new state of what is there.
+    pub(super) fn prepare_after(&self, present: &Entry, object: Box<dyn Object>, managed: &[apply::Entry]) -> Result<Prepared, Status> {
+        let prepared = Prepared::after(Some(present), self.log.resource(), object, managed);
+        prepared.map_err(|error| Status::internal(error.to_string()))
+    }
 }

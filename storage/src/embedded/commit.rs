@@ -23,6 +23,8 @@ use crate::{Error, Event, Expect, KeyValue, LeaseId, Outcome, Result, Revision};
 const GROUP_WRITES: usize = 1024;
 /// nor more bytes, so that the first of it need not wait long.
 const GROUP_BYTES: usize = 4 << 20;
+/// The largest buffer that is kept for the next group.
+const SPARE_BYTES: usize = 1 << 20;
 
 /// The longest wait, also where the clock is set while it lasts.
 const IDLE: Duration = Duration::from_secs(60);
@@ -78,6 +80,7 @@ pub(super) struct Committer {
     housekeeping: Sender<()>,
     /// When keys may expire again: later, after a write that failed, since the next one probably fails too.
     expire_from: Instant,
+    spare: Vec<u8>,
 }
 
 /// Writes that become durable together.
@@ -115,7 +118,7 @@ enum Answer {
 
 impl Committer {
     pub(super) fn new(shared: Arc<Shared>, directory: Arc<Directory>, log: Log, housekeeping: Sender<()>) -> Self {
-        Self { shared, directory, log, housekeeping, expire_from: Instant::now() }
+        Self { shared, directory, log, housekeeping, expire_from: Instant::now(), spare: Vec::new() }
     }
 
     /// Works until it is told to close. Answers who asked for that, when the housekeeper is done as well.
@@ -165,16 +168,28 @@ impl Committer {
         }
     }
 
-    fn group(&self) -> Group {
+    fn group(&mut self) -> Group {
+        let frame = self.fresh_frame();
         let index = self.shared.index.read();
         Group {
             revision: index.revision,
             last_lease: index.last_lease,
-            frame: vec![0; FRAME_HEADER],
+            frame,
             pending: HashMap::new(),
             done: Vec::new(),
             answers: Vec::new(),
         }
+    }
+
+    /// The last group's buffer, emptied: memory that is given back after each group would be taken anew for the next.
+    fn fresh_frame(&mut self) -> Vec<u8> {
+        let mut frame = std::mem::take(&mut self.spare);
+        frame.clear();
+        if frame.capacity() > SPARE_BYTES {
+            frame = Vec::new();
+        }
+        frame.resize(FRAME_HEADER, 0);
+        frame
     }
 
     /// Adds what was asked to the group, or answers at once why not.
@@ -300,6 +315,7 @@ impl Committer {
                 }
             }
         }
+        self.spare = std::mem::take(&mut group.frame);
         for answer in group.answers {
             match answer {
                 Answer::Outcome(reply, outcome) => drop(reply.send(Ok(outcome))),
