@@ -1,0 +1,120 @@
+//! Every kind between its encodings: an object with every field set, made from the kind's schema, survives protobuf
+//! and the kind's own type exactly; and any object, with whatever fields and zeros, is the same to the server whether
+//! it came as JSON or as protobuf.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod make;
+
+use api::object::Object;
+use api::{Registry, Resource};
+use machinery::decode::conform;
+use machinery::protobuf::{decode_object, encode_object};
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use serde_json::Value;
+
+use make::Maker;
+
+/// How many objects of each kind are made besides the full ones.
+const OBJECTS: u64 = 12;
+
+/// Where two values differ first, for a message that can be read.
+fn difference(one: &Value, other: &Value, path: &str) -> Option<String> {
+    match (one, other) {
+        (Value::Object(a), Value::Object(b)) => {
+            let missing = a.keys().find(|name| !b.contains_key(*name)).map(|name| format!("{path}.{name} ({}) is missing", a[name]));
+            let added = || b.keys().find(|name| !a.contains_key(*name)).map(|name| format!("{path}.{name} ({}) is new", b[name]));
+            let within = || a.iter().find_map(|(name, value)| difference(value, b.get(name)?, &format!("{path}.{name}")));
+            missing.or_else(added).or_else(within)
+        }
+        (Value::Array(a), Value::Array(b)) if a.len() == b.len() => {
+            a.iter().zip(b).enumerate().find_map(|(at, (a, b))| difference(a, b, &format!("{path}[{at}]")))
+        }
+        (a, b) => (a != b).then(|| format!("{path}: {a} became {b}")),
+    }
+}
+
+/// Runs `check` for every kind, and says of all at once what is wrong.
+fn of_every_kind(check: impl Fn(&'static dyn Resource) -> Result<(), String>) {
+    let wrong: Vec<String> = Registry::built_in()
+        .all()
+        .iter()
+        .filter_map(|resource| check(*resource).err().map(|why| format!("{} {}: {why}", resource.kind().api_version(), resource.names().kind)))
+        .collect();
+    assert!(wrong.is_empty(), "{} kinds:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+fn same(one: &Value, other: &Value, what: &str) -> Result<(), String> {
+    difference(one, other, "").map_or(Ok(()), |why| Err(format!("{what}: {why}")))
+}
+
+fn through_protobuf(resource: &dyn Resource, object: &Value) -> Result<Value, String> {
+    let bytes = encode_object(&resource.kind(), object).ok_or("no message")?;
+    decode_object(&bytes, &resource.kind()).map_err(|why| why.to_string())
+}
+
+/// Messages do not say what kinds of objects are within theirs; only JSON names them.
+fn with_kinds_outside_only(mut object: Value) -> Value {
+    for claim in object.pointer_mut("/spec/volumeClaimTemplates").and_then(Value::as_array_mut).into_iter().flatten() {
+        claim.as_object_mut().unwrap().retain(|name, _| name != "apiVersion" && name != "kind");
+    }
+    object
+}
+
+/// An object as a body becomes it.
+fn decoded(resource: &dyn Resource, mut value: Value) -> Result<Box<dyn Object>, String> {
+    conform(&mut value, resource.schema(), &mut Vec::new()).map_err(|why| why.to_string())?;
+    resource.decode(value)
+}
+
+fn stored(object: &dyn Object) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    object.write_json(&mut bytes);
+    bytes
+}
+
+/// What clients are shown of an object that was stored.
+fn presented(resource: &dyn Resource, object: &dyn Object) -> Value {
+    serde_json::from_slice(&resource.present(&stored(object))).unwrap()
+}
+
+/// With either alternative where a field may be one of two types.
+fn full(resource: &dyn Resource) -> [Value; 2] {
+    [false, true].map(|other| Maker::full(resource, other).object())
+}
+
+#[test]
+fn full_objects_survive_protobuf() {
+    of_every_kind(|resource| {
+        full(resource).into_iter().map(with_kinds_outside_only).try_for_each(|object| same(&object, &through_protobuf(resource, &object)?, "protobuf"))
+    });
+}
+
+#[test]
+fn full_objects_survive_their_types() {
+    of_every_kind(|resource| {
+        full(resource).iter().try_for_each(|object| {
+            let typed = decoded(resource, object.clone())?;
+            same(object, &resource.encode(&*typed), "the type")?;
+            same(object, &presented(resource, &*typed), "what is stored")?;
+            let again = resource.decode_stored(&stored(&*typed))?;
+            same(object, &resource.encode(&*again), "what is read from the store")
+        })
+    });
+}
+
+#[test]
+fn any_object_is_the_same_in_both_encodings() {
+    of_every_kind(|resource| {
+        (0..OBJECTS).try_for_each(|seed| {
+            let object = Maker::random(resource, StdRng::seed_from_u64(seed)).object();
+            let typed = decoded(resource, object.clone())?;
+            let shown = presented(resource, &*typed);
+            // As a client of protobuf sends it, and as it is shown one.
+            let sent = decoded(resource, through_protobuf(resource, &object)?)?;
+            same(&shown, &presented(resource, &*sent), "sent as protobuf")?;
+            let shown_again = decoded(resource, through_protobuf(resource, &shown)?)?;
+            same(&shown, &presented(resource, &*shown_again), "shown as protobuf")
+        })
+    });
+}
