@@ -10,6 +10,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use machinery::field::Errors;
+use machinery::protobuf::Shape;
 use machinery::schema::{Definitions, Schema};
 use machinery::table::RowCondition;
 use machinery::{GroupKind, GroupResource, GroupVersion, GroupVersionKind, Status};
@@ -203,7 +204,9 @@ impl<K: Kind> Resource for Served<K> {
         }
     }
     fn decode(&self, mut value: Value) -> Result<Box<dyn Object>, String> {
-        prune(self.schema(), nulls::of(K::NAMES.group, K::NAMES.kind), K::NAMES.group, &mut value);
+        let names = K::NAMES;
+        let shape = Shape::of(names.group, names.version, names.kind);
+        prune(self.schema(), nulls::of(names.group, names.kind), shape, &mut value);
         if let Some(conversion) = K::CONVERSION {
             to_stored(&conversion, &mut value);
         }

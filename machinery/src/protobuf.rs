@@ -191,6 +191,30 @@ pub fn is_known(group: &str, version: &str, kind: &str) -> bool {
     messages::find(&message_name(group, version, kind)).is_some()
 }
 
+/// What Go's types say of a kind's fields, and JSON schemas do not: which of them are pointers.
+#[derive(Clone, Copy, Debug)]
+pub struct Shape(&'static messages::Message);
+
+impl Shape {
+    /// The shape of a kind; None where no message is known for it.
+    pub fn of(group: &str, version: &str, kind: &str) -> Option<Self> {
+        messages::find(&message_name(group, version, kind)).map(Self)
+    }
+
+    /// Whether a field is a pointer, so that its zero is not the same as nothing. None where it is not known.
+    pub fn is_pointer(self, json: &str) -> Option<bool> {
+        self.0.find(json).map(|field| field.pointer)
+    }
+
+    /// The shape of what is in a field: of its elements, if it is a list or a map.
+    pub fn below(self, json: &str) -> Option<Self> {
+        match self.0.find(json)?.kind {
+            messages::Kind::Message(index) => Some(Self(messages::get(index))),
+            _ => None,
+        }
+    }
+}
+
 fn message_name(group: &str, version: &str, kind: &str) -> String {
     const META: [&str; 7] = ["Status", "DeleteOptions", "CreateOptions", "UpdateOptions", "PatchOptions", "ListOptions", "WatchEvent"];
     if group == "meta.k8s.io" || META.contains(&kind) {

@@ -12,6 +12,16 @@ pub(super) struct Message {
     pub(super) fields: Vec<Field>,
 }
 
+impl Message {
+    /// The field that JSON knows by this name, also among those of messages that stand inline.
+    pub(super) fn find(&self, json: &str) -> Option<&Field> {
+        self.fields.iter().find_map(|field| match field.kind {
+            Kind::Message(inner) if field.inline => get(inner).find(json),
+            _ => Some(field).filter(|field| field.json == json),
+        })
+    }
+}
+
 /// Types whose JSON is not an object of their fields.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Special {
