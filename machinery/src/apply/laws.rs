@@ -158,6 +158,28 @@ proptest! {
     }
 
     #[test]
+    fn appliers_and_updaters_of_different_fields_commute(base in config(WORDS), theirs in config(OTHER_WORDS), label in "[1-9]") {
+        let labelled = |server: &Server| {
+            let mut object = server.object.clone().unwrap();
+            object["metadata"]["labels"]["u"] = json!(label);
+            object
+        };
+        let (mut one, mut other) = (Server::new(), Server::new());
+        for server in [&mut one, &mut other] {
+            // With a label already, so that neither of the two is the one that makes the map.
+            let mut base = base.clone();
+            base["metadata"]["labels"]["base"] = json!("1");
+            server.update("maker", base);
+        }
+        one.update("me", labelled(&one));
+        one.apply("they", &theirs);
+        other.apply("they", &theirs);
+        other.update("me", labelled(&other));
+        prop_assert_eq!(one.owned(), other.owned());
+        prop_assert_eq!(sorted(one.object.clone().unwrap()), sorted(other.object.clone().unwrap()));
+    }
+
+    #[test]
     fn an_applier_leaves_no_trace_when_it_names_nothing(base in config(WORDS), config in config(OTHER_WORDS)) {
         let mut server = Server::new();
         server.apply("base", &base);

@@ -26,7 +26,7 @@ use rand::{Rng, SeedableRng};
 
 use mutate::Mutator;
 
-const ITERATIONS: u64 = 1500;
+const ITERATIONS: u64 = 2000;
 
 /// What an input may cost in a debug build: far more than any honest one, and far less than one whose cost grows
 /// faster than its size.
