@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::codec::{write_json, write_keys};
 use super::set::{Element, Step};
-use crate::schema::{Cursor, ListMerge};
+use crate::schema::{Cursor, ListMerge, Node, Scalar};
 use crate::text::Text;
 
 /// Names the elements of one list.
@@ -39,7 +39,7 @@ impl<'s> Naming<'s> {
     /// The name of an element; `None` where it has none of the keys. A key that is null is not there.
     pub(super) fn name(&self, item: &Value) -> Option<Element<'static>> {
         match &self.keys {
-            None => Some(Self::value(item)),
+            None => Some(self.value(item)),
             Some(keys) => {
                 let item = item.as_object()?;
                 self.keyed(keys, |key| item.get(key).filter(|value| !value.is_null()).map(Cow::Borrowed))
@@ -50,7 +50,7 @@ impl<'s> Naming<'s> {
     /// As [`Self::name`], of an element that is text.
     fn name_of(&self, item: Text<'_>) -> Option<Element<'static>> {
         match &self.keys {
-            None => Some(Self::value(&item.to_value())),
+            None => Some(self.value(&item.to_value())),
             Some(_) if !item.is_object() => None,
             Some(keys) => {
                 let fields = item.fields();
@@ -62,9 +62,13 @@ impl<'s> Naming<'s> {
         }
     }
 
-    fn value(item: &Value) -> Element<'static> {
+    /// The name of a set's element. Null is stored as the empty text, and so it is the same element.
+    fn value(&self, item: &Value) -> Element<'static> {
         let mut text = String::with_capacity(32);
-        write_json(&mut text, item);
+        match (item, self.items.node()) {
+            (Value::Null, Node::Scalar(Scalar::String)) => text.push_str("\"\""),
+            _ => write_json(&mut text, item),
+        }
         Element { step: Step::Value, text: Cow::Owned(text) }
     }
 
