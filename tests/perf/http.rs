@@ -29,6 +29,8 @@ pub struct Target {
 pub struct Client {
     sender: SendRequest<Full<Bytes>>,
     target: Target,
+    /// The media type that answers are asked for in.
+    accept: &'static str,
 }
 
 impl Target {
@@ -52,11 +54,16 @@ impl Target {
         let stream = self.tls.connect(ServerName::try_from(self.host.clone())?, stream).await?;
         let (sender, connection) = handshake(TokioIo::new(stream)).await?;
         tokio::spawn(connection);
-        Ok(Client { sender, target: self.clone() })
+        Ok(Client { sender, target: self.clone(), accept: "application/json" })
     }
 }
 
 impl Client {
+    /// Asks for answers in another media type than JSON.
+    pub fn accepting(self, accept: &'static str) -> Self {
+        Self { accept, ..self }
+    }
+
     /// Sends a request; the response's head, with its body to be read.
     pub async fn open(
         &mut self,
@@ -70,7 +77,7 @@ impl Client {
             .uri(path)
             .header("host", &self.target.address)
             .header("authorization", &self.target.authorization)
-            .header("accept", "application/json")
+            .header("accept", self.accept)
             .header("user-agent", "kybern-perf");
         if let Some(media) = media {
             request = request.header("content-type", media);

@@ -14,6 +14,7 @@ use crate::report::Report;
 use crate::server::Server;
 
 const NAMESPACE: &str = "kybern-perf";
+const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";
 const JSON: &str = "application/json";
 const STRATEGIC: &str = "application/strategic-merge-patch+json";
 const MERGE: &str = "application/merge-patch+json";
@@ -110,8 +111,9 @@ impl Bench {
                 .await
             }
             "list" => {
-                self.lists("list pods", "", report).await?;
-                self.lists("list pods, resourceVersion=0", "?resourceVersion=0", report).await
+                self.lists("list pods", "", JSON, report).await?;
+                self.lists("list pods, resourceVersion=0", "?resourceVersion=0", JSON, report).await?;
+                self.lists("list pods in protobuf", "", PROTOBUF, report).await
             }
             "patch" => {
                 self.many("strategic merge patch of a pod", self.objects, report, |i| {
@@ -172,8 +174,8 @@ impl Bench {
         Ok(clients)
     }
 
-    async fn lists(&self, work: &str, query: &str, report: &mut Report) -> anyhow::Result<()> {
-        let mut client = self.target.connect().await?;
+    async fn lists(&self, work: &str, query: &str, accept: &'static str, report: &mut Report) -> anyhow::Result<()> {
+        let mut client = self.target.connect().await?.accepting(accept);
         let path = format!("{}{query}", pods_path());
         let (cpu, started) = (self.server.cpu(), Instant::now());
         let (mut latencies, mut bytes) = (Vec::new(), 0);
@@ -187,7 +189,7 @@ impl Bench {
             latencies,
             started.elapsed(),
             self.server.cpu() - cpu,
-            format!("{:.1} MiB of JSON", bytes as f64 / f64::from(1 << 20)),
+            format!("{:.1} MiB of {accept}", bytes as f64 / f64::from(1 << 20)),
         );
         Ok(())
     }

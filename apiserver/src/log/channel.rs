@@ -82,8 +82,9 @@ pub struct Bounds {
 }
 
 impl Default for Bounds {
+    /// The age is that for which upstream's watch cache means to keep events.
     fn default() -> Self {
-        Self { events: 32_768, bytes: 16 << 20, age: Duration::from_secs(300) }
+        Self { events: 32_768, bytes: 16 << 20, age: Duration::from_secs(75) }
     }
 }
 
