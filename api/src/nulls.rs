@@ -54,9 +54,6 @@ const POD: &[&str] = &[
     "status.initContainerStatuses[].state.terminated.startedAt",
 ];
 
-/// The list of a LimitRange: a writer's null and an empty list are one in its type, and nobody writes the latter.
-const NEVER_EMPTY: &str = "limits";
-
 /// Appends an object's JSON with the nulls that it lacks. Empty lists at the paths become null too where they are to be
 /// forgotten, as they are in Kubernetes by being stored.
 pub(crate) fn write_filled(paths: &[&str], json: &str, empty_lists: EmptyLists, out: &mut Vec<u8>) {
@@ -99,8 +96,7 @@ impl Copy<'_, '_> {
         let mut missing: Vec<&str> = paths.iter().copied().filter(|path| !path.contains('.')).collect();
         for (name, value) in object.members() {
             let at = missing.iter().position(|path| *path == name).map(|at| missing.swap_remove(at));
-            let forgotten = self.empty_lists == EmptyLists::Forget || name == NEVER_EMPTY;
-            if at.is_some() && value.as_str() == "[]" && forgotten {
+            if at.is_some() && value.as_str() == "[]" && self.empty_lists == EmptyLists::Forget {
                 self.up_to(self.start(value));
                 self.out.extend_from_slice(b"null");
                 self.copied += "[]".len();
