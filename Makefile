@@ -52,5 +52,5 @@ lint: lint-tools ## Formatting, lints, dependency policy
 ci: lint test ## What every change must pass
 
 .PHONY: perf
-perf: ## Measures against the figures in tests/perf/README.md
+perf: ## Measures what README.md has figures of; takes two minutes and both processors
 	tests/perf/run.sh
