@@ -56,7 +56,12 @@ rust() {
 unpack_kubectl() {
     [[ -x $old_kubectl/usr/bin/kubectl ]] && return
     mkdir -p "$old_kubectl"
-    (cd "$old_kubectl" && apt-get -qq -o APT::Sandbox::User=root download kubernetes-client && dpkg-deb -x kubernetes-client_*.deb .)
+    # Where the lists of packages were never fetched, they are.
+    (cd "$old_kubectl" && { download_kubectl || { apt-get -qq update && download_kubectl; }; } && dpkg-deb -x kubernetes-client_*.deb .)
+}
+
+download_kubectl() {
+    apt-get -qq -o APT::Sandbox::User=root download kubernetes-client
 }
 
 kubectl_of_debian() {
