@@ -77,11 +77,6 @@ impl Copy<'_, '_> {
         self.copied = end;
     }
 
-    /// Where a part of the JSON begins.
-    fn start(&self, part: Text<'_>) -> usize {
-        part.as_str().as_ptr() as usize - self.json.as_ptr() as usize
-    }
-
     fn value(&mut self, paths: &[&str], value: Text<'_>) {
         if paths.is_empty() {
         } else if value.is_object() {
@@ -97,7 +92,7 @@ impl Copy<'_, '_> {
         for (name, value) in object.members() {
             let at = missing.iter().position(|path| *path == name).map(|at| missing.swap_remove(at));
             if at.is_some() && value.as_str() == "[]" && self.empty_lists == EmptyLists::Forget {
-                self.up_to(self.start(value));
+                self.up_to(value.start_in(self.json));
                 self.out.extend_from_slice(b"null");
                 self.copied += "[]".len();
             } else {
@@ -108,7 +103,7 @@ impl Copy<'_, '_> {
             return;
         }
         missing.sort_unstable();
-        self.up_to(self.start(object) + object.as_str().len() - "}".len());
+        self.up_to(object.start_in(self.json) + object.as_str().len() - "}".len());
         for name in missing {
             if self.out.last() != Some(&b'{') {
                 self.out.push(b',');

@@ -271,14 +271,7 @@ impl Transport for InProcess {
         let write = |binding: Binding| {
             let this = self.clone();
             async move {
-                let access = ResourceAccess {
-                    verb: "create",
-                    resource: "pods",
-                    subresource: Some("binding"),
-                    namespace: &binding.namespace,
-                    name: &binding.name,
-                    ..ResourceAccess::default()
-                };
+                let access = ResourceAccess::binding(&binding.namespace, &binding.name);
                 authorize::check(&**this.server.access(), &this.caller.user, &Attributes::Resource(access))?;
                 let bound = this.server.bind_pod(&this.caller, &binding, &verbs::WriteOptions::default()).await?;
                 Ok(version_of(&bound))

@@ -23,6 +23,11 @@ impl<'a> Text<'a> {
         self.0
     }
 
+    /// Where in `whole`, of which this is a part, it begins.
+    pub fn start_in(self, whole: &str) -> usize {
+        self.0.as_ptr() as usize - whole.as_ptr() as usize
+    }
+
     pub fn is_null(self) -> bool {
         self.0 == "null"
     }

@@ -36,7 +36,16 @@ struct Args {
     /// Watchers of the fan-out
     #[arg(long, default_value_t = 100)]
     watchers: usize,
-    /// Also write the figures as JSON to this file
+    /// A second server, to be compared in the same run: each work is done to the one and then to the other
+    #[arg(long, requires = "against_token")]
+    against: Option<String>,
+    /// A bearer token of an administrator of the second server
+    #[arg(long, requires = "against")]
+    against_token: Option<String>,
+    /// The second server's processes
+    #[arg(long, value_delimiter = ',', requires = "against")]
+    against_pid: Vec<u32>,
+    /// Also write the figures as JSON to this file: a list, with an element for each server
     #[arg(long)]
     json: Option<PathBuf>,
 }
@@ -44,19 +53,31 @@ struct Args {
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let args = Args::parse();
-    let target = http::Target::new(&args.url, &args.token)?;
-    let server = server::Server::new(args.pid.clone());
-    let mut report = report::Report::default();
-    let bench = works::Bench { target, server, clients: args.clients, objects: args.objects, watchers: args.watchers };
-    bench.prepare().await?;
-    for work in &args.works {
-        bench.run(work, &mut report).await?;
+    let first = (args.url.as_str(), args.token.as_str(), &args.pid);
+    let second = args.against.as_deref().zip(args.against_token.as_deref()).map(|(url, token)| (url, token, &args.against_pid));
+    let mut measured = Vec::new();
+    for (url, token, pids) in std::iter::once(first).chain(second) {
+        let (target, server) = (http::Target::new(url, token)?, server::Server::new(pids.clone()));
+        let bench = works::Bench { target, server, clients: args.clients, objects: args.objects, watchers: args.watchers };
+        bench.prepare().await?;
+        measured.push((bench, report::Report::new(url)));
     }
-    report.memory(bench.server.resident_mib());
-    bench.clean().await?;
-    print!("{report}");
+    for work in &args.works {
+        for (bench, report) in &mut measured {
+            bench.run(work, report).await?;
+        }
+    }
+    for (bench, report) in &mut measured {
+        report.memory(bench.server.resident_mib());
+        bench.clean().await?;
+        print!("{report}");
+    }
+    let reports: Vec<_> = measured.into_iter().map(|(_, report)| report).collect();
+    if let [one, other] = reports.as_slice() {
+        print!("{}", one.beside(other));
+    }
     if let Some(path) = args.json {
-        std::fs::write(path, serde_json::to_vec_pretty(&report)?)?;
+        std::fs::write(path, serde_json::to_vec_pretty(&reports)?)?;
     }
     Ok(())
 }

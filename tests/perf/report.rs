@@ -20,11 +20,26 @@ pub struct Row {
 
 #[derive(Debug, Default, Serialize)]
 pub struct Report {
+    url: String,
     rows: Vec<Row>,
     resident_mib: f64,
 }
 
 impl Report {
+    pub fn new(url: &str) -> Self {
+        Self { url: url.to_owned(), ..Self::default() }
+    }
+
+    /// How many times the CPU and the memory of `other` this server took, and how many times the throughput it reached.
+    pub fn beside(&self, other: &Self) -> String {
+        let ratio = |one: f64, other: f64| if other > 0.0 { format!("{:.3}", one / other) } else { "-".to_owned() };
+        let mut out = format!("{} beside {}\n{:<34} {:>9} {:>12}\n", self.url, other.url, "work", "ops/s", "CPU us/op");
+        for (one, other) in self.rows.iter().zip(&other.rows) {
+            out += &format!("{:<34} {:>9} {:>12}\n", one.work, ratio(one.per_second, other.per_second), ratio(one.cpu_us, other.cpu_us));
+        }
+        out + &format!("resident memory: {}\n", ratio(self.resident_mib, other.resident_mib))
+    }
+
     /// Adds a work that did `latencies.len()` operations.
     pub fn add(&mut self, work: &str, mut latencies: Vec<Duration>, took: Duration, cpu: Duration, note: String) {
         latencies.sort_unstable();
@@ -51,6 +66,7 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}", self.url)?;
         writeln!(f, "{:<34} {:>9} {:>11} {:>9} {:>9} {:>12}  note", "work", "ops", "ops/s", "p50 ms", "p99 ms", "CPU us/op")?;
         for r in &self.rows {
             writeln!(

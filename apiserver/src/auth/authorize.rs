@@ -35,6 +35,11 @@ pub struct ResourceAccess<'a> {
 }
 
 impl<'a> ResourceAccess<'a> {
+    /// To bind a pod to a node.
+    pub fn binding(namespace: &'a str, name: &'a str) -> Self {
+        Self { verb: "create", resource: "pods", subresource: Some("binding"), namespace, name, ..Self::default() }
+    }
+
     /// A list or watch that is narrowed to one name is about the object of that name.
     pub fn of_selected(mut self) -> Self {
         if self.name.is_empty() && matches!(self.verb, "list" | "watch" | "deletecollection") {

@@ -188,14 +188,7 @@ impl Service {
         let results = in_order(bindings, |binding| {
             let caller = &caller;
             async move {
-                let access = ResourceAccess {
-                    verb: "create",
-                    resource: "pods",
-                    subresource: Some("binding"),
-                    namespace: &binding.namespace,
-                    name: &binding.name,
-                    ..ResourceAccess::default()
-                };
+                let access = ResourceAccess::binding(&binding.namespace, &binding.name);
                 authorize::check(&*self.chain.authorizer, &caller.user, &Attributes::Resource(access))?;
                 let binding = Binding { namespace: binding.namespace, name: binding.name, uid: binding.uid, node: binding.node };
                 let bound = self.chain.api.bind_pod(caller, &binding, &WriteOptions::default()).await?;

@@ -11,6 +11,7 @@ use std::sync::{Arc, OnceLock};
 use api::{Object, Resource};
 use bytes::Bytes;
 use jiff::Timestamp;
+use machinery::text::Text;
 use machinery::{NamespacedName, ResourceVersion, apply, protobuf};
 use parking_lot::Mutex;
 use serde::Deserialize;
@@ -322,36 +323,11 @@ pub(crate) fn apart(resource: &dyn Resource, stored: &[u8]) -> Result<(Box<dyn O
 #[error("the object has no metadata where it is expected")]
 pub(crate) struct EncodeError;
 
-/// Where the members of the object's own `metadata` begin: after the brace of the first key of that name at the
-/// outermost level. Kinds differ in what stands before it.
+/// Where the members of the object's own `metadata` begin: after the brace. Kinds differ in what stands before it.
 fn metadata_start(json: &[u8]) -> Option<usize> {
-    const METADATA: &[u8] = b"\"metadata\":{";
-    let mut depth = 0_usize;
-    let mut at = 0;
-    while let Some(byte) = json.get(at) {
-        match byte {
-            b'"' if depth == 1 && json[at..].starts_with(METADATA) => return Some(at + METADATA.len()),
-            b'"' => at = string_end(json, at)?,
-            b'{' | b'[' => depth += 1,
-            b'}' | b']' => depth = depth.checked_sub(1)?,
-            _ => {}
-        }
-        at += 1;
-    }
-    None
-}
-
-/// The place of the quote that closes the string which opens at `open`.
-fn string_end(json: &[u8], open: usize) -> Option<usize> {
-    let mut at = open + 1;
-    loop {
-        at += memchr::memchr2(b'"', b'\\', json.get(at..)?)?;
-        match json[at] {
-            b'"' => return Some(at),
-            // The escaped byte, whatever it is, does not end the string.
-            _ => at += 2,
-        }
-    }
+    let json = std::str::from_utf8(json).ok()?;
+    let (_, metadata) = Text::new(json).members().find(|(name, _)| name == "metadata")?;
+    metadata.is_object().then(|| metadata.start_in(json) + "{".len())
 }
 
 #[cfg(test)]
