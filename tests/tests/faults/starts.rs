@@ -13,20 +13,28 @@ pub fn impossible() {
     let dir = TempDir::new().unwrap();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = format!("--secure-port={}", taken.local_addr().unwrap().port());
-    let data = format!("--data-dir={}", dir.path().join("data").display());
+    // They run side by side, so that each that might open its store has a directory of its own.
+    let data = |name: &str| format!("--data-dir={}", dir.path().join(name).display());
+    let (port_taken, etcd_away, tokens_absent, range_bad) = (data("port"), data("etcd"), data("tokens"), data("range"));
+    let unopened = data("unopened");
     let file = dir.path().join("file");
     std::fs::write(&file, "").unwrap();
     let no_directory = format!("--data-dir={}", file.display());
     let kubeconfig = format!("--kubeconfig={}", dir.path().join("absent").display());
     // Exit code 2 is for flags that do not parse, 1 for the rest.
     let cases: [(&str, &[&str], i32, &str); 9] = [
-        ("kybern", &["up", &data, &port], 1, "cannot listen on 127.0.0.1:"),
+        ("kybern", &["up", &port_taken, &port], 1, "cannot listen on 127.0.0.1:"),
         ("kybern", &["up", &no_directory, "--secure-port=0"], 1, "file/pki: Not a directory"),
-        ("kybern", &["up", &data, "--secure-port=0", "--etcd-servers=http://127.0.0.1:1"], 1, "cannot reach etcd at http://127.0.0.1:1"),
-        ("kybern", &["up", &data, "--secure-port=0", "--token-auth-file=/absent"], 1, "cannot read the token file /absent"),
-        ("kybern", &["up", &data, "--secure-port=0", "--service-cluster-ip-range=10.0.0.0/99"], 1, "10.0.0.0/99"),
-        ("kybern", &["up", &data, "--secure-port=many"], 2, "invalid value 'many'"),
-        ("kybern", &["up", &data, "--unheard-of"], 2, "unexpected argument '--unheard-of'"),
+        (
+            "kybern",
+            &["up", &etcd_away, "--secure-port=0", "--etcd-servers=http://127.0.0.1:1"],
+            1,
+            "cannot reach etcd at http://127.0.0.1:1",
+        ),
+        ("kybern", &["up", &tokens_absent, "--secure-port=0", "--token-auth-file=/absent"], 1, "cannot read the token file /absent"),
+        ("kybern", &["up", &range_bad, "--secure-port=0", "--service-cluster-ip-range=10.0.0.0/99"], 1, "10.0.0.0/99"),
+        ("kybern", &["up", &unopened, "--secure-port=many"], 2, "invalid value 'many'"),
+        ("kybern", &["up", &unopened, "--unheard-of"], 2, "unexpected argument '--unheard-of'"),
         ("kybern-scheduler", &[&kubeconfig], 1, "cannot read"),
         ("kybern-kubelet", &[&kubeconfig, "--hostname-override=a"], 1, "cannot read"),
     ];
