@@ -264,10 +264,11 @@ impl Simulator {
                         let pin = "/spec/affinity/nodeAffinity/requiredDuringSchedulingIgnoredDuringExecution/nodeSelectorTerms/0/matchFields/0/values/0";
                         pod["spec"]["nodeName"] = pod.pointer(pin).cloned().unwrap_or(json!("node"));
                     }
-                    pod["status"] = json!({
+                    let running = json!({
                         "phase": "Running", "podIP": "10.0.0.1",
                         "conditions": [{"type": "Ready", "status": "True", "lastTransitionTime": now}],
                     });
+                    merge(&mut pod["status"], &running);
                 });
                 changed = true;
             }
@@ -296,8 +297,9 @@ impl Simulator {
 
 /// Takes away what is particular to a run.
 fn strip(value: &mut Value) {
-    const PARTICULAR: [&str; 11] = [
+    const PARTICULAR: [&str; 12] = [
         "uid",
+        "resourceClaimName",
         "resourceVersion",
         "creationTimestamp",
         "lastTransitionTime",

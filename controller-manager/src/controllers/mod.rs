@@ -18,6 +18,7 @@ pub mod pod_gc;
 pub mod replica_set;
 pub mod replicas;
 pub mod replication_controller;
+pub mod resource_claim;
 pub mod resource_quota;
 pub mod revisions;
 pub mod root_ca;

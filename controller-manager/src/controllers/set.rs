@@ -18,6 +18,7 @@ use super::node_lifecycle::NodeLifecycleController;
 use super::pod_gc::PodGarbageCollector;
 use super::replica_set::ReplicaSetController;
 use super::replication_controller::ReplicationControllerController;
+use super::resource_claim::ResourceClaimController;
 use super::resource_quota::ResourceQuotaController;
 use super::root_ca::RootCaController;
 use super::service_account::ServiceAccountController;
@@ -66,6 +67,7 @@ pub fn controllers(options: &Options, authorities: Authorities) -> Vec<(Arc<dyn 
         (Arc::new(VolumeProtectionController), 2),
         (Arc::new(VolumeBinder), 5),
         (Arc::new(ResourceQuotaController), 5),
+        (Arc::new(ResourceClaimController), 10),
         (Arc::new(ClusterRoleAggregationController), 5),
         (Arc::new(CertificateApprover), 5),
         (Arc::new(CronJobController), 5),

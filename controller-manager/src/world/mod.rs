@@ -27,7 +27,7 @@ use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::networking::v1::{IPAddress, ServiceCIDR};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::rbac::v1::ClusterRole;
-use k8s_openapi::api::resource::v1::ResourceClaim;
+use k8s_openapi::api::resource::v1::{ResourceClaim, ResourceClaimTemplate};
 use k8s_openapi::api::storage::v1::StorageClass;
 use machinery::{GroupVersionResource, NamespacedName};
 
@@ -35,7 +35,7 @@ pub use config_map::ConfigMapRow;
 pub use graph::{Contents, Entry, Graph, ResourceId, ResourceInfo};
 pub use node::{Condition, LeaseRow, NodeRow};
 use noticed::Noticed;
-pub use pod::{NamedPort, Outcome, Phase, PodRow};
+pub use pod::{DeviceClaims, NamedPort, Outcome, Phase, PodRow};
 pub use row::{AnyRow, Header, Interner, Labels, Only, Row, Whole};
 pub use secret::SecretRow;
 pub use table::Table;
@@ -150,6 +150,7 @@ tables! {
     budgets: PodDisruptionBudget(Whole<PodDisruptionBudget>);
     quotas: ResourceQuota(Whole<ResourceQuota>);
     resource_claims: ResourceClaim(Whole<ResourceClaim>);
+    resource_claim_templates: ResourceClaimTemplate(Whole<ResourceClaimTemplate>);
     cluster_roles: ClusterRole(Whole<ClusterRole>);
     signing_requests: CertificateSigningRequest(Whole<CertificateSigningRequest>);
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use api::quota::PodUsage;
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{ContainerStatus, Pod, PodSpec, PodStatus, Toleration};
+use k8s_openapi::api::core::v1::{ContainerStatus, Pod, PodResourceClaim, PodResourceClaimStatus, PodSpec, PodStatus, Toleration};
 
 use super::row::{Header, Interner, Row};
 
@@ -54,6 +54,34 @@ pub struct Outcome {
     pub finished: Option<Timestamp>,
 }
 
+/// The devices that a pod asks for, and the claims that were made for it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DeviceClaims {
+    pub asked: Vec<PodResourceClaim>,
+    pub made: Vec<PodResourceClaimStatus>,
+}
+
+impl DeviceClaims {
+    fn of(spec: &PodSpec, status: &PodStatus) -> Option<Box<Self>> {
+        let asked = spec.resource_claims.clone().filter(|asked| !asked.is_empty())?;
+        Some(Box::new(Self { asked, made: status.resource_claim_statuses.clone().unwrap_or_default() }))
+    }
+
+    /// The claim that stands for an entry of `asked`: as named there, or as it was made. `Some(None)`: none is needed.
+    pub fn name_of<'a>(&'a self, asked: &'a PodResourceClaim) -> Option<Option<&'a str>> {
+        if let Some(name) = &asked.resource_claim_name {
+            return Some(Some(name));
+        }
+        let made = self.made.iter().find(|made| made.name == asked.name)?;
+        Some(made.resource_claim_name.as_deref())
+    }
+
+    /// The names of all claims that are known.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.asked.iter().filter_map(|asked| self.name_of(asked).flatten())
+    }
+}
+
 pub struct PodRow {
     header: Header,
     pub phase: Phase,
@@ -85,6 +113,7 @@ pub struct PodRow {
     pub index_failures: Option<i32>,
     /// Names of the claims that the pod's volumes use.
     pub claims: Box<[Box<str>]>,
+    pub devices: Option<Box<DeviceClaims>>,
     pub outcome: Option<Box<Outcome>>,
     pub generation: i64,
     /// What quotas see in the pod while it runs.
@@ -149,6 +178,7 @@ impl Row for PodRow {
                 .filter_map(|v| v.persistent_volume_claim.as_ref())
                 .map(|claim| claim.claim_name.as_str().into())
                 .collect(),
+            devices: DeviceClaims::of(spec, status),
             outcome: phase.is_finished().then(|| Box::new(outcome(status, statuses()))),
             generation: pod.metadata.generation.unwrap_or(0),
             usage: intern.usage(PodUsage::of(pod)),
