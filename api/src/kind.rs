@@ -124,11 +124,19 @@ pub trait Kind: Send + Sync + 'static {
     /// Marks in a client's JSON what the type cannot tell (an empty selector from none). Runs before decoding.
     fn before_decode(_object: &mut Map<String, Value>) {}
 
+    /// Marks the same in an object from the store, in which empty lists may have become null.
+    fn after_reading(_object: &mut Self::Object) {}
+
     /// What is wrong with a name; `prefix` says that it is a `generateName`.
     fn validate_name(name: &str, prefix: bool) -> Vec<String>;
 
     /// Fills what the writer left out. Runs on every decoded object, stored ones too.
     fn default(_object: &mut Self::Object) {}
+
+    /// The object as its writer comes to own it, where a defaulted one does not have all of that yet.
+    fn as_written(_object: &Self::Object) -> Option<Self::Object> {
+        None
+    }
 
     /// Clears what a creator may not set and sets what the system derives. Metadata is filled elsewhere,
     /// except `generation`, which kinds that have one set to 1 here.

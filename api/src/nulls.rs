@@ -5,7 +5,8 @@ use machinery::text::Text;
 
 use crate::object::EmptyLists;
 
-/// The paths of a kind's null fields; `[]` stands for each element of a list.
+/// The paths of a kind's null fields; `[]` stands for each element of a list, `{}` for a struct that is written even where
+/// nothing else is in it.
 pub(crate) fn of(group: &str, kind: &str) -> &'static [&'static str] {
     match (group, kind) {
         ("", "Pod") => POD,
@@ -22,7 +23,7 @@ pub(crate) fn of(group: &str, kind: &str) -> &'static [&'static str] {
         ],
         ("apps", "Deployment") => &["status.conditions[].lastTransitionTime", "status.conditions[].lastUpdateTime"],
         ("batch", "Job") => &["status.conditions[].lastProbeTime", "status.conditions[].lastTransitionTime"],
-        ("", "LimitRange") => &["spec.limits"],
+        ("", "LimitRange") => &["spec{}.limits"],
         ("discovery.k8s.io", "EndpointSlice") => &["endpoints", "ports"],
         ("rbac.authorization.k8s.io", "Role" | "ClusterRole") => &["rules"],
         ("storage.k8s.io", "CSINode") => &["spec.drivers"],
@@ -87,8 +88,8 @@ impl Copy<'_, '_> {
     }
 
     fn object(&mut self, paths: &[&str], object: Text<'_>) {
-        // The nulls of this object itself that have not been met.
-        let mut missing: Vec<&str> = paths.iter().copied().filter(|path| !path.contains('.')).collect();
+        // The nulls and structs of this object itself that have not been met.
+        let mut missing: Vec<&str> = paths.iter().copied().filter_map(own).collect();
         for (name, value) in object.members() {
             let at = missing.iter().position(|path| *path == name).map(|at| missing.swap_remove(at));
             if at.is_some() && value.as_str() == "[]" && self.empty_lists == EmptyLists::Forget {
@@ -108,14 +109,26 @@ impl Copy<'_, '_> {
             if self.out.last() != Some(&b'{') {
                 self.out.push(b',');
             }
-            self.out.extend_from_slice(format!("\"{name}\":null").as_bytes());
+            self.out.extend_from_slice(format!("\"{name}\":").as_bytes());
+            match &*below(paths, name) {
+                [] => self.out.extend_from_slice(b"null"),
+                within => write_filled(within, "{}", self.empty_lists, self.out),
+            }
         }
+    }
+}
+
+/// The field that has to be there, if a path says that of one of this object.
+fn own(path: &str) -> Option<&str> {
+    match path.split_once('.') {
+        None => Some(path),
+        Some((first, _)) => first.strip_suffix("{}"),
     }
 }
 
 /// The paths that go on in the field `name`, from there.
 fn below<'p>(paths: &[&'p str], name: &str) -> Vec<&'p str> {
-    let rest = |path: &&'p str| path.strip_prefix(name)?.trim_start_matches("[]").strip_prefix('.');
+    let rest = |path: &&'p str| path.strip_prefix(name)?.trim_start_matches("[]").trim_start_matches("{}").strip_prefix('.');
     paths.iter().filter_map(rest).collect()
 }
 
@@ -141,5 +154,8 @@ mod tests {
         let slice = of("discovery.k8s.io", "EndpointSlice");
         assert_eq!(filled(slice, r#"{"endpoints":[]}"#), r#"{"endpoints":null,"ports":null}"#);
         assert_eq!(filled(slice, r#"{"endpoints":[{}],"ports":[]}"#), r#"{"endpoints":[{}],"ports":null}"#);
+        let range = of("", "LimitRange");
+        assert_eq!(filled(range, r#"{"kind":"LimitRange"}"#), r#"{"kind":"LimitRange","spec":{"limits":null}}"#);
+        assert_eq!(filled(range, r#"{"spec":{"limits":[{}]}}"#), r#"{"spec":{"limits":[{}]}}"#);
     }
 }

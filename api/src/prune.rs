@@ -69,7 +69,7 @@ fn says_nothing(field: &Field, node: &Node, shape: Option<Shape>, name: &str, va
 fn below(paths: &[&'static str], name: &str) -> Vec<&'static str> {
     let rest = |path: &&'static str| {
         let (step, rest) = path.split_once('.')?;
-        (step.trim_end_matches("[]") == name).then_some(rest)
+        (step.trim_end_matches("[]").trim_end_matches("{}") == name).then_some(rest)
     };
     paths.iter().filter_map(rest).collect()
 }

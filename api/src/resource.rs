@@ -54,6 +54,7 @@ pub trait Resource: Send + Sync + 'static {
 
     fn validate_name(&self, name: &str, prefix: bool) -> Vec<String>;
     fn default(&self, object: &mut dyn Object);
+    fn as_written(&self, object: &dyn Object) -> Option<Box<dyn Object>>;
     fn prepare_create(&self, cx: &Context<'_>, object: &mut dyn Object);
     fn validate_create(&self, cx: &Context<'_>, object: &dyn Object) -> Errors;
     fn warnings_create(&self, object: &dyn Object) -> Vec<String>;
@@ -216,7 +217,9 @@ impl<K: Kind> Resource for Served<K> {
         serde_json::from_value::<K::Object>(value).map(|o| Box::new(o) as Box<dyn Object>).map_err(|e| e.to_string())
     }
     fn decode_stored(&self, json: &[u8]) -> Result<Box<dyn Object>, String> {
-        serde_json::from_slice::<K::Object>(json).map(|o| Box::new(o) as Box<dyn Object>).map_err(|e| e.to_string())
+        let mut object = serde_json::from_slice::<K::Object>(json).map_err(|e| e.to_string())?;
+        K::after_reading(&mut object);
+        Ok(Box::new(object))
     }
     fn meta_of<'a>(&self, object: &'a (dyn Any + Send + Sync)) -> Option<&'a ObjectMeta> {
         object.downcast_ref::<K::Object>().map(k8s_openapi::Metadata::metadata)
@@ -242,6 +245,9 @@ impl<K: Kind> Resource for Served<K> {
     }
     fn default(&self, object: &mut dyn Object) {
         K::default(typed_mut(object));
+    }
+    fn as_written(&self, object: &dyn Object) -> Option<Box<dyn Object>> {
+        K::as_written(typed(object)).map(|object| Box::new(object) as _)
     }
     fn prepare_create(&self, cx: &Context<'_>, object: &mut dyn Object) {
         K::prepare_create(cx, typed_mut(object));

@@ -58,6 +58,17 @@ impl Kind for Jobs {
         job_status::normalize(zero::keep(&mut job.status));
     }
 
+    /// Who writes the template's labels owns those that the Job takes from it, before the generated ones are there.
+    fn as_written(job: &Job) -> Option<Job> {
+        let lacks_labels = job.metadata.labels.as_ref().is_none_or(|labels| labels.is_empty());
+        let template = job.spec.as_ref().and_then(|spec| template::labels(&spec.template));
+        (lacks_labels && template.is_some_and(|labels| !labels.is_empty())).then(|| {
+            let mut job = job.clone();
+            inherit_labels(&mut job);
+            job
+        })
+    }
+
     fn prepare_create(_cx: &Context<'_>, job: &mut Job) {
         if job.spec.as_ref().is_some_and(makes_selector) {
             make_selector(job);

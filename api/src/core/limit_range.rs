@@ -7,7 +7,7 @@ use k8s_openapi::api::core::v1::{LimitRange, LimitRangeItem};
 use machinery::field::{Error, Errors, Path};
 use machinery::names;
 use machinery::quantity::Quantity;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::pod::{is_compressible, validate_container_resource_name, validate_resource_name};
 use crate::columns;
@@ -39,8 +39,22 @@ impl Kind for LimitRanges {
         names::dns1123_subdomain(name, prefix)
     }
 
+    /// A list that is null, which its writer does not own, is told from an empty one by the want of a spec: there is nothing
+    /// else in it.
+    fn before_decode(object: &mut Map<String, Value>) {
+        let spec = object.get("spec").and_then(Value::as_object);
+        if spec.is_some_and(|spec| spec.get("limits").is_none_or(Value::is_null)) {
+            object.remove("spec");
+        }
+    }
+
+    fn after_reading(range: &mut LimitRange) {
+        range.spec.take_if(|spec| spec.limits.is_empty());
+    }
+
     fn default(range: &mut LimitRange) {
-        for item in range.spec.get_or_insert_default().limits.iter_mut().filter(|item| item.type_ == "Container") {
+        let items = range.spec.iter_mut().flat_map(|spec| &mut spec.limits);
+        for item in items.filter(|item| item.type_ == "Container") {
             // A limit defaults to the maximum, a request to the limit, else to the minimum.
             complete(&mut item.default, item.max.as_ref());
             complete(&mut item.default_request, item.default.as_ref());

@@ -55,7 +55,8 @@ impl Write<'_> {
         let target = apply::Target { schema: resource.schema(), reset: &reset, versions: &versions };
         let mut after = Vec::with_capacity(live.map_or(0, |live| live.json.len()));
         // A writer owns the empty list that it wrote, whatever becomes of it.
-        new.write_json_with(EmptyLists::Keep, &mut after);
+        let written = resource.as_written(new);
+        written.as_deref().unwrap_or(new).write_json_with(EmptyLists::Keep, &mut after);
         let (before, after) = (live.map(|live| resource.present(&live.json)), resource.present(&after));
         apply::update(&target, before.as_deref().map(text), text(&after), managed, self.writer(&api_version))
     }
