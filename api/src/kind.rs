@@ -14,7 +14,8 @@ use serde_json::{Map, Value};
 
 use crate::strategy::{Context, UpdateStrategy};
 
-/// What a resource is called.
+/// What a resource is called. The names of custom resources are kept for as long as the program runs, each distinct text once
+/// (see [`crate::custom::intern`]), so that names can be handed about without a lifetime.
 #[derive(Clone, Copy, Debug)]
 pub struct Names {
     /// Empty for the core group.

@@ -1,10 +1,10 @@
-//! The list of built-in kinds, a line each, and look-ups over it.
+//! The list of built-in kinds, a line each, and look-ups over it and over custom resources.
 
 use std::collections::HashMap;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use crate::kind::Kind;
-use crate::resource::{Resource, Served};
+use crate::resource::{Resource, ResourceRef, Served};
 use crate::{
     admissionregistration, apiregistration, apps, autoscaling, batch, certificates, coordination, core, discovery, events, flowcontrol,
     networking, node, policy, rbac, resource_k8s, scheduling, storage_k8s,
@@ -80,29 +80,41 @@ fn served<K: Kind>() -> Box<dyn Resource> {
     Box::new(Served::<K>::new())
 }
 
-/// Resources by group, version and plural name.
+/// Resources by group, version and plural name: the built-in ones, and custom ones as they were when this registry was made.
+/// A registry does not change; whoever serves custom resources makes another.
 pub struct Registry {
-    resources: Vec<&'static dyn Resource>,
+    resources: Vec<ResourceRef>,
     by_path: HashMap<(&'static str, &'static str, &'static str), usize>,
 }
 
 impl Registry {
     pub fn built_in() -> Self {
-        let resources: Vec<&'static dyn Resource> = BUILT_IN.iter().map(|r| &**r).collect();
-        let by_path = resources.iter().enumerate().map(|(i, r)| ((r.names().group, r.names().version, r.names().plural), i)).collect();
+        Self::with(Vec::new())
+    }
+
+    /// The built-in resources and these. Where both have a name, the built-in one is found.
+    pub fn with(custom: Vec<Arc<dyn Resource>>) -> Self {
+        let built_in = BUILT_IN.iter().map(|resource| ResourceRef::BuiltIn(&**resource));
+        let resources: Vec<ResourceRef> = built_in.chain(custom.into_iter().map(ResourceRef::Custom)).collect();
+        let mut by_path = HashMap::with_capacity(resources.len());
+        for (at, resource) in resources.iter().enumerate() {
+            let names = resource.names();
+            by_path.entry((names.group, names.version, names.plural)).or_insert(at);
+        }
         Self { resources, by_path }
     }
 
-    pub fn all(&self) -> &[&'static dyn Resource] {
+    pub fn all(&self) -> &[ResourceRef] {
         &self.resources
     }
 
-    pub fn find(&self, group: &str, version: &str, plural: &str) -> Option<&'static dyn Resource> {
-        self.by_path.get(&(group, version, plural) as &(&str, &str, &str)).map(|i| self.resources[*i])
+    pub fn find(&self, group: &str, version: &str, plural: &str) -> Option<ResourceRef> {
+        self.by_path.get(&(group, version, plural) as &(&str, &str, &str)).map(|at| self.resources[*at].clone())
     }
 
     /// The resource of a kind named in a body.
-    pub fn find_kind(&self, group: &str, version: &str, kind: &str) -> Option<&'static dyn Resource> {
-        self.resources.iter().copied().find(|r| r.names().group == group && r.names().version == version && r.names().kind == kind)
+    pub fn find_kind(&self, group: &str, version: &str, kind: &str) -> Option<ResourceRef> {
+        let mut all = self.resources.iter();
+        all.find(|r| r.names().group == group && r.names().version == version && r.names().kind == kind).cloned()
     }
 }

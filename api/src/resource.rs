@@ -4,7 +4,8 @@
 use std::any::Any;
 use std::borrow::Cow;
 use std::marker::PhantomData;
-use std::sync::OnceLock;
+use std::ops::Deref;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -12,7 +13,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use machinery::field::Errors;
 use machinery::protobuf::Shape;
 use machinery::schema::{Definitions, Schema};
-use machinery::table::RowCondition;
+use machinery::table::{ColumnDefinition, RowCondition};
 use machinery::{GroupKind, GroupResource, GroupVersion, GroupVersionKind, Status};
 use serde_json::Value;
 
@@ -28,7 +29,7 @@ pub trait Resource: Send + Sync + 'static {
     fn names(&self) -> &Names;
     fn scope(&self) -> Scope;
     fn stored_under(&self) -> &str;
-    fn verbs(&self) -> &[&'static str];
+    fn verbs(&self) -> &'static [&'static str];
     fn create_on_update(&self) -> bool;
     fn unconditional_update(&self) -> bool;
     fn default_propagation(&self) -> Propagation;
@@ -66,7 +67,7 @@ pub trait Resource: Send + Sync + 'static {
     /// The name that the stored version has for a selectable field.
     fn stored_field<'n>(&self, name: &'n str) -> &'n str;
     fn selectable_fields(&self, object: &dyn Object) -> Vec<SelectableField>;
-    fn columns(&self) -> &[Column];
+    fn columns(&self) -> Vec<ColumnDefinition<'_>>;
     fn row(&self, object: &dyn Object, now: Timestamp) -> Vec<Value>;
     fn row_conditions(&self, object: &dyn Object) -> Vec<RowCondition>;
 
@@ -89,6 +90,25 @@ pub trait Resource: Send + Sync + 'static {
 
     fn subresource(&self, name: &str) -> Option<&ErasedSubresource> {
         self.subresources().iter().find(|s| s.name == name)
+    }
+}
+
+/// A resource in hand. Built-in ones live as long as the program does, and cost nothing to hand on; a custom one lives as
+/// long as somebody holds it, however soon its definition changes.
+#[derive(Clone)]
+pub enum ResourceRef {
+    BuiltIn(&'static dyn Resource),
+    Custom(Arc<dyn Resource>),
+}
+
+impl Deref for ResourceRef {
+    type Target = dyn Resource;
+
+    fn deref(&self) -> &Self::Target {
+        match self {
+            Self::BuiltIn(resource) => *resource,
+            Self::Custom(resource) => &**resource,
+        }
     }
 }
 
@@ -174,7 +194,7 @@ impl<K: Kind> Resource for Served<K> {
     fn stored_under(&self) -> &str {
         K::STORED_UNDER
     }
-    fn verbs(&self) -> &[&'static str] {
+    fn verbs(&self) -> &'static [&'static str] {
         K::VERBS
     }
     fn create_on_update(&self) -> bool {
@@ -274,8 +294,12 @@ impl<K: Kind> Resource for Served<K> {
     fn selectable_fields(&self, object: &dyn Object) -> Vec<SelectableField> {
         K::selectable_fields(typed(object))
     }
-    fn columns(&self) -> &[Column] {
-        K::COLUMNS
+    fn columns(&self) -> Vec<ColumnDefinition<'_>> {
+        let definition = |column: &Column| {
+            let Column { name, kind, format, priority, description } = *column;
+            ColumnDefinition { name, kind, format, description, priority }
+        };
+        K::COLUMNS.iter().map(definition).collect()
     }
     fn row(&self, object: &dyn Object, now: Timestamp) -> Vec<Value> {
         K::row(typed(object), now)

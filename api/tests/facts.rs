@@ -32,7 +32,7 @@ fn words(list: &str) -> BTreeSet<&str> {
 #[test]
 fn names_scopes_and_verbs() {
     for resource in built_in().all() {
-        let (names, version) = (resource.names(), group_version(*resource));
+        let (names, version) = (resource.names(), group_version(&**resource));
         let row = rows(RESOURCES)
             .find(|row| row[0] == version && row[1] == names.plural)
             .unwrap_or_else(|| panic!("{version} {} is not served by Kubernetes", names.plural));
@@ -50,7 +50,7 @@ fn names_scopes_and_verbs() {
 fn views_of_the_object_are_all_there() {
     const VIEWS: [&str; 6] = ["status", "scale", "finalize", "ephemeralcontainers", "resize", "approval"];
     for resource in built_in().all() {
-        let (plural, version) = (resource.names().plural, group_version(*resource));
+        let (plural, version) = (resource.names().plural, group_version(&**resource));
         let served: BTreeSet<&str> = rows(RESOURCES)
             .filter(|row| row[0] == version)
             .filter_map(|row| row[1].strip_prefix(plural)?.strip_prefix('/'))
@@ -69,7 +69,7 @@ fn columns() {
         tables.entry((row[0], row[1])).or_default().push(cell);
     }
     for resource in built_in().all() {
-        let version = group_version(*resource);
+        let version = group_version(&**resource);
         let ours: Vec<_> = resource.columns().iter().map(|c| (c.name, c.kind, c.format, c.priority)).collect();
         let plural = resource.names().plural;
         assert_eq!(Some(&ours), tables.get(&(version.as_str(), plural)), "columns of {version} {plural}");

@@ -112,7 +112,7 @@ async fn measure<'n, F: Future<Output = Result<(), Status>>>(
 }
 
 fn target(server: &ApiServer, plural: &str, name: &str) -> Result<Target, Status> {
-    let resource = server.registry().find("", "v1", plural).ok_or_else(Status::path_not_found)?;
+    let resource = server.served().find("", "v1", plural).ok_or_else(Status::path_not_found)?;
     Ok(Target { resource, subresource: None, namespace: "default".into(), name: name.into() })
 }
 

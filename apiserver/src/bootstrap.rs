@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 
-use api::Resource;
+use api::ResourceRef;
 use api::object::downcast_ref;
 use api::strategy::UserInfo;
 use futures::{StreamExt as _, TryStreamExt as _};
@@ -70,7 +70,8 @@ impl ApiServer {
 
     /// What this server serves, among what others may serve.
     async fn ensure_api_services(&self) -> Result<(), Status> {
-        let mut versions: Vec<(&str, &str)> = self.registry().all().iter().map(|one| (one.names().group, one.names().version)).collect();
+        let served = self.served();
+        let mut versions: Vec<(&str, &str)> = served.registry().all().iter().map(|one| (one.names().group, one.names().version)).collect();
         // Reviews are resources that no kind describes.
         versions.extend(crate::catalogue::EXTRAS.iter().map(|extra| (extra.group, extra.version)));
         versions.retain(|(group, _)| *group != api_services::OWN_GROUP);
@@ -90,7 +91,7 @@ impl ApiServer {
 
     /// An object of cluster scope, given by what is particular to it.
     async fn ensure_plain(&self, group: &str, version: &str, kind: &str, name: &str, mut object: Value) -> Result<(), Status> {
-        let Some(resource) = self.registry().find_kind(group, version, kind) else { return Ok(()) };
+        let Some(resource) = self.served().registry().find_kind(group, version, kind) else { return Ok(()) };
         object["apiVersion"] = json!(resource.kind().api_version());
         object["kind"] = json!(kind);
         object["metadata"]["name"] = json!(name);
@@ -110,21 +111,22 @@ impl ApiServer {
     }
 
     async fn reconcile_all<T: Reconciled>(&self, plural: &'static str, wanted: Vec<T>) -> Result<(), Status> {
-        let Some(resource) = self.registry().find(rbac::GROUP, "v1", plural) else { return Ok(()) };
-        let writes = wanted.into_iter().map(|wanted| self.reconcile(resource, wanted));
+        let Some(resource) = self.served().find(rbac::GROUP, "v1", plural) else { return Ok(()) };
+        let writes = wanted.into_iter().map(|wanted| self.reconcile(resource.clone(), wanted));
         futures::stream::iter(writes).buffer_unordered(AT_ONCE).try_collect().await
     }
 
-    async fn reconcile<T: Reconciled>(&self, resource: &'static dyn Resource, wanted: T) -> Result<(), Status> {
+    async fn reconcile<T: Reconciled>(&self, resource: ResourceRef, wanted: T) -> Result<(), Status> {
         let meta = wanted.meta();
         let (namespace, name) = (meta.namespace.clone().unwrap_or_default(), meta.name.clone().unwrap_or_default());
-        let found = self.log(resource)?.get(&crate::log::path(&namespace, &name));
-        let target = |name: &str| Target { resource, subresource: None, namespace: namespace.clone(), name: name.to_owned() };
+        let found = self.log(&*resource)?.get(&crate::log::path(&namespace, &name));
+        let target =
+            |name: &str| Target { resource: resource.clone(), subresource: None, namespace: namespace.clone(), name: name.to_owned() };
         let (caller, options) = (caller(), WriteOptions::default());
         let outcome = match found {
             None => self.create(&caller, &target(""), Body::Typed(Box::new(wanted)), &options).await,
             Some(entry) => {
-                let object = entry.object(resource).map_err(Status::internal)?;
+                let object = entry.object(&*resource).map_err(Status::internal)?;
                 let Some(mut present) = downcast_ref::<T>(&*object).cloned() else { return Ok(()) };
                 match wanted.amend(&mut present) {
                     Amendment::Nothing => return Ok(()),
@@ -183,8 +185,8 @@ impl ApiServer {
 
     /// Creates an object unless there is one of its name, or its resource is not served.
     async fn ensure(&self, group: &str, plural: &str, namespace: &str, name: &str, object: Value) -> Result<(), Status> {
-        let Some(resource) = self.registry().find(group, "v1", plural) else { return Ok(()) };
-        if self.log(resource)?.get(&crate::log::path(namespace, name)).is_some() {
+        let Some(resource) = self.served().find(group, "v1", plural) else { return Ok(()) };
+        if self.log(&*resource)?.get(&crate::log::path(namespace, name)).is_some() {
             return Ok(());
         }
         let target = Target { resource, subresource: None, namespace: namespace.into(), name: String::new() };

@@ -12,8 +12,6 @@ use runtime::metrics::Metrics;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::auth::{Authorizer, PeerCertificate, impersonation};
-use crate::discovery::Discovery;
-use crate::openapi::OpenApi;
 use crate::server::ApiServer;
 use crate::verbs::Caller;
 
@@ -24,8 +22,6 @@ const LONGEST_WAIT: Duration = Duration::from_secs(30);
 pub struct Chain {
     pub api: Arc<ApiServer>,
     pub authorizer: Arc<dyn Authorizer>,
-    pub discovery: Discovery,
-    pub openapi: OpenApi,
     pub health: Health,
     pub metrics: Metrics,
     reads: Arc<Semaphore>,
@@ -56,13 +52,10 @@ fn agent(headers: &HeaderMap) -> String {
 
 impl Chain {
     pub fn new(api: Arc<ApiServer>, health: Health, metrics: Metrics, limits: Limits) -> Arc<Self> {
-        let discovery = Discovery::new(api.registry());
         let authorizer = api.access().clone();
         Arc::new(Self {
             api,
             authorizer,
-            discovery,
-            openapi: OpenApi::default(),
             health,
             metrics,
             reads: Arc::new(Semaphore::new(limits.reads)),

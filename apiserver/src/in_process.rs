@@ -44,7 +44,7 @@ impl InProcess {
     fn admit(&self, verb: &str, target: Target, field_selector: &str) -> Result<verbs::Target> {
         self.allow(verb, &target, field_selector)?;
         let Target { resource, subresource, namespace, name } = target;
-        let found = self.server.registry().find(&resource.group, &resource.version, &resource.resource);
+        let found = self.server.served().find(&resource.group, &resource.version, &resource.resource);
         let resource = found.ok_or_else(Status::path_not_found)?;
         Ok(verbs::Target { resource, subresource: subresource.map(str::to_owned), namespace, name })
     }
@@ -178,10 +178,10 @@ async fn side_by_side<T: Send + 'static>(writes: impl Iterator<Item = impl Futur
 }
 
 /// The events of a watch, until it ends; an error is the last one.
-fn stream(resource: &'static dyn api::Resource, watch: Watch) -> WatchStream {
-    futures::stream::unfold(watch, move |mut watch| async move {
+fn stream(resource: api::ResourceRef, watch: Watch) -> WatchStream {
+    futures::stream::unfold((watch, resource), |(mut watch, resource)| async move {
         let next = watch.next().await?;
-        Some((next.map(|one| event(resource, &one)), watch))
+        Some((next.map(|one| event(&*resource, &one)), (watch, resource)))
     })
     .boxed()
 }
@@ -191,7 +191,7 @@ impl Transport for InProcess {
     async fn get(&self, target: Target, resource_version: Option<String>) -> Result<Payload> {
         let target = self.admit("get", target, "")?;
         let found = self.server.get(&self.caller, &target, resource_version.as_deref()).await?;
-        Ok(shown(target.resource, &found))
+        Ok(shown(&*target.resource, &found))
     }
 
     async fn list(&self, request: ListRequest) -> Result<transport::List> {
@@ -205,7 +205,7 @@ impl Transport for InProcess {
             continue_token: request.continue_token,
         };
         let list = self.server.list(&self.caller, &target, &options).await?;
-        let items = list.items.iter().map(|entry| payload(target.resource, entry)).collect();
+        let items = list.items.iter().map(|entry| payload(&*target.resource, entry)).collect();
         Ok(transport::List { version: list.version, items, continue_token: list.continue_token })
     }
 
@@ -232,13 +232,13 @@ impl Transport for InProcess {
         }
         let target = self.admit("create", target, "")?;
         let written = self.server.create(&self.caller, &target, body(object), &write_options(options)).await?;
-        Ok(shown(target.resource, &written.object))
+        Ok(shown(&*target.resource, &written.object))
     }
 
     async fn update(&self, target: Target, object: transport::Body, options: WriteOptions) -> Result<Payload> {
         let target = self.admit("update", target, "")?;
         let written = self.server.update(&self.caller, &target, body(object), &write_options(options)).await?;
-        Ok(shown(target.resource, &written.object))
+        Ok(shown(&*target.resource, &written.object))
     }
 
     async fn patch(&self, target: Target, patch: transport::Patch, options: WriteOptions) -> Result<Payload> {
@@ -250,7 +250,7 @@ impl Transport for InProcess {
             transport::Patch::Apply { config, force } => verbs::Patch::Apply { config, force },
         };
         let written = self.server.patch(&self.caller, &target, patch, &write_options(options)).await?;
-        Ok(shown(target.resource, &written.object))
+        Ok(shown(&*target.resource, &written.object))
     }
 
     async fn delete(&self, target: Target, options: DeleteOptions) -> Result<()> {

@@ -24,10 +24,12 @@ pub mod log;
 pub mod openapi;
 pub mod reviews;
 pub mod serve;
+mod served;
 pub mod server;
 pub mod start;
 pub mod verbs;
 
 pub use chain::Chain;
 pub use in_process::InProcess;
+pub use served::Served;
 pub use server::{ApiServer, Options};

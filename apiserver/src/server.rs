@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use api::{Object, Registry, Resource};
+use api::{Object, Registry, Resource, ResourceRef};
+use arc_swap::{ArcSwap, Guard};
 use hashbrown::HashMap;
 use machinery::Status;
 use storage::{Revision, Store};
@@ -15,6 +16,7 @@ use crate::allocation::{self, Allocation};
 use crate::auth::{Access, Authenticator};
 use crate::leases::Leases;
 use crate::log::{Bounds, Feed, Log};
+use crate::served::Served;
 
 /// What an operator may choose of the serving core.
 #[derive(Clone, Debug)]
@@ -56,11 +58,11 @@ const TRIM_EVERY: Duration = Duration::from_secs(30);
 
 /// The serving core: verbs over logs over a store.
 pub struct ApiServer {
-    registry: Registry,
+    served: ArcSwap<Served>,
     options: Options,
     pub(crate) feed: Arc<Feed>,
-    /// By where their resources are stored.
-    logs: HashMap<&'static str, Arc<Log>>,
+    /// Of built-in resources, by where they are stored.
+    logs: HashMap<String, Arc<Log>>,
     world: World,
     access: Arc<Access>,
     pub(crate) admission: admission::Chain,
@@ -77,9 +79,8 @@ impl ApiServer {
         let stop = CancellationToken::new();
         let feed = Arc::new(Feed::new(store, &options.prefix, Bounds::default(), stop.clone()));
         // The stored version's own resource comes first, since the log is in that version.
-        let (stored, converted): (Vec<&'static dyn Resource>, Vec<_>) =
-            registry.all().iter().copied().partition(|r| r.stored_kind() == r.kind());
-        let logs: HashMap<_, _> = stored.into_iter().chain(converted).map(|r| (r.stored_under(), feed.open(r))).collect();
+        let (stored, converted): (Vec<ResourceRef>, Vec<_>) = registry.all().iter().cloned().partition(|r| r.stored_kind() == r.kind());
+        let logs: HashMap<_, _> = stored.into_iter().chain(converted).map(|r| (r.stored_under().to_owned(), feed.open(r))).collect();
         feed.load().await?;
         let world = World::new(logs.values().cloned());
         let taken = allocation::Logs {
@@ -94,7 +95,7 @@ impl ApiServer {
         let server = Arc::new(Self {
             access: Arc::new(Access::new(&world)),
             world,
-            registry,
+            served: ArcSwap::from_pointee(Served::new(registry, None)),
             options,
             feed,
             logs,
@@ -129,9 +130,9 @@ impl ApiServer {
         &self.options
     }
 
-    /// The resources that are served.
-    pub fn registry(&self) -> &Registry {
-        &self.registry
+    /// What is served now. Takes no lock.
+    pub fn served(&self) -> Guard<Arc<Served>> {
+        self.served.load()
     }
 
     /// The logs, as admission reads them.
@@ -150,8 +151,9 @@ impl ApiServer {
     }
 
     /// The log that holds a resource's objects.
-    pub(crate) fn log(&self, resource: &dyn Resource) -> Result<&Arc<Log>, Status> {
-        self.logs.get(resource.stored_under()).ok_or_else(Status::path_not_found)
+    pub(crate) fn log(&self, resource: &dyn Resource) -> Result<Arc<Log>, Status> {
+        let built_in = self.logs.get(resource.stored_under()).cloned();
+        built_in.or_else(|| self.served().log(resource).cloned()).ok_or_else(Status::path_not_found)
     }
 
     /// How long an object lives, if it vanishes by itself.

@@ -24,7 +24,7 @@ fn admin() -> Caller {
 }
 
 fn target(server: &ApiServer, plural: &str, name: &str, subresource: Option<&str>) -> Target {
-    let resource = server.registry().all().iter().copied().find(|r| r.names().plural == plural).unwrap();
+    let resource = server.served().registry().all().iter().find(|r| r.names().plural == plural).cloned().unwrap();
     Target { resource, subresource: subresource.map(str::to_owned), namespace: String::new(), name: name.into() }
 }
 

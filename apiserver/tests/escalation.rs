@@ -32,7 +32,7 @@ fn admin() -> Caller {
 }
 
 fn target(server: &ApiServer, plural: &str, name: &str) -> Target {
-    let resource = server.registry().find(GROUP, "v1", plural).unwrap();
+    let resource = server.served().find(GROUP, "v1", plural).unwrap();
     let namespace = if resource.scope() == api::kind::Scope::Namespaced { "default" } else { "" };
     Target { resource, subresource: None, namespace: namespace.into(), name: name.into() }
 }

@@ -49,7 +49,7 @@ fn node(name: &str) -> Caller {
 }
 
 fn target(server: &ApiServer, plural: &str, name: &str) -> Target {
-    let resource = server.registry().all().iter().copied().find(|r| r.names().plural == plural).unwrap();
+    let resource = server.served().registry().all().iter().find(|r| r.names().plural == plural).cloned().unwrap();
     let namespace = match resource.scope() {
         api::kind::Scope::Cluster => "",
         _ if plural == "leases" => "kube-node-lease",

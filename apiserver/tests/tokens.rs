@@ -35,7 +35,7 @@ fn admin() -> Caller {
 }
 
 fn target(server: &ApiServer, plural: &str, namespace: &str, name: &str) -> Target {
-    let resource = server.registry().find("", "v1", plural).unwrap();
+    let resource = server.served().find("", "v1", plural).unwrap();
     Target { resource, subresource: None, namespace: namespace.into(), name: name.into() }
 }
 

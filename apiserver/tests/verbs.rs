@@ -17,7 +17,7 @@ async fn server() -> Arc<ApiServer> {
 }
 
 fn target(server: &ApiServer, plural: &str, name: &str) -> Target {
-    let resource = server.registry().all().iter().copied().find(|r| r.names().plural == plural).unwrap();
+    let resource = server.served().registry().all().iter().find(|r| r.names().plural == plural).cloned().unwrap();
     let namespaced = resource.scope() == api::kind::Scope::Namespaced;
     Target { resource, subresource: None, namespace: if namespaced { "default" } else { "" }.into(), name: name.into() }
 }

@@ -34,7 +34,7 @@ pub struct Follower {
     transport: Arc<dyn Transport>,
     resource: GroupVersionResource,
     /// What reads the objects where they come typed.
-    kind: Option<&'static dyn api::Resource>,
+    kind: Option<api::ResourceRef>,
     notify: Notify,
     first: Option<oneshot::Sender<()>>,
     uids: HashMap<NamespacedName, Arc<str>>,
@@ -145,7 +145,7 @@ impl Follower {
     }
 
     fn header(&self, payload: Payload, intern: &Interner) -> Result<Header, Status> {
-        match self.kind.and_then(|kind| kind.meta_of(payload.typed.as_deref()?)) {
+        match self.kind.as_ref().and_then(|kind| kind.meta_of(payload.typed.as_deref()?)) {
             Some(meta) => Ok(Header::of(meta, intern)),
             None => Ok(Header::of(&decode(&payload)?, intern)),
         }

@@ -36,12 +36,12 @@ fn difference(one: &Value, other: &Value, path: &str) -> Option<String> {
 }
 
 /// Runs `check` for every kind, and says of all at once what is wrong.
-fn of_every_kind(check: impl Fn(&'static dyn Resource) -> Result<(), String>) {
+fn of_every_kind(check: impl Fn(&dyn Resource) -> Result<(), String>) {
     let wrong: Vec<String> = Registry::built_in()
         .all()
         .iter()
         .filter_map(|resource| {
-            check(*resource).err().map(|why| format!("{} {}: {why}", resource.kind().api_version(), resource.names().kind))
+            check(&**resource).err().map(|why| format!("{} {}: {why}", resource.kind().api_version(), resource.names().kind))
         })
         .collect();
     assert!(wrong.is_empty(), "{} kinds:\n{}", wrong.len(), wrong.join("\n"));

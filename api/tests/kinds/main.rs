@@ -18,7 +18,7 @@ mod storage;
 use api::object::Object;
 use api::resource::{ErasedUpdate, ErasedView};
 use api::strategy::{Context, UserInfo};
-use api::{Registry, Resource};
+use api::{Registry, ResourceRef};
 use machinery::field::Errors;
 use serde_json::{Value, json};
 
@@ -38,7 +38,7 @@ fn expected(text: &str) -> Found {
 }
 
 /// A resource under test.
-struct Kit(&'static dyn Resource);
+struct Kit(ResourceRef);
 
 /// Sets the value at a path such as `spec.ports.0.name`, making objects on the way; null removes.
 fn set(target: &mut Value, path: &str, value: Value) {

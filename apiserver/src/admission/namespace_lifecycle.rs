@@ -18,7 +18,7 @@ impl Plugin for NamespaceLifecycle {
     }
 
     fn mutate(&self, request: &Request<'_>, object: &mut dyn Object) -> Result<(), Status> {
-        let resource = request.target.resource;
+        let resource = &request.target.resource;
         let namespace = request.target.namespace.as_str();
         if request.operation != Operation::Create || request.target.subresource.is_some() || resource.scope() == Scope::Cluster {
             return Ok(());

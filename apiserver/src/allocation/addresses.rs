@@ -65,7 +65,7 @@ fn object(address: IpAddr, namespace: &str, name: &str) -> IPAddress {
 
 impl ApiServer {
     fn address_target(&self, name: String) -> Option<Target> {
-        let resource = self.registry().find(GROUP, "v1", PLURAL)?;
+        let resource = self.served().find(GROUP, "v1", PLURAL)?;
         Some(Target { resource, subresource: None, namespace: String::new(), name })
     }
 

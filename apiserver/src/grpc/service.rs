@@ -92,7 +92,7 @@ impl Service {
         let admitted = self.admit(&request, "get", r.resource.as_ref(), &r.namespace, &r.name, "").await?;
         let version = Some(r.resource_version.as_str()).filter(|v| !v.is_empty());
         let shown = self.chain.api.get(&admitted.caller, &admitted.target, version).await?;
-        Ok(convert::shown(admitted.target.resource, &shown))
+        Ok(convert::shown(&*admitted.target.resource, &shown))
     }
 
     async fn list(&self, request: Request<v1::ListRequest>) -> status::Result<v1::ListResponse> {
@@ -120,7 +120,7 @@ impl Service {
         let r = request.into_inner();
         let options = convert::write_options(r.options)?;
         let written = self.chain.api.create(&admitted.caller, &admitted.target, Body::Json(r.data), &options).await?;
-        Ok(convert::written(admitted.target.resource, written))
+        Ok(convert::written(&*admitted.target.resource, written))
     }
 
     async fn update(&self, request: Request<v1::UpdateRequest>) -> status::Result<v1::Object> {
@@ -129,7 +129,7 @@ impl Service {
         let r = request.into_inner();
         let options = convert::write_options(r.options)?;
         let written = self.chain.api.update(&admitted.caller, &admitted.target, Body::Json(r.data), &options).await?;
-        Ok(convert::written(admitted.target.resource, written))
+        Ok(convert::written(&*admitted.target.resource, written))
     }
 
     async fn patch(&self, request: Request<v1::PatchRequest>) -> status::Result<v1::Object> {
@@ -145,7 +145,7 @@ impl Service {
         };
         let options = convert::write_options(r.options)?;
         let written = self.chain.api.patch(&admitted.caller, &admitted.target, patch, &options).await?;
-        Ok(convert::written(admitted.target.resource, written))
+        Ok(convert::written(&*admitted.target.resource, written))
     }
 
     async fn apply(&self, request: Request<v1::ApplyRequest>) -> status::Result<v1::Object> {
@@ -155,7 +155,7 @@ impl Service {
         let options = convert::write_options(r.options)?;
         let patch = Patch::Apply { config: r.data, force: r.force };
         let written = self.chain.api.patch(&admitted.caller, &admitted.target, patch, &options).await?;
-        Ok(convert::written(admitted.target.resource, written))
+        Ok(convert::written(&*admitted.target.resource, written))
     }
 
     async fn delete(&self, request: Request<v1::DeleteRequest>) -> status::Result<v1::DeleteResponse> {
@@ -167,7 +167,7 @@ impl Service {
             Deleted::Gone(entry) => (Shown::Entry(entry), true),
             Deleted::Pending(shown) => (shown, false),
         };
-        Ok(v1::DeleteResponse { object: Some(convert::shown(admitted.target.resource, &shown)), gone })
+        Ok(v1::DeleteResponse { object: Some(convert::shown(&*admitted.target.resource, &shown)), gone })
     }
 
     async fn delete_collection(&self, request: Request<v1::DeleteCollectionRequest>) -> status::Result<v1::ListResponse> {
@@ -224,7 +224,7 @@ impl Service {
                 authorize::check(&*self.chain.authorizer, &caller.user, &Attributes::Resource(access))?;
                 let target = convert::target(&self.chain.api, Some(resource), &namespace, &name)?;
                 let written = self.chain.api.update(caller, &target, Body::Json(object.data), options).await?;
-                Ok(convert::written(target.resource, written).revision)
+                Ok(convert::written(&*target.resource, written).revision)
             }
         });
         Ok(v1::UpdateStatusesResponse { results: results.await })
@@ -269,7 +269,7 @@ fn key_of(json: &[u8]) -> status::Result<(String, String)> {
 fn list_response(target: &Target, list: crate::verbs::List) -> v1::ListResponse {
     v1::ListResponse {
         revision: list.version.0,
-        items: list.items.iter().map(|e| convert::entry(target.resource, e)).collect(),
+        items: list.items.iter().map(|e| convert::entry(&*target.resource, e)).collect(),
         r#continue: list.continue_token,
         remaining: list.remaining.unwrap_or(0),
     }
@@ -298,9 +298,10 @@ impl Api for Service {
             let options = convert::watch_options(request.into_inner());
             let watch = self.chain.api.watch(&admitted.caller, &admitted.target, &options).await?;
             let resource = admitted.target.resource;
-            let events = futures::stream::unfold(watch, move |mut watch| async move {
+            let events = futures::stream::unfold((watch, resource), |(mut watch, resource)| async move {
                 let event = watch.next().await?;
-                Some((event.map(|e| convert::event(resource, &e)).map_err(|status| failed(&status)), watch))
+                let event = event.map(|e| convert::event(&*resource, &e)).map_err(|status| failed(&status));
+                Some((event, (watch, resource)))
             });
             Ok(Box::pin(events) as Self::WatchStream)
         };

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use arc_swap::Guard;
 use http::{HeaderMap, StatusCode};
 use machinery::{Status, status};
 use runtime::health::Probe;
@@ -10,9 +11,11 @@ use serde::Serialize;
 use super::accept::{self, Format};
 use super::respond::{self, Answer};
 use crate::chain::Chain;
+use crate::served::Served;
 
 /// Answers a GET of a path that is no resource.
 pub async fn serve(chain: &Arc<Chain>, path: &str, query: Option<&str>, headers: &HeaderMap) -> status::Result<Answer> {
+    let served = Guard::into_inner(chain.api.served());
     let segments: Vec<&str> = path.trim_matches('/').split('/').collect();
     match segments.as_slice() {
         ["version"] => Ok(respond::document(&version(), Format::Json)),
@@ -20,16 +23,16 @@ pub async fn serve(chain: &Arc<Chain>, path: &str, query: Option<&str>, headers:
         [".well-known", "openid-configuration"] => Ok(issuer(chain).unwrap_or_else(not_found)),
         ["openid", "v1", "jwks"] => Ok(key_set(chain).unwrap_or_else(not_found)),
         ["metrics"] => Ok(respond::text(StatusCode::OK, chain.metrics.encode())),
-        ["api"] => discovery(chain, headers, true),
-        ["apis"] => discovery(chain, headers, false),
-        ["api", version] => group_version(chain, "", version, headers),
+        ["api"] => discovery(chain, &served, headers, true),
+        ["apis"] => discovery(chain, &served, headers, false),
+        ["api", version] => group_version(&served, "", version, headers),
         ["apis", group] => {
             let format = accept::negotiate(headers)?.format;
-            Ok(chain.discovery.group(group).filter(|_| !group.is_empty()).map_or_else(not_found, |g| respond::document(&g, format)))
+            Ok(served.discovery().group(group).filter(|_| !group.is_empty()).map_or_else(not_found, |g| respond::document(&g, format)))
         }
-        ["apis", group, version] => group_version(chain, group, version, headers),
-        ["openapi", ..] => Ok(chain.openapi.serve(&chain.api, &chain.discovery, &segments, query, headers).await.unwrap_or_else(not_found)),
-        [""] => Ok(index(chain)),
+        ["apis", group, version] => group_version(&served, group, version, headers),
+        ["openapi", ..] => Ok(served.openapi().serve(&served, &segments, query, headers).await.unwrap_or_else(not_found)),
+        [""] => Ok(index(&served)),
         _ => Ok(not_found()),
     }
 }
@@ -99,7 +102,7 @@ fn health(chain: &Chain, segments: &[&str], query: Option<&str>) -> Answer {
     respond::text(answer.code, answer.text)
 }
 
-fn discovery(chain: &Chain, headers: &HeaderMap, core: bool) -> status::Result<Answer> {
+fn discovery(chain: &Chain, served: &Served, headers: &HeaderMap, core: bool) -> status::Result<Answer> {
     #[derive(Serialize)]
     #[serde(rename_all = "camelCase")]
     struct Versions {
@@ -116,7 +119,7 @@ fn discovery(chain: &Chain, headers: &HeaderMap, core: bool) -> status::Result<A
         server_address: String,
     }
     if wants_aggregated(headers) {
-        let json = serde_json::to_vec(&chain.discovery.aggregated(core)).map_err(|e| Status::internal(e.to_string()))?;
+        let json = serde_json::to_vec(&served.discovery().aggregated(core)).map_err(|e| Status::internal(e.to_string()))?;
         let media = http::HeaderValue::from_static("application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList");
         let mut answer = respond::body(StatusCode::OK, media, json);
         answer.headers_mut().insert(http::header::VARY, http::HeaderValue::from_static("Accept"));
@@ -124,7 +127,7 @@ fn discovery(chain: &Chain, headers: &HeaderMap, core: bool) -> status::Result<A
     }
     let format = legacy_format(headers)?;
     if !core {
-        return Ok(respond::document(&chain.discovery.group_list(), format));
+        return Ok(respond::document(&served.discovery().group_list(), format));
     }
     let server = Server { client_cidr: "0.0.0.0/0", server_address: chain.api.advertised_address() };
     Ok(respond::document(&Versions { kind: "APIVersions", versions: ["v1"], server_address: [server] }, format))
@@ -165,24 +168,24 @@ fn legacy_format(headers: &HeaderMap) -> status::Result<Format> {
     Err(Status::not_acceptable(&accept::SERVED))
 }
 
-fn group_version(chain: &Chain, group: &str, version: &str, headers: &HeaderMap) -> status::Result<Answer> {
+fn group_version(served: &Served, group: &str, version: &str, headers: &HeaderMap) -> status::Result<Answer> {
     let format = accept::negotiate(headers)?.format;
-    match chain.discovery.resources(group, version) {
+    match served.discovery().resources(group, version) {
         Some(document) => Ok(respond::document(&document, format)),
         // A version that a known group does not have is a Status; an unknown group is plain text.
-        None if chain.discovery.has_group(group) => Err(Status::path_not_found()),
+        None if served.discovery().has_group(group) => Err(Status::path_not_found()),
         None => Ok(not_found()),
     }
 }
 
 /// `/`: the paths that are served.
-fn index(chain: &Chain) -> Answer {
+fn index(served: &Served) -> Answer {
     #[derive(Serialize)]
     struct Paths {
         paths: Vec<String>,
     }
     let mut paths = vec!["/api".to_owned(), "/api/v1".to_owned(), "/apis".to_owned()];
-    for (group, version) in chain.discovery.group_versions().filter(|(g, _)| !g.is_empty()) {
+    for (group, version) in served.discovery().group_versions().filter(|(g, _)| !g.is_empty()) {
         paths.push(format!("/apis/{group}"));
         paths.push(format!("/apis/{group}/{version}"));
     }

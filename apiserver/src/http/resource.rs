@@ -62,12 +62,12 @@ impl Call<'_> {
         match self.verb {
             "get" => {
                 let shown = api.get(&self.caller, &target, self.query.get("resourceVersion").filter(|v| !v.is_empty())).await?;
-                Ok(respond::object(StatusCode::OK, form, target.resource, &shown, include))
+                Ok(respond::object(StatusCode::OK, form, &*target.resource, &shown, include))
             }
             "list" => {
                 self.query.validate_list(false)?;
                 let list = api.list(&self.caller, &target, &self.query.list()?).await?;
-                Ok(respond::list(form, target.resource, list, include))
+                Ok(respond::list(form, &*target.resource, list, include))
             }
             "watch" => {
                 self.query.validate_list(true)?;
@@ -108,7 +108,7 @@ impl Call<'_> {
                 self.query.validate_list(false)?;
                 let options = self.delete_options(body).await?;
                 let list = api.delete_collection(&self.caller, &target, &self.query.list()?, &options).await?;
-                Ok(respond::list(form, target.resource, list, include))
+                Ok(respond::list(form, &*target.resource, list, include))
             }
         }
     }
@@ -118,7 +118,7 @@ impl Call<'_> {
         if path.group.is_empty() && path.resource == "bindings" {
             return self.bindings();
         }
-        let found = self.chain.api.registry().find(&path.group, &path.version, &path.resource);
+        let found = self.chain.api.served().find(&path.group, &path.version, &path.resource);
         let resource = found.ok_or_else(Status::path_not_found)?;
         let is_namespace = path.group.is_empty() && path.resource == "namespaces";
         let mut namespace = path.namespace.clone();
@@ -129,7 +129,7 @@ impl Call<'_> {
             Scope::Namespaced if namespace.is_empty() && !path.name.is_empty() => return Err(Status::path_not_found()),
             _ => {}
         }
-        if path.rest.is_some() || path.subresource.as_deref().is_some_and(|s| catalogue::subresource_verbs(resource, s).is_empty()) {
+        if path.rest.is_some() || path.subresource.as_deref().is_some_and(|s| catalogue::subresource_verbs(&*resource, s).is_empty()) {
             return Err(Status::path_not_found());
         }
         Ok(Target { resource, subresource: path.subresource.clone(), namespace, name: path.name.clone() })
@@ -138,7 +138,7 @@ impl Call<'_> {
     /// The old collection of bindings: the pod is named in the body.
     fn bindings(&self) -> status::Result<Target> {
         let path = &self.path;
-        let pods = self.chain.api.registry().find("", &path.version, "pods").ok_or_else(Status::path_not_found)?;
+        let pods = self.chain.api.served().find("", &path.version, "pods").ok_or_else(Status::path_not_found)?;
         if path.namespace.is_empty() || !path.name.is_empty() {
             return Err(Status::path_not_found());
         }
@@ -153,7 +153,7 @@ impl Call<'_> {
         }
         let verbs = match &target.subresource {
             None => target.resource.verbs(),
-            Some(name) => catalogue::subresource_verbs(target.resource, name),
+            Some(name) => catalogue::subresource_verbs(&*target.resource, name),
         };
         // Objects are read of all namespaces at once, and written in one.
         let in_no_namespace = target.resource.scope() == Scope::Namespaced && target.namespace.is_empty();
@@ -237,15 +237,15 @@ impl Call<'_> {
 
     fn written(&self, form: accept::Form, target: &Target, written: &Written, include: Include) -> Answer {
         let code = if written.created { StatusCode::CREATED } else { StatusCode::OK };
-        let answer = respond::object(code, form, target.resource, &written.object, include);
+        let answer = respond::object(code, form, &*target.resource, &written.object, include);
         respond::with_warnings(answer, &written.warnings)
     }
 
     fn deleted(&self, form: accept::Form, target: &Target, deleted: Deleted, include: Include) -> Answer {
         match deleted {
-            Deleted::Pending(shown) => respond::object(StatusCode::OK, form, target.resource, &shown, include),
+            Deleted::Pending(shown) => respond::object(StatusCode::OK, form, &*target.resource, &shown, include),
             Deleted::Gone(entry) if target.resource.delete_returns_object() => {
-                respond::object(StatusCode::OK, form, target.resource, &crate::verbs::Shown::Entry(entry), include)
+                respond::object(StatusCode::OK, form, &*target.resource, &crate::verbs::Shown::Entry(entry), include)
             }
             Deleted::Gone(entry) => respond::status(&deletion(target, &entry.json), form.format),
         }

@@ -85,7 +85,7 @@ pub fn status(status: &Status, format: Format) -> Answer {
 }
 
 /// An object.
-pub fn object(code: StatusCode, form: Form, resource: &'static dyn Resource, shown: &Shown, include: Include) -> Answer {
+pub fn object(code: StatusCode, form: Form, resource: &dyn Resource, shown: &Shown, include: Include) -> Answer {
     let stored = shown.json();
     if let (Format::Protobuf, Shape::Object, Shown::Entry(entry)) = (form.format, form.shape, shown)
         && let Some(bytes) = entry_protobuf(resource, entry)
@@ -106,7 +106,7 @@ pub fn object(code: StatusCode, form: Form, resource: &'static dyn Resource, sho
 }
 
 /// A list.
-pub fn list(form: Form, resource: &'static dyn Resource, list: List, include: Include) -> Answer {
+pub fn list(form: Form, resource: &dyn Resource, list: List, include: Include) -> Answer {
     let converted = match form.shape {
         Shape::Object if form.format == Format::Json => return streamed(resource, list),
         Shape::Object if form.format == Format::Protobuf && protobuf_known(resource) => return protobuf_list(resource, &list),
@@ -204,7 +204,7 @@ fn put_item(out: &mut impl BufMut, index: usize, json: &[u8], prefix: usize) {
     out.put_slice(item_tail(json, prefix));
 }
 
-fn streamed(resource: &'static dyn Resource, list: List) -> Answer {
+fn streamed(resource: &dyn Resource, list: List) -> Answer {
     let prefix = item_prefix(resource);
     let head = header(resource, &list);
     let items: Vec<Bytes> = list.items.iter().map(|e| presented(resource, &e.json)).collect();

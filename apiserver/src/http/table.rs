@@ -4,7 +4,7 @@ use api::Resource;
 use bytes::Bytes;
 use jiff::Timestamp;
 use machinery::partial::{MetaVersion, PartialObjectMetadata, PartialObjectMetadataList};
-use machinery::table::{ColumnDefinition, Include, Row, RowObject, Table};
+use machinery::table::{Include, Row, RowObject, Table};
 use machinery::{Status, status};
 use serde::{Deserialize, Serialize};
 
@@ -38,26 +38,19 @@ pub fn partial_list(list: &List, version: MetaVersion) -> status::Result<Bytes> 
 
 /// The tables of one request.
 #[derive(Clone, Copy)]
-pub struct Tables {
-    pub resource: &'static dyn Resource,
+pub struct Tables<'r> {
+    pub resource: &'r dyn Resource,
     pub include: Include,
     pub version: MetaVersion,
 }
 
-impl Tables {
+impl Tables<'_> {
     fn row<'a>(&self, stored: &'a [u8], now: Timestamp) -> status::Result<Row<'a>> {
         let object = self.resource.decode_stored(stored).map_err(internal)?;
         let cells = self.resource.row(&*object, now);
         let conditions = self.resource.row_conditions(&*object);
         let object = RowObject::of(stored, self.include, self.version).map_err(internal)?;
         Ok(Row { cells, conditions, object })
-    }
-
-    fn columns(&self) -> Vec<ColumnDefinition<'static>> {
-        let columns = self.resource.columns().iter();
-        columns
-            .map(|c| ColumnDefinition { name: c.name, kind: c.kind, format: c.format, description: c.description, priority: c.priority })
-            .collect()
     }
 
     /// A table of one row.
@@ -77,19 +70,19 @@ impl Tables {
         let json = presented(self.resource, &Bytes::copy_from_slice(stored));
         let mut row = self.row(stored, Timestamp::now())?;
         row.object = RowObject::of(&json, self.include, self.version).map_err(internal)?;
-        encode(&Table::new(self.version, metadata, self.columns(), vec![row]))
+        encode(&Table::new(self.version, metadata, self.resource.columns(), vec![row]))
     }
 
     /// A table of a list.
     pub fn of_list(&self, list: &List) -> status::Result<Bytes> {
         let now = Timestamp::now();
         let rows = list.items.iter().map(|e| self.row(&e.json, now)).collect::<Result<_, _>>()?;
-        encode(&Table::new(self.version, list_meta(list), self.columns(), rows))
+        encode(&Table::new(self.version, list_meta(list), self.resource.columns(), rows))
     }
 
     /// A watch event's object as a table of one row. Only the first event of a watch carries the column definitions.
     pub fn of_event(&self, stored: &[u8], first: bool) -> status::Result<Bytes> {
-        let columns = if first { self.columns() } else { Vec::new() };
+        let columns = if first { self.resource.columns() } else { Vec::new() };
         encode(&Table::new(self.version, status::ListMeta::default(), columns, vec![self.row(stored, Timestamp::now())?]))
     }
 }

@@ -2,12 +2,13 @@
 
 use std::borrow::Cow;
 
-use api::Resource;
+use api::ResourceRef;
 use axum::body::Body;
 use bytes::{BufMut, Bytes, BytesMut};
 use http::{HeaderValue, StatusCode};
 use http_body::Frame;
 use http_body_util::StreamBody;
+use machinery::partial::MetaVersion;
 use machinery::protobuf;
 use machinery::table::Include;
 
@@ -24,10 +25,9 @@ const PIECE_BYTES: usize = 64 << 10;
 const INITIAL_EVENTS_END: &str = "k8s.io/initial-events-end";
 
 /// The response that streams the watch's events until it ends.
-pub fn stream(form: Form, resource: &'static dyn Resource, watch: Watch, include: Include) -> Answer {
+pub fn stream(form: Form, resource: ResourceRef, watch: Watch, include: Include) -> Answer {
     let protobuf = form.format == Format::Protobuf;
-    let tables = Tables { resource, include, version: form.version };
-    let frames = Frames { watch: Some(watch), tables, shape: form.shape, protobuf, first: true };
+    let frames = Frames { watch: Some(watch), resource, include, version: form.version, shape: form.shape, protobuf, first: true };
     let pieces = futures::stream::unfold(frames, |mut frames| async move {
         let piece = frames.piece().await?;
         Some((Ok::<_, std::convert::Infallible>(Frame::data(piece)), frames))
@@ -39,7 +39,9 @@ pub fn stream(form: Form, resource: &'static dyn Resource, watch: Watch, include
 struct Frames {
     /// None once the watch has ended.
     watch: Option<Watch>,
-    tables: Tables,
+    resource: ResourceRef,
+    include: Include,
+    version: MetaVersion,
     shape: Shape,
     protobuf: bool,
     /// No frame was written yet.
@@ -80,18 +82,20 @@ impl Frames {
         };
         if self.protobuf
             && self.shape == Shape::Object
-            && let Some(body) = respond::entry_protobuf(self.tables.resource, entry)
+            && let Some(body) = respond::entry_protobuf(&*self.resource, entry)
         {
             return put_protobuf(out, name, &body);
         }
         let json = &entry.json;
         let converted = match self.shape {
-            Shape::Object => match self.tables.resource.present(json) {
+            Shape::Object => match self.resource.present(json) {
                 Cow::Borrowed(_) => None,
                 Cow::Owned(converted) => Some(Ok(converted.into())),
             },
-            Shape::Table => Some(self.tables.of_event(json, self.first)),
-            Shape::PartialObjectMetadata | Shape::PartialObjectMetadataList => Some(table::partial(json, self.tables.version)),
+            Shape::Table => {
+                Some(Tables { resource: &*self.resource, include: self.include, version: self.version }.of_event(json, self.first))
+            }
+            Shape::PartialObjectMetadata | Shape::PartialObjectMetadataList => Some(table::partial(json, self.version)),
         };
         self.first = false;
         match converted {
@@ -106,9 +110,9 @@ impl Frames {
 
     fn put_bookmark(&self, out: &mut BytesMut, version: u64, initial_state_end: bool) {
         let (kind, api_version) = match self.shape {
-            Shape::Object => (self.tables.resource.names().kind, self.tables.resource.kind().api_version()),
-            Shape::Table => ("Table", self.tables.version.api_version().to_owned()),
-            _ => ("PartialObjectMetadata", self.tables.version.api_version().to_owned()),
+            Shape::Object => (self.resource.names().kind, self.resource.kind().api_version()),
+            Shape::Table => ("Table", self.version.api_version().to_owned()),
+            _ => ("PartialObjectMetadata", self.version.api_version().to_owned()),
         };
         let annotations = if initial_state_end { format!(r#","annotations":{{"{INITIAL_EVENTS_END}":"true"}}"#) } else { String::new() };
         let meta = format!(r#"{{"resourceVersion":"{version}"{annotations}}}"#);

@@ -346,7 +346,8 @@ mod tests {
     #[test]
     fn managed_fields_stand_in_the_json_and_not_in_the_object() {
         let registry = api::Registry::built_in();
-        let resource = registry.find("", "v1", "configmaps").unwrap();
+        let found = registry.find("", "v1", "configmaps").unwrap();
+        let resource = &*found;
         let entry = r#"{"apiVersion":"v1","fieldsType":"FieldsV1","fieldsV1":{"f:data":{}},"manager":"m","operation":"Update"}"#;
         let foreign = format!(r#"{{"metadata":{{"name":"n","managedFields":[{entry}]}},"data":{{"a":"b"}}}}"#);
         let (object, managed) = apart(resource, foreign.as_bytes()).unwrap();

@@ -10,8 +10,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use api::Resource;
 use api::kind::Scope;
+use api::{Resource, ResourceRef};
 use bytes::Bytes;
 use futures::StreamExt;
 use hashbrown::HashMap;
@@ -93,8 +93,8 @@ impl Feed {
     }
 
     /// The log of what is kept under the resource's prefix, made if there is none yet. Before [`Feed::load`] only.
-    pub fn open(&self, resource: &'static dyn Resource) -> Arc<Log> {
-        let prefix = Bytes::from(self.prefix(resource));
+    pub fn open(&self, resource: ResourceRef) -> Arc<Log> {
+        let prefix = Bytes::from(self.prefix(&*resource));
         self.routes.write().entry(prefix).or_insert_with(|| Arc::new(Log::new(resource, self.bounds))).clone()
     }
 

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 
-use api::Resource;
+use api::{Resource, ResourceRef};
 use arc_swap::ArcSwap;
 use hashbrown::HashMap;
 use imbl::OrdMap;
@@ -79,7 +79,7 @@ pub(crate) struct Change {
 
 /// The log of one stored resource.
 pub struct Log {
-    resource: &'static dyn Resource,
+    resource: ResourceRef,
     bounds: Bounds,
     snapshot: ArcSwap<Snapshot>,
     /// All events.
@@ -97,7 +97,7 @@ const KEPT_SNAPSHOTS: usize = 32;
 const KEPT_FOR: std::time::Duration = std::time::Duration::from_secs(300);
 
 impl Log {
-    pub(crate) fn new(resource: &'static dyn Resource, bounds: Bounds) -> Self {
+    pub(crate) fn new(resource: ResourceRef, bounds: Bounds) -> Self {
         Self {
             resource,
             bounds,
@@ -109,8 +109,8 @@ impl Log {
     }
 
     /// The resource in its stored version.
-    pub fn resource(&self) -> &'static dyn Resource {
-        self.resource
+    pub fn resource(&self) -> &dyn Resource {
+        &*self.resource
     }
 
     /// The objects as they stand in this log now.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use api::{Registry, Resource};
+use api::{Registry, ResourceRef};
 use machinery::{ResourceVersion, Status};
 use storage::memory::Memory;
 use storage::{Expect, Outcome, Revision, Store};
@@ -19,7 +19,7 @@ struct World {
     store: Arc<Memory>,
     feed: Arc<Feed>,
     log: Arc<Log>,
-    resource: &'static dyn Resource,
+    resource: ResourceRef,
 }
 
 impl World {
@@ -27,7 +27,7 @@ impl World {
         let store = Arc::new(Memory::new());
         let feed = Arc::new(Feed::new(store.clone(), "registry", bounds, CancellationToken::new()));
         let resource = Registry::built_in().find("", "v1", "configmaps").unwrap();
-        let log = feed.open(resource);
+        let log = feed.open(resource.clone());
         feed.load().await.unwrap();
         tokio::spawn(feed.clone().run());
         Self { store, feed, log, resource }
@@ -57,7 +57,7 @@ impl World {
     }
 
     fn filter(&self, namespace: &str, name: &str, labels: &str) -> Filter {
-        let target = Target { resource: self.resource, subresource: None, namespace: namespace.into(), name: name.into() };
+        let target = Target { resource: self.resource.clone(), subresource: None, namespace: namespace.into(), name: name.into() };
         Filter::parse(&target, labels, "").unwrap()
     }
 

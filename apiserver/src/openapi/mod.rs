@@ -18,8 +18,7 @@ use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use parking_lot::Mutex;
 use serde_json::{Map, Value, json};
 
-use crate::discovery::Discovery;
-use crate::server::ApiServer;
+use crate::served::Served;
 
 const PROTOBUF: &str = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
 const PROTOBUF_V1: &str = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
@@ -48,64 +47,56 @@ type Answer = Response<axum::body::Body>;
 
 impl OpenApi {
     /// Answers `/openapi/v2`, `/openapi/v3` and below. None: there is no such document.
-    pub async fn serve(
-        &self,
-        api: &Arc<ApiServer>,
-        discovery: &Discovery,
-        segments: &[&str],
-        query: Option<&str>,
-        headers: &HeaderMap,
-    ) -> Option<Answer> {
+    pub async fn serve(&self, served: &Arc<Served>, segments: &[&str], query: Option<&str>, headers: &HeaderMap) -> Option<Answer> {
         let (group, version) = match segments {
             ["openapi", "v2"] => {
                 let protobuf = wants_protobuf(headers);
                 let name = if protobuf { "v2.pb" } else { "v2" };
-                let document = self
-                    .document(api, name, move |api| if protobuf { protobuf::encode(&v2(api)) } else { v2(api).to_string().into_bytes() });
+                let document =
+                    self.document(
+                        served,
+                        name,
+                        move |one| if protobuf { protobuf::encode(&v2(one)) } else { v2(one).to_string().into_bytes() },
+                    );
                 let media = if protobuf { PROTOBUF_V1 } else { "application/json" };
                 return Some(answer(&document.await?, media, headers, query));
             }
-            ["openapi", "v3"] => return Some(self.index(api, discovery, headers).await),
+            ["openapi", "v3"] => return Some(self.index(served, headers).await),
             ["openapi", "v3", "api", version] => ("", *version),
             ["openapi", "v3", "apis", group, version] => (*group, *version),
             _ => return None,
         };
-        if !discovery.group_versions().any(|(g, v)| g == group && v == version) {
+        if !served.discovery().group_versions().any(|(g, v)| g == group && v == version) {
             return None;
         }
-        let document = self.group_version(api, group, version).await?;
+        let document = self.group_version(served, group, version).await?;
         Some(answer(&document, "application/json", headers, query))
     }
 
-    async fn group_version(&self, api: &Arc<ApiServer>, group: &str, version: &str) -> Option<Document> {
+    async fn group_version(&self, served: &Arc<Served>, group: &str, version: &str) -> Option<Document> {
         let (g, v) = (group.to_owned(), version.to_owned());
-        self.document(api, &format!("v3/{group}/{version}"), move |api| v3(api, &g, &v).to_string().into_bytes()).await
+        self.document(served, &format!("v3/{group}/{version}"), move |one| v3(one, &g, &v).to_string().into_bytes()).await
     }
 
     /// `/openapi/v3`: where the documents are, with a hash by which clients cache them.
-    async fn index(&self, api: &Arc<ApiServer>, discovery: &Discovery, headers: &HeaderMap) -> Answer {
+    async fn index(&self, served: &Arc<Served>, headers: &HeaderMap) -> Answer {
         let mut paths = Map::new();
-        for (group, version) in discovery.group_versions() {
+        for (group, version) in served.discovery().group_versions() {
             let path = if group.is_empty() { format!("api/{version}") } else { format!("apis/{group}/{version}") };
             // What a document says follows from the program alone, so that its version serves as the hash.
             let url = format!("/openapi/v3/{path}?hash={}", program_hash());
             paths.insert(path, json!({ "serverRelativeURL": url }));
         }
-        let document = self.document(api, "v3", move |_| json!({ "paths": paths }).to_string().into_bytes()).await;
+        let document = self.document(served, "v3", move |_| json!({ "paths": paths }).to_string().into_bytes()).await;
         document.map_or_else(Answer::default, |d| answer(&d, "application/json", headers, None))
     }
 
-    async fn document(
-        &self,
-        api: &Arc<ApiServer>,
-        name: &str,
-        make: impl FnOnce(&ApiServer) -> Vec<u8> + Send + 'static,
-    ) -> Option<Document> {
+    async fn document(&self, served: &Arc<Served>, name: &str, make: impl FnOnce(&Served) -> Vec<u8> + Send + 'static) -> Option<Document> {
         if let Some(document) = self.made.lock().get(name) {
             return Some(document.clone());
         }
-        let api = api.clone();
-        let document = tokio::task::spawn_blocking(move || compress(&make(&api))).await.ok()?;
+        let served = served.clone();
+        let document = tokio::task::spawn_blocking(move || compress(&make(&served))).await.ok()?;
         self.made.lock().insert(name.to_owned(), document.clone());
         Some(document)
     }
@@ -163,9 +154,9 @@ fn info() -> Value {
     json!({ "title": "Kubernetes", "version": "v1.36.0" })
 }
 
-fn v3(api: &ApiServer, group: &str, version: &str) -> Value {
+fn v3(served: &Served, group: &str, version: &str) -> Value {
     let mut schemas = schemas::Schemas::new(Flavor::V3);
-    let paths = paths::paths(api.registry(), Flavor::V3, &mut schemas, |l| l.group == group && l.version == version);
+    let paths = paths::paths(served.registry(), Flavor::V3, &mut schemas, |l| l.group == group && l.version == version);
     json!({
         "openapi": "3.0.0",
         "info": info(),
@@ -177,9 +168,9 @@ fn v3(api: &ApiServer, group: &str, version: &str) -> Value {
     })
 }
 
-fn v2(api: &ApiServer) -> Value {
+fn v2(served: &Served) -> Value {
     let mut schemas = schemas::Schemas::new(Flavor::V2);
-    let paths = paths::paths(api.registry(), Flavor::V2, &mut schemas, |_| true);
+    let paths = paths::paths(served.registry(), Flavor::V2, &mut schemas, |_| true);
     json!({
         "swagger": "2.0",
         "info": info(),

@@ -56,7 +56,7 @@ pub fn paths(registry: &Registry, flavor: Flavor, schemas: &mut Schemas, wanted:
     for listed in catalogue::all(registry).iter().filter(|l| wanted(l)) {
         let resource = registry.find(listed.group, listed.version, listed.resource);
         for (path, verbs) in writer.places(listed) {
-            let item = writer.item(listed, resource, &path, &verbs);
+            let item = writer.item(listed, resource.as_deref(), &path, &verbs);
             paths.insert(path, item);
         }
     }
@@ -85,7 +85,7 @@ impl Writer<'_> {
         places
     }
 
-    fn item(&mut self, listed: &Listed, resource: Option<&'static dyn Resource>, path: &str, verbs: &[&'static str]) -> Value {
+    fn item(&mut self, listed: &Listed, resource: Option<&dyn Resource>, path: &str, verbs: &[&'static str]) -> Value {
         let mut item = Map::new();
         for verb in verbs {
             let method = match *verb {
@@ -104,7 +104,7 @@ impl Writer<'_> {
         Value::Object(item)
     }
 
-    fn operation(&mut self, listed: &Listed, resource: Option<&'static dyn Resource>, path: &str, verb: &str) -> Value {
+    fn operation(&mut self, listed: &Listed, resource: Option<&dyn Resource>, path: &str, verb: &str) -> Value {
         let object = match resource.filter(|r| listed.subresource.is_empty() || r.kind() == listed.kind) {
             Some(resource) => Some(self.schemas.object(resource)),
             None => self.schemas.extra(&listed.kind),

@@ -67,7 +67,7 @@ fn check_address(target: &Target, config: &Value) -> Result<(), Status> {
             return Err(Status::bad_request(format!("the applied configuration has no {}", &field[1..])));
         }
     }
-    body::check_kind(target.resource, config)?;
+    body::check_kind(&*target.resource, config)?;
     let (name, namespace) = (text("/metadata/name"), text("/metadata/namespace"));
     if name != target.name {
         return Err(Status::bad_request(format!("the configuration's name {name:?} is not that of the request, {:?}", target.name)));
@@ -135,7 +135,7 @@ fn run(
     force: bool,
 ) -> Result<Applied, Status> {
     let resource = write.resource();
-    let (reset, versions) = (Set::of_fields(strategy.reset_fields()), fields::Served::new(write.server.registry(), resource));
+    let (reset, versions) = (Set::of_fields(strategy.reset_fields()), fields::Served::new(write.server, resource));
     let target = apply::Target { schema: resource.schema(), reset: &reset, versions: &versions };
     let api_version = resource.kind().api_version();
     Ok(apply::apply(&target, live, config, managed, write.writer(&api_version), force)?)

@@ -46,7 +46,7 @@ pub(super) async fn create(
 impl ApiServer {
     /// Binds a pod to a node; the pod as it then is.
     pub async fn bind_pod(&self, caller: &Caller, binding: &Binding, options: &WriteOptions) -> Result<Shown, Status> {
-        let resource = self.registry().find("", "v1", "pods").ok_or_else(Status::path_not_found)?;
+        let resource = self.served().find("", "v1", "pods").ok_or_else(Status::path_not_found)?;
         let target =
             Target { resource, subresource: Some("binding".into()), namespace: binding.namespace.clone(), name: binding.name.clone() };
         let mut given = BindingBody::default();

@@ -41,7 +41,7 @@ pub(super) async fn list(server: &ApiServer, target: &Target, filter: &Filter) -
 }
 
 fn prepared(target: &Target, status: ComponentStatus) -> Result<Prepared, Status> {
-    Prepared::new(target.resource, Box::new(status), &[]).map_err(|error| Status::internal(error.to_string()))
+    Prepared::new(&*target.resource, Box::new(status), &[]).map_err(|error| Status::internal(error.to_string()))
 }
 
 async fn all(server: &ApiServer) -> Vec<ComponentStatus> {

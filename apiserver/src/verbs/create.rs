@@ -23,7 +23,7 @@ impl ApiServer {
             Some("eviction") => return eviction::create(self, caller, target, body, options).await,
             Some(_) => return Err(Status::method_not_supported(&target.resource.group_resource(), "create")),
         }
-        let decoded = body::object(target.resource, body, options.field_validation)?;
+        let decoded = body::object(&*target.resource, body, options.field_validation)?;
         self.create_object(caller, target, decoded.object, decoded.warnings, options).await
     }
 

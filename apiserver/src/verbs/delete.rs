@@ -29,7 +29,7 @@ impl ApiServer {
             let decision = revision.existing().and_then(|(entry, old)| {
                 check_preconditions(target, options, old.meta(), &entry)?;
                 write.review(Operation::Delete, None, Some(&*old))?;
-                Ok(decide(target.resource, (&entry, &*old), options, write.now))
+                Ok(decide(&*target.resource, (&entry, &*old), options, write.now))
             });
             match revision.settle(decision).await? {
                 None => {}

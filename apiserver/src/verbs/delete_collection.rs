@@ -39,7 +39,7 @@ impl ApiServer {
 
 fn target_of(collection: &Target, entry: &Arc<Entry>) -> Target {
     Target {
-        resource: collection.resource,
+        resource: collection.resource.clone(),
         subresource: None,
         namespace: entry.key.namespace.to_string(),
         name: entry.key.name.to_string(),

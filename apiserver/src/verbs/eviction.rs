@@ -3,7 +3,6 @@
 
 use std::sync::{Arc, LazyLock};
 
-use api::Resource;
 use api::kind::Propagation;
 use api::object::{downcast_mut, downcast_ref};
 use k8s_openapi::api::core::v1::{Pod, PodCondition};
@@ -143,8 +142,7 @@ fn spends(budget: &PodDisruptionBudget, pod: &Pod) -> bool {
 /// Takes one disruption from the budget; 429 if it has none left.
 async fn take(write: &Write<'_>, budget: &PodDisruptionBudget, pod: &Pod) -> Result<(), Status> {
     let server = write.server;
-    let resource: &'static dyn Resource =
-        server.registry().find("policy", "v1", "poddisruptionbudgets").ok_or_else(Status::path_not_found)?;
+    let resource = server.served().find("policy", "v1", "poddisruptionbudgets").ok_or_else(Status::path_not_found)?;
     let name = budget.metadata.name.clone().unwrap_or_default();
     let target = Target { resource, subresource: Some("status".into()), namespace: write.target.namespace.clone(), name };
     let inner = Write::new(server, write.caller, &target, write.options)?;

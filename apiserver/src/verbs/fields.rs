@@ -1,31 +1,35 @@
 //! Managed fields: the one place where writes are recorded in `metadata.managedFields`.
 
 use api::object::EmptyLists;
-use api::{Object, Registry, Resource};
+use api::{Object, Resource};
+use arc_swap::Guard;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
 use machinery::apply::{self, Set, Versions, Writer};
 use machinery::schema::Schema;
 use machinery::text::Text;
+use std::sync::Arc;
 
 use super::write::Write;
 use crate::log::Entry;
+use crate::served;
+use crate::server::ApiServer;
 
 /// The versions in which a resource's objects are served.
 pub(super) struct Served<'a> {
-    registry: &'a Registry,
-    resource: &'static dyn Resource,
+    served: Guard<Arc<served::Served>>,
+    resource: &'a dyn Resource,
 }
 
 impl<'a> Served<'a> {
-    pub(super) fn new(registry: &'a Registry, resource: &'static dyn Resource) -> Self {
-        Self { registry, resource }
+    pub(super) fn new(server: &ApiServer, resource: &'a dyn Resource) -> Self {
+        Self { served: server.served(), resource }
     }
 }
 
 impl Versions for Served<'_> {
     fn convert(&self, object: Text<'_>, api_version: &str) -> Option<(&Schema, String)> {
         let stored = self.resource.stored_kind();
-        let mut served = self.registry.all().iter().copied();
+        let mut served = self.served.registry().all().iter();
         let other = served.find(|other| other.stored_kind() == stored && other.kind().api_version() == api_version)?;
         let object = self.resource.decode(object.to_value()).ok()?;
         Some((other.schema(), other.encode(&*object).to_string()))
@@ -51,7 +55,7 @@ impl Write<'_> {
         let sent = new.meta_mut().managed_fields.take().filter(|_| self.target.subresource.is_none());
         let managed = apply::starting_entries(live.map(Entry::managed).unwrap_or_default(), sent.as_deref());
         let api_version = resource.kind().api_version();
-        let (reset, versions) = (Set::of_fields(reset), Served::new(self.server.registry(), resource));
+        let (reset, versions) = (Set::of_fields(reset), Served::new(self.server, resource));
         let target = apply::Target { schema: resource.schema(), reset: &reset, versions: &versions };
         let mut after = Vec::with_capacity(live.map_or(0, |live| live.json.len()));
         // A writer owns the empty list that it wrote, whatever becomes of it.

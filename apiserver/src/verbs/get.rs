@@ -20,7 +20,7 @@ impl ApiServer {
             return component_status::get(self, target).await;
         }
         let view = view(target)?;
-        let log = self.log(target.resource)?;
+        let log = self.log(&*target.resource)?;
         match resource_version.unwrap_or_default() {
             "" => self.feed.catch_up().await?,
             "0" => {}
@@ -34,7 +34,7 @@ impl ApiServer {
             .ok_or_else(|| Status::not_found(&target.resource.group_resource(), &target.name))?;
         match view {
             View::Object(_) => Ok(Shown::Entry(entry)),
-            View::Scale(view) => scale::show(target.resource, view, &entry).map(Shown::Json),
+            View::Scale(view) => scale::show(&*target.resource, view, &entry).map(Shown::Json),
         }
     }
 

@@ -37,8 +37,8 @@ impl ApiServer {
         if component_status::is_meant(target) {
             return component_status::list(self, target, &filter).await;
         }
-        let log = self.log(target.resource)?;
-        let source = self.source(log, options).await?;
+        let log = self.log(&*target.resource)?;
+        let source = self.source(&log, options).await?;
         // A list at version 0 shows what is at hand, all of it.
         let limit = match usize::try_from(options.limit) {
             Ok(limit) if limit > 0 && options.resource_version.as_deref() != Some("0") => limit,

@@ -28,7 +28,7 @@ pub(crate) use fields::record_unstored;
 use std::sync::Arc;
 
 use api::strategy::UserInfo;
-use api::{Object, Resource};
+use api::{Object, ResourceRef};
 use bytes::Bytes;
 use machinery::ResourceVersion;
 
@@ -45,7 +45,7 @@ pub struct Caller {
 /// What a call is about.
 #[derive(Clone)]
 pub struct Target {
-    pub resource: &'static dyn Resource,
+    pub resource: ResourceRef,
     /// `status`, `scale`, `eviction`…
     pub subresource: Option<String>,
     /// Empty for cluster scope, and for all namespaces in lists and watches.

@@ -38,7 +38,7 @@ impl ApiServer {
                 let present = serde_json::from_slice(&target.resource.present(&stored));
                 let present = present.map_err(|error| Status::internal(error.to_string()))?;
                 let patched = document.apply(target.resource.schema(), present)?;
-                let (mut new, found) = decode_patched(target.resource, patched, document.duplicates.clone(), options.field_validation)?;
+                let (mut new, found) = decode_patched(&*target.resource, patched, document.duplicates.clone(), options.field_validation)?;
                 body::check_address(target, &mut *new)?;
                 check_version(target, new.meta(), &entry)?;
                 let ready = write.ready_change(strategy, new, (&entry, &*old), Ownership::Record)?;

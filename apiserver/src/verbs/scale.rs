@@ -132,7 +132,7 @@ async fn revise(
             Some(Settled::Replaced(shown)) => shown,
         };
         let json = match &shown {
-            Shown::Entry(entry) => show(target.resource, view, entry)?,
+            Shown::Entry(entry) => show(&*target.resource, view, entry)?,
             Shown::Json(json) => json.clone(),
         };
         return Ok(Written { object: Shown::Json(json), created: false, warnings: Vec::new() });

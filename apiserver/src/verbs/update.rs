@@ -13,9 +13,9 @@ use crate::log::{Entry, path};
 use crate::server::ApiServer;
 
 /// The strategy by which a target is updated, or its Scale.
-pub(super) enum View {
-    Object(&'static dyn ErasedUpdate),
-    Scale(&'static dyn api::resource::ErasedScale),
+pub(super) enum View<'a> {
+    Object(&'a dyn ErasedUpdate),
+    Scale(&'a dyn api::resource::ErasedScale),
 }
 
 impl ApiServer {
@@ -25,7 +25,7 @@ impl ApiServer {
             View::Object(strategy) => strategy,
             View::Scale(view) => return scale::update(self, caller, target, view, body, options).await,
         };
-        let decoded = body::object(target.resource, body, options.field_validation)?;
+        let decoded = body::object(&*target.resource, body, options.field_validation)?;
         let mut object = decoded.object;
         body::check_address(target, &mut *object)?;
         let write = Write::new(self, caller, target, options)?;
@@ -55,7 +55,7 @@ impl ApiServer {
 }
 
 /// What is updated at a target.
-pub(super) fn view(target: &Target) -> Result<View, Status> {
+pub(super) fn view(target: &Target) -> Result<View<'_>, Status> {
     match target.subresource.as_deref() {
         None => Ok(View::Object(target.resource.update())),
         Some(name) => match target.resource.subresource(name).map(|s| &s.view) {
@@ -85,7 +85,7 @@ pub(super) fn shown(settled: Settled) -> Shown {
 
 /// A writer that names a version writes over that version only; some kinds want one to be named.
 pub(super) fn check_version(target: &Target, new: &ObjectMeta, present: &Entry) -> Result<(), Status> {
-    let resource = target.resource;
+    let resource = &target.resource;
     match new.resource_version.as_deref().unwrap_or_default() {
         "" | "0" if resource.unconditional_update() => Ok(()),
         "" | "0" => {

@@ -18,11 +18,11 @@ impl ApiServer {
     /// rest, to which a version that has expired belongs.
     pub async fn watch(&self, _caller: &Caller, target: &Target, options: &WatchOptions) -> Result<Watch, Status> {
         let filter = Filter::parse(target, &options.label_selector, &options.field_selector)?;
-        let log = self.log(target.resource)?;
+        let log = self.log(&*target.resource)?;
         let start = self.start_of(options).await?;
         let seconds = options.timeout_seconds.filter(|s| *s > 0);
         let seconds = seconds.unwrap_or_else(|| LASTS_SECONDS + rand::rng().random_range(0..LASTS_SECONDS));
-        Ok(Watch::new(self.feed.clone(), log, filter, start, options.allow_bookmarks, Duration::from_secs(seconds)))
+        Ok(Watch::new(self.feed.clone(), &log, filter, start, options.allow_bookmarks, Duration::from_secs(seconds)))
     }
 
     async fn start_of(&self, options: &WatchOptions) -> Result<Start, Status> {

@@ -28,7 +28,7 @@ pub(super) struct Write<'a> {
     pub(super) caller: &'a Caller,
     pub(super) target: &'a Target,
     pub(super) options: &'a WriteOptions,
-    pub(super) log: &'a Arc<Log>,
+    pub(super) log: Arc<Log>,
     pub(super) now: Timestamp,
 }
 
@@ -69,14 +69,14 @@ pub(super) enum Ownership {
 
 impl<'a> Write<'a> {
     pub(super) fn new(server: &'a ApiServer, caller: &'a Caller, target: &'a Target, options: &'a WriteOptions) -> Result<Self, Status> {
-        let log = server.log(target.resource)?;
+        let log = server.log(&*target.resource)?;
         // Times in objects are to the second.
         let now = metadata::seconds(Timestamp::now()).0;
         Ok(Self { server, caller, target, options, log, now })
     }
 
-    pub(super) fn resource(&self) -> &'static dyn Resource {
-        self.target.resource
+    pub(super) fn resource(&self) -> &'a dyn Resource {
+        &*self.target.resource
     }
 
     fn context(&self) -> Context<'_> {

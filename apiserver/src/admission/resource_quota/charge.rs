@@ -172,7 +172,7 @@ impl ApiServer {
 
     /// Writes a quota's status over the version that it was read at.
     async fn write_quota(&self, quota: ResourceQuota, ledger: &mut Ledger) -> Option<ResourceVersion> {
-        let resource = self.registry().find("", "v1", "resourcequotas")?;
+        let resource = self.served().find("", "v1", "resourcequotas")?;
         let name = quota.metadata.name.clone().unwrap_or_default();
         let read: ResourceVersion = quota.metadata.resource_version.as_deref()?.parse().ok()?;
         let namespace = quota.metadata.namespace.clone().unwrap_or_default();
