@@ -7,6 +7,7 @@ use std::time::Duration;
 use runtime::args::{LogArgs, duration};
 
 use crate::auth::service_accounts::DEFAULT_ISSUER;
+use crate::connect::ADDRESS_TYPES;
 
 /// Flags of the API server, for `kybern-apiserver` and (without where it listens) for `kybern up`.
 #[derive(Clone, Debug, clap::Args)]
@@ -68,6 +69,18 @@ pub struct ApiArgs {
     /// Where the issuer's keys are found, if not at this server.
     #[arg(long)]
     pub service_account_jwks_uri: Option<String>,
+    /// The certificate by which this server is known to kubelets, PEM.
+    #[arg(long, requires = "kubelet_client_key")]
+    pub kubelet_client_certificate: Option<PathBuf>,
+    /// The key of --kubelet-client-certificate, PEM.
+    #[arg(long, requires = "kubelet_client_certificate")]
+    pub kubelet_client_key: Option<PathBuf>,
+    /// The authority of kubelets' certificates, PEM; without it any certificate is taken.
+    #[arg(long)]
+    pub kubelet_certificate_authority: Option<PathBuf>,
+    /// The types of node addresses by which kubelets are reached, the best first.
+    #[arg(long, value_delimiter = ',', value_parser = ADDRESS_TYPES, default_values = ADDRESS_TYPES)]
+    pub kubelet_preferred_address_types: Vec<String>,
     /// Reads that may run at once; more wait.
     #[arg(long, default_value_t = 400)]
     pub max_requests_inflight: usize,

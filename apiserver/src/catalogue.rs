@@ -39,6 +39,14 @@ const fn pod_action(subresource: &'static str, group: &'static str, kind: &'stat
     }
 }
 
+/// What is passed on to a node, a pod or a service, by [`crate::connect`].
+const fn passed_on(resource: &'static str, subresource: &'static str, kind: &'static str, verbs: &'static [&'static str]) -> Extra {
+    Extra { group: "", version: "v1", resource, subresource, singular: "", kind: ("", "v1", kind), namespaced: true, verbs }
+}
+
+const STREAMED: &[&str] = &["create", "get"];
+const PROXIED: &[&str] = &["create", "delete", "get", "patch", "update"];
+
 /// All of them.
 pub const EXTRAS: &[Extra] = &[
     Extra {
@@ -53,6 +61,13 @@ pub const EXTRAS: &[Extra] = &[
     },
     pod_action("binding", "", "Binding"),
     pod_action("eviction", "policy", "Eviction"),
+    passed_on("pods", "attach", "PodAttachOptions", STREAMED),
+    passed_on("pods", "exec", "PodExecOptions", STREAMED),
+    passed_on("pods", "log", "Pod", &["get"]),
+    passed_on("pods", "portforward", "PodPortForwardOptions", STREAMED),
+    passed_on("pods", "proxy", "PodProxyOptions", PROXIED),
+    passed_on("services", "proxy", "ServiceProxyOptions", PROXIED),
+    Extra { namespaced: false, ..passed_on("nodes", "proxy", "NodeProxyOptions", PROXIED) },
     Extra {
         group: "",
         version: "v1",
@@ -149,12 +164,19 @@ fn view_verbs(subresource: &str) -> &'static [&'static str] {
     if subresource == "finalize" { FINALIZE } else { OBJECT_VIEW }
 }
 
-/// The verbs of a resource's subresource; empty if it is not served.
+/// Whether requests for a subresource are passed on, and no verb of this server's own.
+pub fn is_passed_on(subresource: &str) -> bool {
+    matches!(subresource, "attach" | "exec" | "log" | "portforward" | "proxy")
+}
+
+/// The verbs of a resource's subresource; empty if it is not served, or passed on.
 pub fn subresource_verbs(resource: &dyn Resource, name: &str) -> &'static [&'static str] {
     if resource.subresource(name).is_some() {
         return view_verbs(name);
     }
     let names = resource.names();
-    let extra = EXTRAS.iter().find(|e| e.group == names.group && e.resource == names.plural && e.subresource == name && !name.is_empty());
+    let extra = EXTRAS
+        .iter()
+        .find(|e| e.group == names.group && e.resource == names.plural && e.subresource == name && !name.is_empty() && !is_passed_on(name));
     extra.map_or(&[], |e| e.verbs)
 }

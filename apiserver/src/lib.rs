@@ -3,6 +3,7 @@
 //! - [`log`]: per resource, an immutable snapshot and a bounded ring of recent events. Reads are served from it.
 //! - [`verbs`]: one file per verb, for every resource. Knows neither HTTP nor gRPC.
 //! - [`http`], [`grpc`]: the two doors. Both cross the same [`chain`] and call the same verbs.
+//! - [`connect`]: what is passed on to nodes, pods and services.
 //! - [`auth`]: who calls, and whether they may; [`reviews`]: questions about that.
 //! - [`discovery`], [`openapi`]: what is served, made from the registry and the [`catalogue`].
 
@@ -14,6 +15,7 @@ pub mod auth;
 mod bootstrap;
 pub mod catalogue;
 pub mod chain;
+pub mod connect;
 pub mod discovery;
 mod flow_control;
 pub mod grpc;

@@ -95,7 +95,7 @@ async fn connection(
         .max_concurrent_streams(STREAMS_PER_CONNECTION)
         .keep_alive_interval(KEEP_ALIVE)
         .keep_alive_timeout(KEEP_ALIVE);
-    let connection = builder.serve_connection(TokioIo::new(stream), service);
+    let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
     if let Err(error) = watcher.watch(connection.into_owned()).await {
         tracing::debug!(%address, error, "a connection broke");
     }

@@ -14,6 +14,7 @@ use crate::admission::resource_quota::charge::Cashier;
 use crate::admission::{self, World};
 use crate::allocation::{self, Allocation};
 use crate::auth::{Access, Authenticator};
+use crate::connect::{Connector, KubeletAccess};
 use crate::leases::Leases;
 use crate::log::{Bounds, Feed, Log};
 use crate::served::Served;
@@ -36,6 +37,8 @@ pub struct Options {
     pub secure_port: u16,
     /// Who is known here, and by what.
     pub authenticator: Arc<Authenticator>,
+    /// How kubelets are reached.
+    pub kubelets: KubeletAccess,
 }
 
 impl Default for Options {
@@ -49,6 +52,7 @@ impl Default for Options {
             advertise_address: None,
             secure_port: 6443,
             authenticator: Arc::default(),
+            kubelets: KubeletAccess::default(),
         }
     }
 }
@@ -69,6 +73,7 @@ pub struct ApiServer {
     pub(crate) allocation: Allocation,
     pub(crate) leases: Leases,
     pub(crate) cashier: Cashier,
+    connector: Connector,
     /// Ends background work when the server goes.
     _stop: DropGuard,
 }
@@ -94,6 +99,7 @@ impl ApiServer {
         tokio::spawn(upkeep(feed.clone(), options.compaction_interval));
         let server = Arc::new(Self {
             access: Arc::new(Access::new(&world)),
+            connector: Connector::new(options.kubelets.clone()),
             world,
             served: ArcSwap::from_pointee(Served::new(registry, None)),
             options,
@@ -143,6 +149,11 @@ impl ApiServer {
     /// Who is known here, and by what.
     pub fn authenticator(&self) -> &Authenticator {
         &self.options.authenticator
+    }
+
+    /// The way to nodes, pods and services.
+    pub fn connector(&self) -> &Connector {
+        &self.connector
     }
 
     /// Who may do what.

@@ -15,6 +15,7 @@ use crate::args::{ApiArgs, Args};
 use crate::auth::Authenticator;
 use crate::auth::service_accounts::{ServiceAccounts, Settings};
 use crate::chain::{Chain, Limits};
+use crate::connect::KubeletAccess;
 use crate::serve;
 use crate::server::{ApiServer, Options};
 
@@ -49,10 +50,22 @@ pub async fn core(args: &ApiArgs, store: Arc<dyn Store>, port: u16, health: Heal
         advertise_address: args.advertise_address,
         secure_port: port,
         authenticator: Arc::new(authenticator(args)?),
+        kubelets: kubelets(args)?,
     };
     let api = ApiServer::start(store, Registry::built_in(), options).await?;
     let limits = Limits { reads: args.max_requests_inflight, writes: args.max_mutating_requests_inflight };
     Ok(Chain::new(api, health, metrics, limits))
+}
+
+/// How kubelets are reached, as the flags say.
+fn kubelets(args: &ApiArgs) -> anyhow::Result<KubeletAccess> {
+    let identity = match (&args.kubelet_client_certificate, &args.kubelet_client_key) {
+        (Some(certificate), Some(key)) => Some(runtime::tls::Identity::read(certificate, key)?),
+        _ => None,
+    };
+    let read = |file: &PathBuf| std::fs::read(file).with_context(|| format!("cannot read {}", file.display()));
+    let ca = args.kubelet_certificate_authority.as_ref().map(read).transpose()?;
+    Ok(KubeletAccess { ca, identity, address_types: args.kubelet_preferred_address_types.clone() })
 }
 
 /// Who is known, as the flags say.

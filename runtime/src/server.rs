@@ -5,14 +5,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use axum::extract::{Path, RawQuery, State};
 use axum::response::IntoResponse;
 use axum::routing::get;
+use axum::{Extension, Router};
 use http::{StatusCode, header};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
+use rustls_pki_types::CertificateDer;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
@@ -47,13 +48,26 @@ pub struct Server {
     tls: Option<TlsAcceptor>,
     /// Metrics are for clients with a verified certificate only.
     guarded: bool,
+    more: Option<More>,
 }
+
+/// What a service serves besides health and metrics.
+#[derive(Clone)]
+struct More {
+    routes: Router,
+    most_connections: usize,
+}
+
+/// The verified certificate of a request's connection: an extension of each request to a service's own routes.
+#[derive(Clone, Debug)]
+pub struct Peer(pub Option<CertificateDer<'static>>);
 
 /// What is served.
 #[derive(Clone)]
 struct Content {
     health: Health,
     metrics: Option<Metrics>,
+    routes: Option<Router>,
 }
 
 impl Server {
@@ -73,7 +87,7 @@ impl Server {
         };
         let tls = tls::server(&identity, client_ca.as_deref())?;
         let listener = listen(address).await?;
-        Ok(Some(Self { listener, tls: Some(TlsAcceptor::from(tls)), guarded: client_ca.is_some() }))
+        Ok(Some(Self { listener, tls: Some(TlsAcceptor::from(tls)), guarded: client_ca.is_some(), more: None }))
     }
 
     /// Binds a port without TLS, for health alone or on a loopback address.
@@ -81,7 +95,22 @@ impl Server {
     /// # Errors
     /// A port that is taken.
     pub async fn bind_plain(address: SocketAddr) -> Result<Self, Error> {
-        Ok(Self { listener: listen(address).await?, tls: None, guarded: false })
+        Ok(Self { listener: listen(address).await?, tls: None, guarded: false, more: None })
+    }
+
+    /// Binds a port with an identity and an authority of clients that are at hand.
+    ///
+    /// # Errors
+    /// As for [`bind`](Self::bind).
+    pub async fn bind_with(address: SocketAddr, identity: &Identity, client_ca: &[u8]) -> Result<Self, Error> {
+        let tls = tls::server(identity, Some(client_ca))?;
+        Ok(Self { listener: listen(address).await?, tls: Some(TlsAcceptor::from(tls)), guarded: true, more: None })
+    }
+
+    /// Serves these routes too, on up to so many connections. Their requests bring a [`Peer`], and may ask for an upgrade.
+    pub fn with_routes(mut self, routes: Router, most_connections: usize) -> Self {
+        self.more = Some(More { routes, most_connections });
+        self
     }
 
     /// The address, with the port that the system chose if it was asked to.
@@ -94,8 +123,12 @@ impl Server {
 
     /// Serves until `shutdown`.
     pub async fn serve(self, health: Health, metrics: Metrics, shutdown: CancellationToken) {
-        let open = Arc::new(Semaphore::new(MOST_CONNECTIONS));
-        let content = Content { health, metrics: Some(metrics) };
+        let (routes, most_connections) = match self.more {
+            Some(more) => (Some(more.routes), more.most_connections),
+            None => (None, MOST_CONNECTIONS),
+        };
+        let open = Arc::new(Semaphore::new(most_connections));
+        let content = Content { health, metrics: Some(metrics), routes };
         loop {
             let accepted = tokio::select! {
                 accepted = accept(&self.listener, &open) => accepted,
@@ -129,34 +162,39 @@ async fn accept(listener: &TcpListener, open: &Arc<Semaphore>) -> Option<(TcpStr
 }
 
 async fn connection(stream: TcpStream, tls: Option<TlsAcceptor>, guarded: bool, mut content: Content) {
-    let Some(tls) = tls else { return respond(stream, content).await };
+    // Small answers must not wait for more to come.
+    let _ = stream.set_nodelay(true);
+    let Some(tls) = tls else { return respond(stream, content, Peer(None)).await };
     match tokio::time::timeout(PATIENCE, tls.accept(stream)).await {
         Ok(Ok(stream)) => {
-            if guarded && stream.get_ref().1.peer_certificates().is_none() {
+            let peer = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first()).map(|own| own.clone().into_owned());
+            if guarded && peer.is_none() {
                 content.metrics = None;
             }
-            respond(stream, content).await;
+            respond(stream, content, Peer(peer)).await;
         }
         Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
         Err(_) => {}
     }
 }
 
-async fn respond(stream: impl tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static, content: Content) {
+async fn respond(stream: impl tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static, content: Content, peer: Peer) {
     let mut builder = Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(PATIENCE);
-    let service = TowerToHyperService::new(router(content));
-    if let Err(error) = builder.serve_connection(TokioIo::new(stream), service).await {
+    let service = TowerToHyperService::new(router(content).layer(Extension(peer)));
+    if let Err(error) = builder.serve_connection_with_upgrades(TokioIo::new(stream), service).await {
         tracing::debug!(error, "a connection broke");
     }
 }
 
-fn router(content: Content) -> Router {
+fn router(mut content: Content) -> Router {
+    let routes = content.routes.take().unwrap_or_default();
     Router::new()
         .route("/metrics", get(show_metrics))
         .route("/{probe}", get(probe_all))
         .route("/{probe}/{check}", get(probe_one))
         .with_state(content)
+        .merge(routes)
 }
 
 async fn show_metrics(State(content): State<Content>) -> axum::response::Response {

@@ -1,15 +1,20 @@
 //! TLS by rustls with ring: the configurations of servers and clients, from certificates in PEM form.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustls::client::danger::HandshakeSignatureValid;
+use rustls::client::WantsClientCert;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::CryptoProvider;
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
-use rustls::{ClientConfig, DigitallySignedStruct, DistinguishedName, RootCertStore, ServerConfig, SignatureScheme};
+use rustls::{
+    ClientConfig, ConfigBuilder, DigitallySignedStruct, DistinguishedName, RootCertStore, ServerConfig, SignatureScheme, WantsVerifier,
+};
 use rustls_pki_types::pem::PemObject;
-use rustls_pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use x509_parser::prelude::{FromDer, X509Certificate};
 
 /// Where Linux distributions keep the authorities that they trust.
 const SYSTEM_AUTHORITIES: [&str; 2] = ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt"];
@@ -31,6 +36,13 @@ pub enum Error {
 pub struct Identity {
     pub certificate: Vec<u8>,
     pub key: Vec<u8>,
+}
+
+impl fmt::Debug for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The key stays out of logs.
+        f.debug_struct("Identity").finish_non_exhaustive()
+    }
 }
 
 impl Identity {
@@ -156,8 +168,25 @@ pub fn client(ca: Option<&[u8]>, identity: Option<&Identity>) -> Result<Arc<Clie
         Some(ca) => authorities(ca)?,
         None => system_authorities()?,
     };
-    let builder = ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions().map_err(Error::Identity)?;
-    let builder = builder.with_root_certificates(roots);
+    let builder = client_builder()?.with_root_certificates(roots);
+    finish_client(builder, identity)
+}
+
+/// The configuration of a client that takes any server for the one that it wants, for where nobody has said which
+/// authority the servers have. What is sent may be read by whoever stands between.
+///
+/// # Errors
+/// A certificate or key that cannot be used.
+pub fn trusting_client(identity: Option<&Identity>) -> Result<Arc<ClientConfig>, Error> {
+    let builder = client_builder()?.dangerous().with_custom_certificate_verifier(Arc::new(AnyServer(provider())));
+    finish_client(builder, identity)
+}
+
+fn client_builder() -> Result<ConfigBuilder<ClientConfig, WantsVerifier>, Error> {
+    ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions().map_err(Error::Identity)
+}
+
+fn finish_client(builder: ConfigBuilder<ClientConfig, WantsClientCert>, identity: Option<&Identity>) -> Result<Arc<ClientConfig>, Error> {
     let mut config = match identity {
         Some(identity) => {
             let (chain, key) = identity.parse()?;
@@ -167,6 +196,63 @@ pub fn client(ca: Option<&[u8]>, identity: Option<&Identity>) -> Result<Arc<Clie
     };
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(Arc::new(config))
+}
+
+/// Takes every certificate whose key the server holds.
+#[derive(Debug)]
+struct AnyServer(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for AnyServer {
+    fn verify_server_cert(
+        &self,
+        _own: &CertificateDer<'_>,
+        _others: &[CertificateDer<'_>],
+        _name: &ServerName<'_>,
+        _ocsp: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        rustls::crypto::verify_tls12_signature(message, certificate, signed, &self.0.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        rustls::crypto::verify_tls13_signature(message, certificate, signed, &self.0.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+/// Whom a certificate names.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Subject {
+    pub common_name: String,
+    pub organizations: Vec<String>,
+}
+
+impl Subject {
+    /// The subject of a certificate; None for what does not read as one.
+    pub fn of(certificate: &CertificateDer<'_>) -> Option<Self> {
+        let (_, certificate) = X509Certificate::from_der(certificate).ok()?;
+        let subject = certificate.subject();
+        let common_name = subject.iter_common_name().next().and_then(|name| name.as_str().ok()).unwrap_or_default().to_owned();
+        let organizations = subject.iter_organization().filter_map(|name| name.as_str().ok().map(str::to_owned)).collect();
+        Some(Self { common_name, organizations })
+    }
 }
 
 fn provider() -> Arc<CryptoProvider> {

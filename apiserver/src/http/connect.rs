@@ -1,68 +1,261 @@
-//! Requests that are to be passed on to a pod or to the node that runs it: `exec`, `attach`, `portforward`, `proxy`. What is
-//! wrong with one is found out here; nodes take no such requests from this server, so that one that is right is a 503.
+//! Requests that are passed on to a node, a pod or a service: which they are, what is checked before, and what a failure
+//! is called. See [`crate::connect`].
 
-use k8s_openapi::api::core::v1::{Pod, PodSpec};
-use machinery::{GroupResource, Status};
+use std::sync::Arc;
 
-use super::path::ResourcePath;
+use axum::body::Body;
+use http::header::{CONTENT_TYPE, LOCATION};
+use http::{HeaderValue, Method, Request, StatusCode, Uri};
+use http_body_util::{BodyExt as _, Limited};
+use machinery::{GroupResource, Status, status};
+
+use super::path::{self, Path, ResourcePath};
 use super::query::Query;
-use crate::server::ApiServer;
+use super::respond::{self, Answer};
+use crate::auth::authorize::{self, Attributes, ResourceAccess};
+use crate::chain::Chain;
+use crate::connect::Security;
+use crate::connect::destination::{self, Named};
+use crate::connect::options::{self, LogOptions};
+use crate::connect::{Destination, Failure, Rewrite, forward};
+use crate::verbs::Caller;
 
-const ACTIONS: [&str; 4] = ["exec", "attach", "portforward", "proxy"];
+/// How much of what a kubelet says is wrong is passed on.
+const MOST_ERROR_BYTES: usize = 50_000;
 
-/// What of a pod a request is to be passed on to.
-pub(super) fn action(path: &ResourcePath) -> Option<&str> {
-    let is_pods = path.group.is_empty() && path.version == "v1" && path.resource == "pods" && !path.namespace.is_empty();
-    path.subresource.as_deref().filter(|name| is_pods && ACTIONS.contains(name) && !path.name.is_empty())
+/// What is wanted of a pod, a service or a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Action {
+    Log,
+    Exec,
+    Attach,
+    PortForward,
+    Proxy,
 }
 
-/// Why the request cannot be passed on.
-pub(super) async fn refuse(api: &ApiServer, path: &ResourcePath, action: &str, query: &Query<'_>) -> Status {
-    if let Err(status) = api.feed.catch_up().await {
-        return status;
+impl Action {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Log => "log",
+            Self::Exec => "exec",
+            Self::Attach => "attach",
+            Self::PortForward => "portforward",
+            Self::Proxy => "proxy",
+        }
     }
-    let name = if action == "proxy" { pod_name(&path.name) } else { &path.name };
-    let Some(pod) = api.world().object::<Pod>("", "pods", &path.namespace, name) else {
-        return Status::not_found(&GroupResource::new("", "pods"), name);
+
+    fn takes(self, method: &Method) -> bool {
+        match self {
+            Self::Log => matches!(*method, Method::GET | Method::HEAD),
+            Self::Exec | Self::Attach | Self::PortForward => matches!(*method, Method::GET | Method::POST),
+            Self::Proxy => {
+                matches!(
+                    *method,
+                    Method::GET | Method::HEAD | Method::POST | Method::PUT | Method::PATCH | Method::DELETE | Method::OPTIONS
+                )
+            }
+        }
+    }
+}
+
+/// What a path wants to be passed on, if it does.
+pub(super) fn action(path: &ResourcePath) -> Option<Action> {
+    if !path.group.is_empty() || path.version != "v1" || path.name.is_empty() {
+        return None;
+    }
+    let action = match (path.subresource.as_deref()?, path.resource.as_str()) {
+        ("log", "pods") => Action::Log,
+        ("exec", "pods") => Action::Exec,
+        ("attach", "pods") => Action::Attach,
+        ("portforward", "pods") => Action::PortForward,
+        ("proxy", "pods" | "services" | "nodes") => Action::Proxy,
+        _ => return None,
     };
-    let spec = pod.spec.clone().unwrap_or_default();
-    if action == "proxy" {
-        let has_address = pod.status.as_ref().and_then(|status| status.pod_ip.as_deref()).is_some_and(|ip| !ip.is_empty());
-        if !has_address {
-            return Status::bad_request(format!("pod {name} has no address to send the request to"));
-        }
-    } else {
-        if action != "portforward"
-            && let Err(why) = container(&spec, query.get("container"))
-        {
-            return Status::bad_request(format!("{why} of pod {name}"));
-        }
-        if spec.node_name.as_deref().unwrap_or_default().is_empty() {
-            return Status::bad_request(format!("pod {name} does not have a host assigned"));
-        }
-    }
-    Status::unavailable(format!("the node of pod {name} takes no {action} requests"))
+    let is_placed = (path.resource == "nodes") == path.namespace.is_empty();
+    (is_placed && (path.rest.is_none() || action == Action::Proxy)).then_some(action)
 }
 
-/// `[scheme:]name[:port]`
-fn pod_name(text: &str) -> &str {
-    let mut parts = text.split(':');
-    match (parts.next(), parts.next(), parts.next()) {
-        (Some("http" | "https"), Some(name), _) => name,
-        (Some(name), ..) => name,
-        (None, ..) => text,
+/// Whether a request may take as long as it likes.
+pub(super) fn runs_long(path: &str) -> bool {
+    // Most paths are told by their last word, without being taken apart.
+    let may = path.contains("/proxy")
+        || ["/log", "/exec", "/attach", "/portforward"].iter().any(|last| path.trim_end_matches('/').ends_with(last));
+    may && matches!(path::parse(path), Some(Path::Resource(found)) if action(&found).is_some())
+}
+
+/// A request that is to be passed on, and that its caller is authorized for.
+pub(super) struct Passing<'a> {
+    pub chain: &'a Arc<Chain>,
+    pub caller: &'a Caller,
+    pub path: &'a ResourcePath,
+    pub action: Action,
+}
+
+impl Passing<'_> {
+    pub async fn serve(self, request: Request<Body>) -> status::Result<Answer> {
+        if !self.action.takes(request.method()) {
+            let resource = GroupResource::new("", self.path.resource.clone());
+            return Err(Status::method_not_supported(&resource, request.method().as_str()).without_details());
+        }
+        // The pod or node may have been written a moment ago.
+        self.chain.api.feed.catch_up().await?;
+        match self.action {
+            Action::Log => self.log(request).await,
+            Action::Exec | Action::Attach | Action::PortForward => self.stream(request).await,
+            Action::Proxy => self.proxy(request).await,
+        }
+    }
+
+    async fn log(&self, request: Request<Body>) -> status::Result<Answer> {
+        let (world, name) = (self.chain.api.world(), &self.path.name);
+        let options = LogOptions::of(&Query::parse(request.uri().query()), name)?;
+        let spec = destination::find_pod(world, &self.path.namespace, name)?.spec.unwrap_or_default();
+        let container = options::container(name, &spec, options.container.as_deref())?;
+        let node = spec.node_name.as_deref().unwrap_or_default();
+        if node.is_empty() {
+            let mut nothing = Answer::default();
+            *nothing.status_mut() = StatusCode::NO_CONTENT;
+            return Ok(nothing);
+        }
+        let mut kubelet = self.kubelet(node)?;
+        if options.any_kubelet {
+            kubelet.security = Security::AnyKubelet;
+        }
+        let path = format!("/containerLogs/{}/{name}/{container}?{}", self.path.namespace, options.for_kubelet());
+        // Kubelets read a log to whoever asks with GET; a HEAD gets its head.
+        let mut asked = Request::new(Body::empty());
+        *asked.method_mut() = request.method().clone();
+        let answer = self.forward(&kubelet, uri(&path)?, asked, None).await.map_err(|failure| unclassified(&failure, "reading the log"))?;
+        let answer = self.refused_by_kubelet(answer).await?;
+        let mut logs = respond::text(StatusCode::OK, answer.into_body());
+        logs.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+        Ok(logs)
+    }
+
+    async fn stream(&self, request: Request<Body>) -> status::Result<Answer> {
+        let (api, name) = (&self.chain.api, &self.path.name);
+        if request.method() == Method::GET {
+            // A WebSocket is opened by GET; who may only read may not run programs for that.
+            let access = ResourceAccess {
+                verb: "create",
+                resource: "pods",
+                subresource: Some(self.action.name()),
+                namespace: &self.path.namespace,
+                name,
+                ..ResourceAccess::default()
+            };
+            authorize::check(&*self.chain.authorizer, &self.caller.user, &Attributes::Resource(access))?;
+        }
+        let spec = destination::find_pod(api.world(), &self.path.namespace, name)?.spec.unwrap_or_default();
+        let query = Query::parse(request.uri().query());
+        let (namespace, node) = (&self.path.namespace, spec.node_name.as_deref().unwrap_or_default());
+        let path = match self.action {
+            Action::PortForward => format!("/portForward/{namespace}/{name}?{}", options::port_forward(&query)?),
+            action => {
+                let container = options::container(name, &spec, query.get("container"))?;
+                format!("/{}/{namespace}/{name}/{container}?{}", action.name(), options::remote_command(action.name(), &query))
+            }
+        };
+        if node.is_empty() {
+            return Err(Status::bad_request(format!("pod {name} does not have a host assigned")));
+        }
+        if crate::connect::asked_upgrade(request.headers()).is_none() {
+            return Err(Status::bad_request("the request must ask for an upgrade to SPDY/3.1 or WebSocket"));
+        }
+        let kubelet = self.kubelet(node)?;
+        let answer =
+            self.forward(&kubelet, uri(&path)?, request, None).await.map_err(|failure| unclassified(&failure, "dialing backend"))?;
+        if answer.status().is_redirection() {
+            return Err(Status::internal("the kubelet redirects, which is not followed"));
+        }
+        Ok(answer)
+    }
+
+    async fn proxy(&self, request: Request<Body>) -> status::Result<Answer> {
+        let (prefix, rest) = split(request.uri().path(), self.path.resource == "nodes");
+        let query = request.uri().query().map(|query| format!("?{query}")).unwrap_or_default();
+        if rest.is_empty() && matches!(*request.method(), Method::GET | Method::HEAD) {
+            // Relative links of the answer are to stay below it.
+            return redirect(&format!("{prefix}/{query}"));
+        }
+        let (world, namespace) = (self.chain.api.world(), &self.path.namespace);
+        let named = Named::parse(&self.path.name)?;
+        let destination = match self.path.resource.as_str() {
+            "nodes" => destination::node(world, &named, self.chain.api.connector().address_types())?,
+            "services" => destination::service(world, namespace, &named)?,
+            _ => destination::pod(world, namespace, &named)?,
+        };
+        let path = uri(&format!("{}{query}", if rest.is_empty() { "/" } else { rest }))?;
+        let prefix = prefix.to_owned();
+        let passed = self.forward(&destination, path, request, Some(Rewrite { prefix: &prefix })).await;
+        passed.map_err(|failure| match failure {
+            Failure::Status(status) => status,
+            other => Status::unavailable(format!("error trying to reach service: {other}")),
+        })
+    }
+
+    fn kubelet(&self, node: &str) -> status::Result<Destination> {
+        destination::kubelet(self.chain.api.world(), node, self.chain.api.connector().address_types())
+    }
+
+    async fn forward(
+        &self,
+        destination: &Destination,
+        path: Uri,
+        request: Request<Body>,
+        rewrite: Option<Rewrite<'_>>,
+    ) -> Result<Answer, Failure> {
+        forward(self.chain.api.connector(), destination, path, request, rewrite, self.chain.api.feed.watches()).await
+    }
+
+    /// The Status of a kubelet's refusal, with what it says.
+    async fn refused_by_kubelet(&self, answer: Answer) -> status::Result<Answer> {
+        let code = answer.status();
+        if code.is_success() {
+            return Ok(answer);
+        }
+        if code.is_redirection() {
+            return Err(Status::internal("the kubelet redirects, which is not followed"));
+        }
+        let said = Limited::new(answer.into_body(), MOST_ERROR_BYTES).collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+        let said = String::from_utf8_lossy(&said).trim().to_owned();
+        Err(match code {
+            StatusCode::BAD_REQUEST => Status::bad_request(said),
+            StatusCode::NOT_FOUND => Status { message: said, ..Status::not_found(&GroupResource::new("", "pods/log"), &self.path.name) },
+            StatusCode::INTERNAL_SERVER_ERROR => Status::internal(said),
+            _ => Status::unclassified(format!("the kubelet answers {code}: {said}")),
+        })
     }
 }
 
-/// The container that is meant: the named one, or the only one.
-fn container<'s>(spec: &'s PodSpec, named: Option<&str>) -> Result<&'s str, String> {
-    let initial = spec.init_containers.iter().flatten().map(|container| &container.name);
-    let ephemeral = spec.ephemeral_containers.iter().flatten().map(|container| &container.name);
-    let mut all = initial.chain(spec.containers.iter().map(|container| &container.name)).chain(ephemeral);
-    match (named.filter(|name| !name.is_empty()), spec.containers.as_slice()) {
-        (Some(name), _) => all.find(|one| *one == name).map(String::as_str).ok_or_else(|| format!("container {name:?} is none")),
-        (None, [only]) => Ok(&only.name),
-        (None, _) => Err("a container must be named".to_owned()),
+/// A failure that upstream gives no reason for.
+fn unclassified(failure: &Failure, doing: &str) -> Status {
+    match failure {
+        Failure::Status(status) => status.clone(),
+        other => Status::unclassified(format!("error {doing}: {other}")),
+    }
+}
+
+fn uri(path: &str) -> status::Result<Uri> {
+    path.parse().map_err(|_| Status::bad_request(format!("{path:?} is no path")))
+}
+
+fn redirect(to: &str) -> status::Result<Answer> {
+    let location = HeaderValue::from_str(to).map_err(|_| Status::bad_request("the path cannot be redirected to"))?;
+    let mut answer = Answer::default();
+    *answer.status_mut() = StatusCode::MOVED_PERMANENTLY;
+    answer.headers_mut().insert(LOCATION, location);
+    Ok(answer)
+}
+
+/// A path as it came, split behind `proxy`: what follows is the other server's, and passed on as it is.
+fn split(path: &str, of_node: bool) -> (&str, &str) {
+    // `/api/v1/nodes/<name>/proxy` and `/api/v1/namespaces/<namespace>/<resource>/<name>/proxy`
+    let segments = if of_node { 5 } else { 7 };
+    let begin = path.len() - path.trim_start_matches('/').len();
+    match path[begin..].match_indices('/').nth(segments - 1) {
+        Some((at, _)) => path.split_at(begin + at),
+        None => (path, ""),
     }
 }
 
@@ -71,9 +264,32 @@ mod tests {
     use super::*;
 
     #[test]
-    fn proxied_pods_are_named_with_scheme_and_port() {
-        for text in ["web", "web:80", "http:web", "https:web:443"] {
-            assert_eq!(pod_name(text), "web", "{text}");
+    fn only_known_subresources_are_passed_on() {
+        for path in [
+            "/api/v1/namespaces/a/pods/p/exec",
+            "/api/v1/namespaces/a/services/s:80/proxy/x/y",
+            "/api/v1/nodes/n/proxy/",
+            "/api/v1/namespaces/a/pods/p/log",
+        ] {
+            assert!(runs_long(path), "{path}");
         }
+        for path in [
+            "/api/v1/namespaces/a/pods/log",
+            "/api/v1/namespaces/a/pods/p/exec/x",
+            "/api/v1/namespaces/a/configmaps/c/proxy",
+            "/api/v1/pods/p/log",
+            "/apis/apps/v1/namespaces/a/pods/p/exec",
+        ] {
+            assert!(!runs_long(path), "{path}");
+        }
+    }
+
+    #[test]
+    fn what_follows_the_proxy_is_passed_on_as_it_is() {
+        let of_pod = |path| split(path, false);
+        assert_eq!(of_pod("/api/v1/namespaces/a/pods/p/proxy"), ("/api/v1/namespaces/a/pods/p/proxy", ""));
+        assert_eq!(of_pod("/api/v1/namespaces/a/pods/p/proxy/"), ("/api/v1/namespaces/a/pods/p/proxy", "/"));
+        assert_eq!(of_pod("/api/v1/namespaces/a/pods/p/proxy/a%2Fb//c/").1, "/a%2Fb//c/");
+        assert_eq!(split("/api/v1/nodes/n/proxy/metrics", true), ("/api/v1/nodes/n/proxy", "/metrics"));
     }
 }

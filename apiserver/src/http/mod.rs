@@ -6,7 +6,7 @@ mod body;
 mod connect;
 mod documents;
 mod path;
-mod query;
+pub(crate) mod query;
 mod resource;
 mod respond;
 mod table;
@@ -30,7 +30,7 @@ use respond::{AUDIT_ID, Answer};
 
 pub use body::MOST_BYTES as MOST_BODY_BYTES;
 
-/// A request that is no watch is answered within this time, or with 504.
+/// A request that is no watch and is not passed on is answered within this time, or with 504.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The routes of the HTTP door.
@@ -40,7 +40,12 @@ pub fn router(chain: Arc<Chain>) -> axum::Router {
 
 async fn serve(State(chain): State<Arc<Chain>>, request: Request) -> Answer {
     let id = Chain::request_id();
-    let mut answer = match tokio::time::timeout(REQUEST_TIMEOUT, route(&chain, request)).await {
+    let answered = if connect::runs_long(request.uri().path()) {
+        Ok(route(&chain, request).await)
+    } else {
+        tokio::time::timeout(REQUEST_TIMEOUT, route(&chain, request)).await
+    };
+    let mut answer = match answered {
         Ok(Ok(answer)) => answer,
         Ok(Err(status)) => respond::status(&status, Format::Json),
         Err(_) => respond::status(&Status::timeout("the request took longer than a minute", 0), Format::Json),
@@ -72,6 +77,11 @@ async fn route(chain: &Arc<Chain>, request: Request) -> status::Result<Answer> {
                 field_selector: query.get("fieldSelector").unwrap_or_default(),
             };
             authorize::check(&*chain.authorizer, &caller.user, &Attributes::Resource(access.of_selected()))?;
+            if let Some(action) = connect::action(&found) {
+                let passing = connect::Passing { chain, caller: &caller, path: &found, action };
+                drop(query);
+                return passing.serve(Request::from_parts(parts, body)).await;
+            }
             let call = resource::Call { chain, caller, path: found, verb, query, method: &parts.method, headers: &parts.headers };
             let _running = chain.running(verb).await?;
             call.serve(body).await

@@ -29,15 +29,21 @@ impl<'a> Query<'a> {
         self.get(name).unwrap_or_default().to_owned()
     }
 
-    fn given(&self, name: &str) -> Option<String> {
+    /// All values of a parameter.
+    pub fn all(&self, name: &str) -> impl Iterator<Item = &str> {
+        self.pairs.iter().filter(move |(n, _)| n == name).map(|(_, v)| v.as_ref())
+    }
+
+    /// A value that is not empty.
+    pub fn given(&self, name: &str) -> Option<String> {
         self.get(name).filter(|v| !v.is_empty()).map(str::to_owned)
     }
 
-    fn boolean(&self, name: &str) -> Option<bool> {
+    pub fn boolean(&self, name: &str) -> Option<bool> {
         self.get(name).map(|v| !matches!(v.to_ascii_lowercase().as_str(), "false" | "0"))
     }
 
-    fn number<T: std::str::FromStr>(&self, name: &str) -> status::Result<Option<T>> {
+    pub fn number<T: std::str::FromStr>(&self, name: &str) -> status::Result<Option<T>> {
         match self.given(name) {
             None => Ok(None),
             Some(text) => {

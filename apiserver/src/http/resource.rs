@@ -14,7 +14,7 @@ use super::accept::{self, Format, Shape};
 use super::path::ResourcePath;
 use super::query::{self, Query};
 use super::respond::{self, Answer};
-use super::{body, connect, table, watch};
+use super::{body, table, watch};
 use crate::catalogue;
 use crate::chain::Chain;
 use crate::reviews::Review;
@@ -51,9 +51,6 @@ impl Call<'_> {
     async fn dispatch(self, form: accept::Form, body: HttpBody) -> status::Result<Answer> {
         if let Some(review) = Review::find(&self.path.group, &self.path.version, &self.path.resource) {
             return self.review(review, form, body).await;
-        }
-        if let Some(action) = connect::action(&self.path) {
-            return Err(connect::refuse(&self.chain.api, &self.path, action, &self.query).await);
         }
         let target = self.target()?;
         self.check_method(&target)?;

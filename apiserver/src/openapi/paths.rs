@@ -44,6 +44,28 @@ const DELETE: &[Parameter] = &[
     ("propagationPolicy", "string", "Orphan, Background or Foreground: what happens to dependents."),
 ];
 
+const LOG: &[Parameter] = &[
+    ("container", "string", "Whose log, if the pod has several containers."),
+    ("follow", "boolean", "Go on with what is written from now on."),
+    ("insecureSkipTLSVerifyBackend", "boolean", "Take any certificate for the kubelet's."),
+    ("limitBytes", "integer", "So much and no more."),
+    ("previous", "boolean", "Of the container's last life."),
+    ("sinceSeconds", "integer", "From so long ago."),
+    ("stream", "string", "All, Stdout or Stderr."),
+    ("tailLines", "integer", "So many of the last lines."),
+    ("timestamps", "boolean", "Begin each line with its time."),
+];
+const ATTACH: &[Parameter] = &[
+    ("container", "string", "Which one, if the pod has several containers."),
+    ("stderr", "boolean", "Give its errors."),
+    ("stdin", "boolean", "Take its input."),
+    ("stdout", "boolean", "Give its output."),
+    ("tty", "boolean", "With a terminal."),
+];
+const COMMAND: &[Parameter] = &[("command", "string", "The program with its arguments.")];
+const PORTS: &[Parameter] = &[("ports", "integer", "The ports, for WebSocket.")];
+const PROXY: &[Parameter] = &[("path", "string", "The path to ask for.")];
+
 struct Writer<'a> {
     flavor: Flavor,
     schemas: &'a mut Schemas,
@@ -71,6 +93,10 @@ impl Writer<'_> {
         let scope = if listed.namespaced { format!("{base}/namespaces/{{namespace}}") } else { base.clone() };
         let all = format!("{scope}/{}", listed.resource);
         let of = |names: &[&'static str]| -> Vec<&'static str> { names.iter().filter(|v| listed.verbs.contains(v)).copied().collect() };
+        if listed.subresource == "proxy" {
+            let root = format!("{all}/{{name}}/proxy");
+            return vec![(root.clone(), listed.verbs.to_vec()), (format!("{root}/{{path}}"), listed.verbs.to_vec())];
+        }
         if !listed.subresource.is_empty() {
             return vec![(format!("{all}/{{name}}/{}", listed.subresource), listed.verbs.to_vec())];
         }
@@ -97,7 +123,7 @@ impl Writer<'_> {
             };
             item.insert(method.to_owned(), self.operation(listed, resource, path, verb));
         }
-        let in_path = ["name", "namespace"].into_iter().filter(|p| path.contains(&format!("{{{p}}}")));
+        let in_path = ["name", "namespace", "path"].into_iter().filter(|p| path.contains(&format!("{{{p}}}")));
         let mut parameters: Vec<Value> = in_path.map(|p| self.parameter(p, "path", "string", "", true)).collect();
         parameters.push(self.parameter("pretty", "query", "string", "Indent the answer.", false));
         item.insert("parameters".to_owned(), Value::Array(parameters));
@@ -105,6 +131,9 @@ impl Writer<'_> {
     }
 
     fn operation(&mut self, listed: &Listed, resource: Option<&dyn Resource>, path: &str, verb: &str) -> Value {
+        if catalogue::is_passed_on(listed.subresource) {
+            return self.passed_on(listed, path, verb);
+        }
         let object = match resource.filter(|r| listed.subresource.is_empty() || r.kind() == listed.kind) {
             Some(resource) => Some(self.schemas.object(resource)),
             None => self.schemas.extra(&listed.kind),
@@ -139,6 +168,20 @@ impl Writer<'_> {
         self.finish(listed, path, verb, parameters, body, answered)
     }
 
+    /// What is not answered by this server: any text may come back.
+    fn passed_on(&self, listed: &Listed, path: &str, verb: &str) -> Value {
+        let options: &[&[Parameter]] = match listed.subresource {
+            "log" => &[LOG],
+            "exec" => &[COMMAND, ATTACH],
+            "attach" => &[ATTACH],
+            "portforward" => &[PORTS],
+            _ => &[PROXY],
+        };
+        let all = options.iter().flat_map(|options| options.iter());
+        let parameters = all.map(|(name, kind, what)| self.parameter(name, "query", kind, what, false)).collect();
+        self.finish(listed, path, verb, parameters, None, None)
+    }
+
     fn finish(
         &self,
         listed: &Listed,
@@ -150,6 +193,7 @@ impl Writer<'_> {
     ) -> Value {
         let consumes: &[&str] = if verb == "patch" { &PATCH_BODIES } else { &JSON_BODIES };
         let action = match verb {
+            _ if catalogue::is_passed_on(listed.subresource) && listed.subresource != "log" => "connect",
             "create" => "post",
             "update" => "put",
             verb => verb,
@@ -163,7 +207,7 @@ impl Writer<'_> {
             "x-kubernetes-group-version-kind".to_owned(),
             json!({ "group": kind.group, "version": kind.version, "kind": kind.kind }),
         );
-        let schema = answered.map(|name| self.schemas.reference(&name));
+        let schema = answered.map_or_else(|| json!({ "type": "string" }), |name| self.schemas.reference(&name));
         match self.flavor {
             Flavor::V2 => {
                 if let Some(body) = body {
@@ -221,6 +265,7 @@ fn operation_id(listed: &Listed, path: &str, verb: &str) -> String {
         verb => verb,
     };
     let group = if listed.group.is_empty() { "core" } else { listed.group.split('.').next().unwrap_or_default() };
+    let with_path = if path.ends_with("{path}") { "WithPath" } else { "" };
     let namespaced = if path.contains("{namespace}") { "Namespaced" } else { "" };
     let everywhere = if listed.namespaced && namespaced.is_empty() { "ForAllNamespaces" } else { "" };
     let title = |text: &str| -> String {
@@ -228,7 +273,7 @@ fn operation_id(listed: &Listed, path: &str, verb: &str) -> String {
         chars.next().map(|c| c.to_ascii_uppercase()).into_iter().chain(chars).collect()
     };
     format!(
-        "{action}{}{}{namespaced}{}{}{everywhere}",
+        "{action}{}{}{namespaced}{}{}{with_path}{everywhere}",
         title(group),
         title(listed.version),
         title(listed.resource),
