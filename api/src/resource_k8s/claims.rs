@@ -4,6 +4,7 @@ use k8s_openapi::api::resource::v1::{DeviceConstraint, DeviceRequest, DeviceSele
 use machinery::field::{Error, Errors, Path};
 use machinery::names;
 
+use super::selector;
 use crate::{validate, zero};
 
 const MOST_REQUESTS: usize = 32;
@@ -164,7 +165,7 @@ fn check_constraint(path: &Path, constraint: &DeviceConstraint, requests: &[Devi
     errors
 }
 
-/// Selectors of devices. That an expression compiles is the evaluator's to say.
+/// Selectors of devices.
 pub(super) fn check_selectors(path: &Path, selectors: Option<&[DeviceSelector]>) -> Errors {
     let selectors = selectors.unwrap_or_default();
     let mut errors = Errors::new();
@@ -176,7 +177,7 @@ pub(super) fn check_selectors(path: &Path, selectors: Option<&[DeviceSelector]>)
         match &selector.cel {
             None => errors.push(Error::required(&path, "")),
             Some(cel) if cel.expression.trim().is_empty() => errors.push(Error::required(&path.child("expression"), "")),
-            Some(_) => {}
+            Some(cel) => errors.extend(selector::check(&path.child("expression"), &cel.expression)),
         }
     }
     errors

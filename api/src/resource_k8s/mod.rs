@@ -5,6 +5,7 @@ pub mod device_class;
 pub mod resource_claim;
 pub mod resource_claim_template;
 pub mod resource_slice;
+mod selector;
 
 use crate::kind::Names;
 

@@ -181,3 +181,28 @@ pub fn times() -> Vec<Vec<u8>> {
     ];
     texts.iter().map(|text| text.as_str().unwrap().as_bytes().to_vec()).collect()
 }
+
+/// Expressions of every kind of node and of every library.
+pub fn expressions() -> Vec<Vec<u8>> {
+    let texts = [
+        "x.a == 1 && x.b.all(i, i > 0) || has(x.m.k) ? x.s : 'no' + string(x.d)",
+        "x.b.map(i, i > 1, i * 2).filter(i, i in [2, 4u, 6.0]).exists_one(i, i == 4)",
+        "x.m.transformMap(k, v, k == 'k', [v, v]).exists(k, v, size(v) == 2)",
+        "{'a': [1, 2], ?'b': x.?z}.transformMapEntry(k, v, {k + k: v})",
+        "cel.bind(l, [1] + x.b, l + l + [?x.?a]) == x.b",
+        "x.?m.?k.optMap(k, k + '!').orValue('none').matches(r'^[a-z]+\\d?$')",
+        "'a-b'.split('-').join('/').replace('a', x.s).substring(1).indexOf('b', 1)",
+        "'%s %d %.3f %x %b %e'.format([dyn(x), 5, 1.5, b'\\x00', true, 1.0])",
+        "timestamp('2024-02-29T10:00:00Z') + duration('1h30m') < timestamp(5)",
+        "timestamp('2024-02-29T10:00:00.5Z').getHours('Europe/Berlin') + duration('-1.5s').getMilliseconds()",
+        "quantity('1.5Gi').add(quantity('1')).compareTo(quantity('2M')) - int('-5') % 3",
+        "ip('::1').isLoopback() && cidr('10.0.0.0/8').containsIP('10.1.2.3') && isSemver('v1.2', true)",
+        "url('https://[::1]:80/a%20b?k=v&k=w').getQuery()['k'].isSorted()",
+        "format.dns1123Label().validate(x.s).hasValue() && sets.contains(x.b, [1])",
+        "Object{spec: Object.spec{replicas: x.a, ?labels: x.?m}}.spec.replicas",
+        "[JSONPatch{op: 'add', path: '/a/' + jsonpatch.escapeKey('a~/b'), value: x}]",
+        "!-1.5e3.size() + -0x7f * 0xFFu / \"\\U0001F600\".size()",
+        "type(x) == map && type(null) != google.protobuf.Timestamp // end",
+    ];
+    texts.iter().map(|text| text.as_bytes().to_vec()).collect()
+}

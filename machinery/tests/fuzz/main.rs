@@ -115,7 +115,7 @@ macro_rules! fuzz {
 }
 
 use mutate::words;
-use targets::{amounts, decoders, fields, patches, selectors, text};
+use targets::{amounts, decoders, expressions, fields, patches, selectors, text};
 
 fuzz! {
     json: decoders::json, corpus::objects, words::JSON;
@@ -131,5 +131,6 @@ fuzz! {
     quantity: amounts::quantity, corpus::quantities, words::AMOUNTS;
     int_or_string: amounts::int_or_string, corpus::quantities, words::AMOUNTS;
     time: amounts::time, corpus::times, words::AMOUNTS;
+    cel: expressions::cel, corpus::expressions, words::CEL;
     json_text: text::scan, corpus::objects, words::JSON;
 }

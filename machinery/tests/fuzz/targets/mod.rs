@@ -2,6 +2,7 @@
 
 pub mod amounts;
 pub mod decoders;
+pub mod expressions;
 pub mod fields;
 pub mod patches;
 pub mod selectors;

@@ -1,0 +1,168 @@
+//! CEL, the Common Expression Language, as Kubernetes has it: an expression is compiled once, in an environment of declared
+//! variables, and evaluated as often as needed, on JSON where it lies.
+//!
+//! Whoever writes an expression is not trusted: its length, nesting and estimated cost are bounded when it is compiled,
+//! and its cost and the memory it takes when it is evaluated.
+
+mod ast;
+mod authorizer;
+mod checker;
+mod compare;
+mod cost;
+mod environment;
+mod evaluate;
+mod lexer;
+mod libraries;
+mod library;
+mod parser;
+mod pattern;
+#[cfg(test)]
+mod tests;
+mod text;
+mod time;
+pub mod types;
+mod value;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use regex::Regex;
+
+pub use authorizer::{Authorizer, Check, Verdict};
+pub use environment::{Environment, is_object, is_patch};
+pub use types::{Declared, Type};
+pub use value::{Fields, Key, List, Made, Map, Text, Value};
+
+use ast::{Expr, Kind, Literal};
+use checker::Note;
+
+/// What one evaluation may cost where nothing else is said: a call from admission, or a device's selector.
+pub const CALL_LIMIT: u64 = 1_000_000;
+
+/// Why an expression does not compile.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    #[error("syntax error: {0}")]
+    Syntax(String),
+    #[error("{0}")]
+    Check(String),
+}
+
+impl Error {
+    fn syntax(source: &str, at: u32, why: impl Into<String>) -> Self {
+        Self::Syntax(located(source, at, &why.into()))
+    }
+
+    fn check(source: &str, at: u32, why: impl Into<String>) -> Self {
+        Self::Check(located(source, at, &why.into()))
+    }
+}
+
+/// A complaint with the line and the column of what it is about.
+fn located(source: &str, at: u32, why: &str) -> String {
+    let before = source.get(..at as usize).unwrap_or_default();
+    let line = before.matches('\n').count() + 1;
+    let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+    format!("{line}:{column}: {why}")
+}
+
+/// Why an evaluation gave no value.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Stop {
+    #[error("{0}")]
+    Failed(String),
+    /// No value is worth more; unlike an error this cannot be made up for by other parts of the expression.
+    #[error("the evaluation costs more than is allowed")]
+    Cost,
+}
+
+impl Stop {
+    pub fn failed(why: impl Into<String>) -> Self {
+        Self::Failed(why.into())
+    }
+
+    fn overload(function: &str) -> Self {
+        Self::Failed(format!("no such overload: {function}"))
+    }
+
+    fn overflow() -> Self {
+        Self::failed("the result does not fit into its type")
+    }
+}
+
+/// A compiled expression.
+pub struct Program {
+    root: Expr,
+    notes: Vec<Note>,
+    result: Type,
+    cost: u64,
+    /// Patterns that the expression has written out.
+    patterns: HashMap<String, Regex>,
+    environment: Arc<Environment>,
+}
+
+impl std::fmt::Debug for Program {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Program").field("result", &self.result).field("cost", &self.cost).finish_non_exhaustive()
+    }
+}
+
+/// The value of an expression, and what it cost to find.
+pub struct Evaluation<'v> {
+    pub value: Result<Value<'v>, Stop>,
+    pub cost: u64,
+}
+
+impl Program {
+    /// Reads and checks an expression.
+    pub fn compile(source: &str, environment: &Arc<Environment>) -> Result<Self, Error> {
+        let (root, nodes) = parser::parse(source, environment.has_bind())?;
+        let checked = checker::check(source, &root, nodes, environment)?;
+        let cost = cost::estimate(&root, &checked, environment);
+        let mut patterns = HashMap::new();
+        collect_patterns(&root, &mut patterns);
+        Ok(Self { root, notes: checked.notes, result: checked.result, cost, patterns, environment: environment.clone() })
+    }
+
+    /// The type of the value.
+    pub fn result(&self) -> &Type {
+        &self.result
+    }
+
+    /// What an evaluation costs at most, as far as the declared sizes of the inputs tell.
+    pub fn estimated_cost(&self) -> u64 {
+        self.cost
+    }
+
+    /// Whether the expression refers to a variable of the environment.
+    pub fn uses(&self, variable: &str) -> bool {
+        let slot = self.environment.variables().iter().position(|(name, _)| name == variable);
+        slot.is_some_and(|slot| self.notes.iter().any(|note| matches!(note, Note::Slot(used) if *used == slot)))
+    }
+
+    pub fn environment(&self) -> &Arc<Environment> {
+        &self.environment
+    }
+
+    /// Evaluates with a value for each variable, in the order of the environment. Evaluation stops where it would cost more
+    /// than `limit`.
+    pub fn evaluate<'v>(&'v self, inputs: Vec<Option<Value<'v>>>, limit: u64) -> Evaluation<'v> {
+        let mut inputs = inputs;
+        inputs.resize(self.environment.variables().len(), None);
+        let mut run = evaluate::Run::new(self, inputs, limit);
+        let value = run.evaluate(&self.root);
+        Evaluation { value, cost: run.cost }
+    }
+}
+
+fn collect_patterns(expr: &Expr, patterns: &mut HashMap<String, Regex>) {
+    if let Kind::Call { function, args, .. } = &expr.kind
+        && matches!(function.as_str(), "matches" | "find" | "findAll")
+        && let Some(Kind::Literal(Literal::String(text))) =
+            args.iter().map(|arg| &arg.kind).find(|kind| matches!(kind, Kind::Literal(Literal::String(_))))
+        && let Ok(pattern) = pattern::compile(text)
+    {
+        patterns.insert(text.clone(), pattern);
+    }
+    expr.children(|child| collect_patterns(child, patterns));
+}
