@@ -5,6 +5,7 @@
 //! `registry.rs`.
 
 pub mod admissionregistration;
+pub mod apiextensions;
 pub mod apiregistration;
 pub mod apps;
 pub mod autoscaling;

@@ -24,6 +24,12 @@ pub(crate) fn of(group: &str, kind: &str) -> &'static [&'static str] {
         ("apps", "Deployment") => &["status.conditions[].lastTransitionTime", "status.conditions[].lastUpdateTime"],
         ("batch", "Job") => &["status.conditions[].lastProbeTime", "status.conditions[].lastTransitionTime"],
         ("", "LimitRange") => &["spec{}.limits"],
+        ("apiextensions.k8s.io", "CustomResourceDefinition") => &[
+            "spec.conversion.webhook.conversionReviewVersions",
+            "status.conditions",
+            "status.conditions[].lastTransitionTime",
+            "status.storedVersions",
+        ],
         ("discovery.k8s.io", "EndpointSlice") => &["endpoints", "ports"],
         ("rbac.authorization.k8s.io", "Role" | "ClusterRole") => &["rules"],
         ("storage.k8s.io", "CSINode") => &["spec.drivers"],
@@ -110,9 +116,11 @@ impl Copy<'_, '_> {
                 self.out.push(b',');
             }
             self.out.extend_from_slice(format!("\"{name}\":").as_bytes());
-            match &*below(paths, name) {
-                [] => self.out.extend_from_slice(b"null"),
-                within => write_filled(within, "{}", self.empty_lists, self.out),
+            let is_struct = paths.iter().any(|path| path.strip_prefix(name).is_some_and(|rest| rest.starts_with("{}")));
+            if is_struct {
+                write_filled(&below(paths, name), "{}", self.empty_lists, self.out);
+            } else {
+                self.out.extend_from_slice(b"null");
             }
         }
     }

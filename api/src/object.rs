@@ -1,10 +1,12 @@
 //! [`Object`]: an API object in hand, its type erased. Every k8s-openapi type with object metadata is one.
 
 use std::any::Any;
+use std::io;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::Serialize;
 use serde_json::Value;
+use serde_json::ser::{CompactFormatter, Formatter};
 
 use crate::nulls;
 
@@ -58,7 +60,7 @@ where
     fn write_json_with(&self, empty_lists: EmptyLists, out: &mut Vec<u8>) {
         let start = out.len();
         // As above; writing to a Vec cannot fail either.
-        let _ = serde_json::to_writer(&mut *out, self);
+        let _ = self.serialize(&mut serde_json::Serializer::with_formatter(&mut *out, Compact));
         let nulls = nulls::of(T::GROUP, T::KIND);
         if !nulls.is_empty() {
             let json = out.split_off(start);
@@ -68,6 +70,21 @@ where
 
     fn clone_boxed(&self) -> Box<dyn Object> {
         Box::new(self.clone())
+    }
+}
+
+/// JSON without spaces, in which whole numbers have no fraction whatever their type (`maximum: 10` in a schema), as in
+/// Kubernetes.
+struct Compact;
+
+impl Formatter for Compact {
+    fn write_f64<W: ?Sized + io::Write>(&mut self, writer: &mut W, value: f64) -> io::Result<()> {
+        /// From here on, a 64-bit float does not tell whole numbers apart.
+        const MOST_EXACT: f64 = 9_007_199_254_740_992.0;
+        if value.fract() == 0.0 && value.abs() <= MOST_EXACT {
+            return write!(writer, "{value:.0}");
+        }
+        CompactFormatter.write_f64(writer, value)
     }
 }
 

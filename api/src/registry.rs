@@ -6,8 +6,8 @@ use std::sync::{Arc, LazyLock};
 use crate::kind::Kind;
 use crate::resource::{Resource, ResourceRef, Served};
 use crate::{
-    admissionregistration, apiregistration, apps, autoscaling, batch, certificates, coordination, core, discovery, events, flowcontrol,
-    networking, node, policy, rbac, resource_k8s, scheduling, storage_k8s,
+    admissionregistration, apiextensions, apiregistration, apps, autoscaling, batch, certificates, coordination, core, discovery, events,
+    flowcontrol, networking, node, policy, rbac, resource_k8s, scheduling, storage_k8s,
 };
 
 /// Every built-in resource. A kind served in two versions stands here twice.
@@ -35,6 +35,7 @@ static BUILT_IN: LazyLock<Vec<Box<dyn Resource>>> = LazyLock::new(|| {
         served::<admissionregistration::validating_admission_policy::ValidatingAdmissionPolicies>(),
         served::<admissionregistration::validating_admission_policy_binding::ValidatingAdmissionPolicyBindings>(),
         served::<admissionregistration::validating_webhook_configuration::ValidatingWebhookConfigurations>(),
+        served::<apiextensions::custom_resource_definition::CustomResourceDefinitions>(),
         served::<apiregistration::api_service::APIServices>(),
         served::<apps::controller_revision::ControllerRevisions>(),
         served::<apps::daemon_set::DaemonSets>(),

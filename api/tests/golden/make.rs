@@ -58,10 +58,16 @@ impl<'r> Maker<'r> {
                         continue;
                     }
                     let is_left_out = self.chance(0.4) && !field.required;
-                    if is_left_out || self.within.contains(&field.node) {
+                    let made = element_of(at.at(field.node)).unwrap_or(field.node);
+                    if is_left_out || self.within.contains(&made) {
                         continue;
                     }
-                    self.within.push(field.node);
+                    if ["additionalItems", "additionalProperties", "dependencies", "items"].contains(&name) && fields.get("$ref").is_some()
+                    {
+                        object.insert(name.to_owned(), self.schema_or_other(name));
+                        continue;
+                    }
+                    self.within.push(made);
                     object.insert(name.to_owned(), self.value(at.at(field.node)));
                     self.within.pop();
                 }
@@ -71,6 +77,18 @@ impl<'r> Maker<'r> {
             Node::List { items, .. } => (0..self.some()).map(|_| self.value(at.at(*items))).collect(),
             Node::Any => json!({"any": [self.text(), self.number(), {"deep": null}]}),
             Node::Scalar(scalar) => self.scalar(*scalar),
+        }
+    }
+
+    /// A schema, or what may stand in its place.
+    fn schema_or_other(&mut self, name: &str) -> Value {
+        let schema = json!({"description": self.text(), "maximum": 2.5});
+        match (name, self.other) {
+            ("dependencies", false) => json!({"a": schema}),
+            ("dependencies", true) => json!({"a": [self.text()]}),
+            (_, false) => schema,
+            ("items", true) => json!([schema]),
+            (_, true) => true.into(),
         }
     }
 
@@ -105,5 +123,14 @@ impl<'r> Maker<'r> {
             Scalar::Time => format!("2026-01-02T03:{:02}:{:02}Z", number / 60 % 60, number % 60).into(),
             Scalar::MicroTime => format!("2026-01-02T03:04:05.{:06}Z", number % 1_000_000).into(),
         }
+    }
+}
+
+/// The type of what a list or a map has in it.
+fn element_of(at: Cursor<'_>) -> Option<NodeId> {
+    match at.node() {
+        Node::Map { values, .. } => Some(*values),
+        Node::List { items, .. } => Some(*items),
+        _ => None,
     }
 }

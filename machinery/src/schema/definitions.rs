@@ -10,6 +10,8 @@ use serde_json::{Map, Value, json};
 
 const MERGE_KEYS: &str = include_str!("merge-keys.tsv");
 const NAME_PREFIX: &str = "io.k8s.";
+/// Any JSON: defaults and enumerated values in the schemas of custom resources.
+const ANY_JSON: &str = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSON";
 
 /// Schemas by name (`io.k8s.api.core.v1.Pod`), closed under reference.
 #[derive(Debug)]
@@ -41,6 +43,10 @@ impl Definitions {
         definitions.values_mut().for_each(make_metadata_optional);
         MERGE_KEYS.lines().skip(1).filter_map(Row::parse).for_each(|row| row.annotate(&mut definitions));
         definitions.values_mut().for_each(make_spec_a_value);
+        if let Some(json) = definitions.get_mut(ANY_JSON).and_then(Value::as_object_mut) {
+            // The crate says that it is an object.
+            json.remove("type");
+        }
         definitions
     }
 }
