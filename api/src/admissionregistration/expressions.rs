@@ -1,20 +1,24 @@
-//! Named CEL expressions of webhooks and policies: conditions and variables. That an expression compiles is the
-//! evaluator's to say.
+//! Named CEL expressions of webhooks and policies: conditions and variables.
 
 use k8s_openapi::api::admissionregistration::v1::{MatchCondition, Variable};
 use machinery::field::{Error, Errors, Path};
 use machinery::names;
 
+use super::environment::{Visible, Wanted, compile};
 use crate::validate;
 
 const MOST_CONDITIONS: usize = 64;
 
-/// An expression that has to be there.
-pub(super) fn check(path: &Path, expression: &str) -> Option<Error> {
-    expression.trim().is_empty().then(|| Error::required(path, ""))
+/// An expression that has to be there, and to be what is wanted.
+pub(super) fn check(path: &Path, expression: &str, visible: &Visible, wanted: Wanted) -> Option<Error> {
+    if expression.trim().is_empty() {
+        return Some(Error::required(path, ""));
+    }
+    compile(expression, &visible.environment(), wanted).err().map(|why| Error::invalid(path, expression, why))
 }
 
-pub(super) fn check_conditions(path: &Path, conditions: Option<&Vec<MatchCondition>>) -> Errors {
+pub(super) fn check_conditions(path: &Path, conditions: Option<&Vec<MatchCondition>>, params: bool) -> Errors {
+    let visible = Visible::of_conditions(params);
     let conditions = conditions.map(Vec::as_slice).unwrap_or_default();
     let mut errors = Errors::new();
     if conditions.len() > MOST_CONDITIONS {
@@ -23,7 +27,7 @@ pub(super) fn check_conditions(path: &Path, conditions: Option<&Vec<MatchConditi
     for (i, condition) in conditions.iter().enumerate() {
         let path = path.index(i);
         let name = path.child("name");
-        errors.extend(check(&path.child("expression"), &condition.expression));
+        errors.extend(check(&path.child("expression"), &condition.expression, &visible, Wanted::Condition));
         if condition.name.is_empty() {
             errors.push(Error::required(&name, ""));
         } else {
@@ -36,7 +40,8 @@ pub(super) fn check_conditions(path: &Path, conditions: Option<&Vec<MatchConditi
     errors
 }
 
-pub(super) fn check_variables(path: &Path, variables: Option<&Vec<Variable>>) -> Errors {
+/// Variables, each of which may refer to those before it. Those that compile are visible from then on.
+pub(super) fn check_variables(path: &Path, variables: Option<&Vec<Variable>>, visible: &mut Visible) -> Errors {
     let variables = variables.map(Vec::as_slice).unwrap_or_default();
     let mut errors = Errors::new();
     for (i, variable) in variables.iter().enumerate() {
@@ -47,7 +52,15 @@ pub(super) fn check_variables(path: &Path, variables: Option<&Vec<Variable>>) ->
         } else {
             errors.extend(validate::complaints(&name, &variable.name, names::c_identifier(&variable.name)));
         }
-        errors.extend(check(&path.child("expression"), &variable.expression));
+        let expression = path.child("expression");
+        if variable.expression.trim().is_empty() {
+            errors.push(Error::required(&expression, ""));
+        } else {
+            match compile(&variable.expression, &visible.environment(), Wanted::Anything) {
+                Ok(program) => visible.variables.push((variable.name.clone(), program.result().clone())),
+                Err(why) => errors.push(Error::invalid(&expression, &variable.expression, why)),
+            }
+        }
         if variables[..i].iter().any(|before| before.name == variable.name) {
             errors.push(Error::duplicate(&name, &variable.name));
         }

@@ -1,5 +1,6 @@
 //! Kinds of the group `admissionregistration.k8s.io`: webhooks and policies that writes have to pass.
 
+pub mod environment;
 mod expressions;
 mod matching;
 pub mod mutating_admission_policy;

@@ -5,6 +5,7 @@ use k8s_openapi::api::admissionregistration::v1::{MutatingAdmissionPolicy, Mutat
 use machinery::field::{Error, Errors, Path};
 use serde_json::{Value, json};
 
+use super::environment::{Visible, Wanted};
 use super::{FAILURE_POLICIES, REINVOCATION_POLICIES, expressions, matching};
 use crate::apps::bump_generation;
 use crate::kind::{Column, Kind, Names, Scope};
@@ -88,32 +89,34 @@ fn check(policy: &MutatingAdmissionPolicy) -> Errors {
         None => errors.push(Error::required(&constraints, "")),
         Some(resources) => errors.extend(matching::check_resources(&constraints, resources, true)),
     }
-    errors.extend(expressions::check_conditions(&path.child("matchConditions"), spec.match_conditions.as_ref()));
-    errors.extend(expressions::check_variables(&path.child("variables"), spec.variables.as_ref()));
+    errors.extend(expressions::check_conditions(&path.child("matchConditions"), spec.match_conditions.as_ref(), spec.param_kind.is_some()));
+    let mut visible = Visible { params: spec.param_kind.is_some(), authorizer: true, mutations: true, ..Visible::default() };
+    errors.extend(expressions::check_variables(&path.child("variables"), spec.variables.as_ref(), &mut visible));
     let mutations = path.child("mutations");
     if spec.mutations.is_none() {
         errors.push(Error::required(&mutations, "one at least"));
     }
     for (i, mutation) in spec.mutations.iter().flatten().enumerate() {
-        errors.extend(check_mutation(&mutations.index(i), mutation));
+        errors.extend(check_mutation(&mutations.index(i), mutation, &visible));
     }
     errors.extend(validate::one_of(&path.child("reinvocationPolicy"), spec.reinvocation_policy.as_deref(), &REINVOCATION_POLICIES));
     errors
 }
 
-fn check_mutation(path: &Path, mutation: &Mutation) -> Errors {
+fn check_mutation(path: &Path, mutation: &Mutation, visible: &Visible) -> Errors {
     let apply = mutation.apply_configuration.as_ref().map(|apply| apply.expression.as_deref().unwrap_or_default());
     let patch = mutation.json_patch.as_ref().map(|patch| patch.expression.as_deref().unwrap_or_default());
-    let both = [("ApplyConfiguration", "applyConfiguration", apply), ("JSONPatch", "jsonPatch", patch)];
+    let both =
+        [("ApplyConfiguration", "applyConfiguration", apply, Wanted::Configuration), ("JSONPatch", "jsonPatch", patch, Wanted::Patch)];
     let kinds = ["ApplyConfiguration", "JSONPatch"];
     let mut errors = validate::one_of(&path.child("patchType"), Some(&mutation.patch_type), &kinds);
     if !errors.is_empty() {
         return errors;
     }
-    for (kind, name, expression) in both {
+    for (kind, name, expression, wanted) in both {
         match (kind == mutation.patch_type, expression) {
             (true, None) => errors.push(Error::required(&path.child(name), format!("when `patchType` is {kind}"))),
-            (true, Some(text)) => errors.extend(expressions::check(&path.child(name).child("expression"), text)),
+            (true, Some(text)) => errors.extend(expressions::check(&path.child(name).child("expression"), text, visible, wanted)),
             (false, Some(_)) => {
                 errors.push(Error::bare_invalid(&path.child(name), format!("must be unset when `patchType` is {}", mutation.patch_type)));
             }

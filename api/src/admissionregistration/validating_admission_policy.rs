@@ -8,6 +8,7 @@ use machinery::field::{Error, Errors, Path};
 use machinery::names;
 use serde_json::{Value, json};
 
+use super::environment::{Visible, Wanted};
 use super::{FAILURE_POLICIES, expressions, matching};
 use crate::apps::bump_generation;
 use crate::kind::{Column, Kind, Names, Scope, Subresource, View};
@@ -127,24 +128,33 @@ fn check(policy: &ValidatingAdmissionPolicy) -> Errors {
         None => errors.push(Error::required(&constraints, "")),
         Some(resources) => errors.extend(matching::check_resources(&constraints, resources, true)),
     }
-    errors.extend(expressions::check_conditions(&path.child("matchConditions"), spec.match_conditions.as_ref()));
-    errors.extend(expressions::check_variables(&path.child("variables"), spec.variables.as_ref()));
+    errors.extend(expressions::check_conditions(&path.child("matchConditions"), spec.match_conditions.as_ref(), spec.param_kind.is_some()));
+    let mut visible = Visible { params: spec.param_kind.is_some(), authorizer: true, ..Visible::default() };
+    errors.extend(expressions::check_variables(&path.child("variables"), spec.variables.as_ref(), &mut visible));
     if spec.validations.is_none() && spec.audit_annotations.is_none() {
         errors.push(Error::required(&path.child("validations"), "validations or auditAnnotations"));
         errors.push(Error::required(&path.child("auditAnnotations"), "validations or auditAnnotations"));
     }
     for (i, validation) in spec.validations.iter().flatten().enumerate() {
-        errors.extend(check_validation(&path.child("validations").index(i), validation));
+        errors.extend(check_validation(&path.child("validations").index(i), validation, &visible));
     }
-    errors.extend(check_annotations(&path.child("auditAnnotations"), spec));
+    errors.extend(check_annotations(&path.child("auditAnnotations"), spec, &visible));
     errors
 }
 
-fn check_validation(path: &Path, validation: &Validation) -> Errors {
+fn check_validation(path: &Path, validation: &Validation, visible: &Visible) -> Errors {
     const REASONS: [&str; 4] = ["Forbidden", "Invalid", "RequestEntityTooLarge", "Unauthorized"];
-    let mut errors: Errors = expressions::check(&path.child("expression"), &validation.expression).into_iter().collect();
+    let condition = expressions::check(&path.child("expression"), &validation.expression, visible, Wanted::Condition);
+    let mut errors: Errors = condition.into_iter().collect();
     if let Some(text) = &validation.message_expression {
-        errors.extend(text.trim().is_empty().then(|| Error::invalid(&path.child("messageExpression"), text, "must not be blank")));
+        let path = path.child("messageExpression");
+        if text.trim().is_empty() {
+            errors.push(Error::invalid(&path, text, "must not be blank"));
+        } else {
+            // Messages are for whoever was refused, and say nothing of what others may do.
+            let visible = Visible { authorizer: false, ..visible.clone() };
+            errors.extend(expressions::check(&path, text, &visible, Wanted::Message));
+        }
     }
     if let Some(text) = &validation.message {
         let path = path.child("message");
@@ -160,7 +170,7 @@ fn check_validation(path: &Path, validation: &Validation) -> Errors {
     errors
 }
 
-fn check_annotations(path: &Path, spec: &ValidatingAdmissionPolicySpec) -> Errors {
+fn check_annotations(path: &Path, spec: &ValidatingAdmissionPolicySpec, visible: &Visible) -> Errors {
     let annotations = spec.audit_annotations.as_deref().unwrap_or_default();
     let mut errors = Errors::new();
     if annotations.len() > MOST_AUDIT_ANNOTATIONS {
@@ -174,7 +184,7 @@ fn check_annotations(path: &Path, spec: &ValidatingAdmissionPolicySpec) -> Error
         } else {
             errors.extend(validate::complaints(&key, &annotation.key, names::qualified_name(&annotation.key)));
         }
-        errors.extend(expressions::check(&path.child("valueExpression"), &annotation.value_expression));
+        errors.extend(expressions::check(&path.child("valueExpression"), &annotation.value_expression, visible, Wanted::Annotation));
         if annotations[..i].iter().any(|before| before.key == annotation.key) {
             errors.push(Error::duplicate(&key, &annotation.key));
         }

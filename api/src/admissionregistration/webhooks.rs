@@ -75,7 +75,7 @@ pub(super) fn check(path: &Path, hook: &Hook<'_>) -> Errors {
         errors.extend(selector.map(|selector| labels::validate(selector, &path.child(name))).unwrap_or_default());
     }
     errors.extend(check_client(&path.child("clientConfig"), hook.client));
-    errors.extend(expressions::check_conditions(&path.child("matchConditions"), hook.match_conditions));
+    errors.extend(expressions::check_conditions(&path.child("matchConditions"), hook.match_conditions, false));
     errors.extend(check_reviews(&path.child("admissionReviewVersions"), hook.review_versions));
     errors
 }

@@ -113,16 +113,30 @@ impl Checker<'_> {
         })
     }
 
+    /// A variable of the environment that has dots in its name, unless a macro's variable hides it.
+    fn dotted(&self, name: &str) -> Option<(usize, Type)> {
+        let slot = self.environment.variables().iter().position(|(variable, _)| variable == name)?;
+        let root = name.split('.').next()?;
+        let hidden = self.locals.iter().any(|(local, _)| local == root);
+        (!hidden).then(|| (slot, self.environment.variables()[slot].1.as_type()))
+    }
+
     /// Whether a dotted name begins with a variable.
     fn is_variable(&self, name: &str) -> bool {
         name.split('.').next().is_some_and(|root| self.slot(root).is_some())
     }
 
     fn select(&mut self, expr: &Expr, operand: &Expr, field: &str, optional: bool) -> Typed {
-        if let Some(name) = expr.qualified_name().filter(|name| !self.is_variable(name))
-            && let Some(found) = self.type_name(expr, &name)
-        {
-            return Ok(found);
+        if let Some(name) = expr.qualified_name() {
+            if let Some((slot, found)) = self.dotted(&name) {
+                self.notes[expr.id as usize] = Note::Slot(slot);
+                return Ok(found);
+            }
+            if !self.is_variable(&name)
+                && let Some(found) = self.type_name(expr, &name)
+            {
+                return Ok(found);
+            }
         }
         let operand = self.check(operand)?;
         let found = self.field(expr.at, &operand, field)?;

@@ -112,6 +112,7 @@ impl<'d> Estimator<'d> {
                 Note::Slot(slot) => (ACCESS, self.slots.get(*slot).cloned().unwrap_or_else(Extent::unknown)),
                 _ => (0, Extent::sized(1)),
             },
+            Kind::Select { .. } if !matches!(self.checked.notes[expr.id as usize], Note::None) => (ACCESS, Extent::sized(1)),
             Kind::Select { operand, field, .. } => {
                 let (cost, operand) = self.estimate(operand);
                 (cost.saturating_add(ACCESS), operand.field(field))

@@ -96,8 +96,8 @@ impl<'v> Run<'v> {
     }
 
     fn select(&mut self, expr: &'v Expr, operand: &'v Expr, field: &str, optional: bool) -> Evaluated<'v> {
-        if let Note::TypeName(name) = self.note(expr) {
-            return Ok(Value::Type(Text::Borrowed(name)));
+        if !matches!(self.note(expr), Note::None) {
+            return self.name(expr, field);
         }
         let operand = self.evaluate(operand)?;
         self.spend(ACCESS)?;
