@@ -22,6 +22,11 @@ pub trait Controller: Send + Sync + 'static {
         self.name()
     }
 
+    /// The service account in `kube-system` whose rights the controller has; None: the controller manager's own.
+    fn account(&self) -> Option<&'static str> {
+        Some(self.name())
+    }
+
     /// The kinds that the controller looks at: their informers run.
     fn watches(&self) -> &'static [Kind];
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::controller::{Controller, Key, Wake};
 use crate::plan::Plan;
+use crate::rights;
 use crate::simulator::{Logged, Simulator, replay};
 use crate::world::{AnyRow, Delta, Entry, RowVisitor, Tabled, World};
 
@@ -128,7 +129,7 @@ impl<'a> Run<'a> {
         if let Fault::Stale { by } = self.fault {
             let stale = self.server.world_at(self.seen.saturating_sub(by));
             let plan = controller.reconcile(&stale, key, self.server.now);
-            if self.carry_out(plan) {
+            if self.carry_out(controller, plan) {
                 self.observe();
             }
         }
@@ -136,17 +137,18 @@ impl<'a> Run<'a> {
         if let Some(again) = plan.again {
             self.timers.insert((at, key.clone()), again);
         }
-        if !self.carry_out(plan) {
+        if !self.carry_out(controller, plan) {
             self.pending.insert((at, key.clone()));
         }
         self.observe();
     }
 
     /// Returns whether all writes were accepted.
-    fn carry_out(&mut self, plan: Plan) -> bool {
+    fn carry_out(&mut self, controller: &dyn Controller, plan: Plan) -> bool {
         for step in plan.steps {
             let mut clean = true;
             for write in step {
+                rights::check(controller, &write);
                 let accepted = self.server.apply(write).is_ok();
                 self.accepted += usize::from(accepted);
                 clean &= accepted;

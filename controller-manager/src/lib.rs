@@ -14,6 +14,8 @@ pub mod naming;
 pub mod options;
 pub mod ownership;
 pub mod plan;
+#[cfg(test)]
+mod rights;
 mod run;
 pub mod selection;
 #[cfg(test)]
@@ -22,4 +24,4 @@ pub mod start;
 pub mod world;
 
 pub use options::Options;
-pub use run::{Error, run};
+pub use run::{Error, Transports, run};

@@ -14,6 +14,10 @@ pub struct Options {
     #[arg(long, value_name = "NAMES", value_delimiter = ',', default_value = "*")]
     pub controllers: Vec<String>,
 
+    /// Whether each controller calls under a service account of its own, and with its rights
+    #[arg(long, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set, num_args = 0..=1, default_missing_value = "true")]
+    pub use_service_account_credentials: bool,
+
     /// The certificate that is published to pods as the API server's authority
     #[arg(long, value_name = "FILE")]
     pub root_ca_file: Option<PathBuf>,
@@ -79,6 +83,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             controllers: vec!["*".to_owned()],
+            use_service_account_credentials: true,
             root_ca_file: None,
             service_account_private_key_file: None,
             cluster_signing_cert_file: None,

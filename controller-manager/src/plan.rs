@@ -152,6 +152,13 @@ impl Write {
         Self::of(Verb::Update { resource: resource_of::<K>(), subresource: None, object: Box::new(object) })
     }
 
+    /// Replaces the row's object by what `change` makes of it, if it is still as it was seen.
+    pub fn change<K: Typed>(row: &Whole<K>, change: impl FnOnce(&mut K)) -> Self {
+        let mut object = row.to_object();
+        change(&mut object);
+        Self::update(object)
+    }
+
     pub fn update_status<K: Typed>(object: K) -> Self {
         Self::update_view(object, "status")
     }

@@ -1,5 +1,6 @@
 //! Putting it together: informers, world, queues, executor.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -9,6 +10,7 @@ use client::{Backoff, EventRecorder, Transport, WorkQueue};
 use machinery::GroupVersionResource;
 use runtime::jwt::SigningKey;
 use runtime::signing::Authority;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::controllers::set::{Authorities, controllers};
@@ -16,6 +18,33 @@ use crate::executor::{Executor, Metrics};
 use crate::feed::{Feed, Subscriber};
 use crate::options::Options;
 use crate::world::{ResourceInfo, World};
+
+/// How the controllers reach the API server.
+#[derive(Clone)]
+pub struct Transports {
+    /// The controller manager's own way. The informers, which all controllers share, and what guards ask go it.
+    pub own: Arc<dyn Transport>,
+    /// The way of a service account in `kube-system`, by its name. None: the controllers write as the controller manager.
+    pub accounts: Option<Accounts>,
+}
+
+/// Gives the way of an account, by its name.
+pub type Accounts = Arc<dyn Fn(&str) -> Arc<dyn Transport> + Send + Sync>;
+
+impl From<Arc<dyn Transport>> for Transports {
+    fn from(own: Arc<dyn Transport>) -> Self {
+        Self { own, accounts: None }
+    }
+}
+
+impl Transports {
+    fn of(&self, account: Option<&'static str>) -> Arc<dyn Transport> {
+        match (&self.accounts, account) {
+            (Some(accounts), Some(account)) => accounts(account),
+            _ => self.own.clone(),
+        }
+    }
+}
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -49,13 +78,7 @@ fn authorities(options: &Options) -> Result<Authorities, Error> {
 ///
 /// # Errors
 /// Certificates and keys that cannot be read or used.
-pub async fn run(
-    transport: Arc<dyn Transport>,
-    options: Options,
-    metrics: runtime::Metrics,
-    shutdown: CancellationToken,
-) -> Result<(), Error> {
-    let (recorder, writer) = EventRecorder::new(transport.clone(), "controllermanager", "");
+pub async fn run(transports: Transports, options: Options, metrics: runtime::Metrics, shutdown: CancellationToken) -> Result<(), Error> {
     let set = controllers(&options, authorities(&options)?);
     let subscribers: Vec<Subscriber> = set
         .iter()
@@ -63,21 +86,46 @@ pub async fn run(
         .collect();
     let feed = Arc::new(Feed::new(World::new(resources()), subscribers.clone()));
     let metrics = Metrics::new(&metrics);
-    let executor = |component: &str| {
-        let recorder = recorder.named(component);
-        Arc::new(Executor { feed: feed.clone(), transport: transport.clone(), recorder, metrics: metrics.clone() })
-    };
-    let writing = tokio::spawn(writer.run(shutdown.clone()));
-    if shutdown.run_until_cancelled(feed.start(&transport, &shutdown)).await.is_some() {
+    let mut identities = Identities { transports: &transports, known: HashMap::new(), writing: JoinSet::new(), shutdown: &shutdown };
+    let executors: Vec<_> = set
+        .iter()
+        .map(|(controller, _)| {
+            let (transport, recorder) = identities.of(controller.account());
+            let recorder = recorder.named(controller.component());
+            Arc::new(Executor { feed: feed.clone(), transport, shared: transports.own.clone(), recorder, metrics: metrics.clone() })
+        })
+        .collect();
+    let mut writing = identities.writing;
+    if shutdown.run_until_cancelled(feed.start(&transports.own, &shutdown)).await.is_some() {
         tracing::info!(controllers = set.len(), "the controllers know the cluster's state and start");
-        let working = subscribers.into_iter().zip(&set).map(|(subscriber, (controller, concurrency))| {
-            executor(controller.component()).work(subscriber, (*concurrency).max(1), shutdown.clone())
-        });
+        let concurrencies = set.iter().map(|(_, concurrency)| (*concurrency).max(1));
+        let working = executors.into_iter().zip(subscribers).zip(concurrencies);
+        let working = working.map(|((executor, subscriber), concurrency)| executor.work(subscriber, concurrency, shutdown.clone()));
         futures::future::join_all(working).await;
     }
-    // A panic in the writer has been reported where it happened.
-    let _ = writing.await;
+    // A panic in a writer has been reported where it happened.
+    while writing.join_next().await.is_some() {}
     Ok(())
+}
+
+/// The ways of the accounts that are in use, and who writes the events of each.
+struct Identities<'a> {
+    transports: &'a Transports,
+    known: HashMap<Option<&'static str>, (Arc<dyn Transport>, EventRecorder)>,
+    writing: JoinSet<()>,
+    shutdown: &'a CancellationToken,
+}
+
+impl Identities<'_> {
+    fn of(&mut self, account: Option<&'static str>) -> (Arc<dyn Transport>, EventRecorder) {
+        let make = || {
+            let transport = self.transports.of(account);
+            let (recorder, writer) = EventRecorder::new(transport.clone(), "controllermanager", "");
+            self.writing.spawn(writer.run(self.shutdown.clone()));
+            (transport, recorder)
+        };
+        self.known.entry(account).or_insert_with(make).clone()
+    }
 }
 
 /// What the server has, in the version that is preferred where there are several.

@@ -3,16 +3,18 @@
 
 use std::sync::Arc;
 
+use client::grpc::Accounts;
 use client::{LeaderElection, Transport};
 use machinery::NamespacedName;
 use runtime::args::{ClientArgs, LeaderArgs, LogArgs, ServingArgs};
 use runtime::{CancellationToken, Health, Metrics, kubeconfig, server};
 
 use crate::options::Options;
-use crate::run::{self, run as run_controllers};
+use crate::run::{self, Transports, run as run_controllers};
 
 /// The port of health and metrics, as upstream's controller manager has it.
 const PORT: u16 = 10257;
+const AGENT: &str = "kybern-controller-manager";
 const LEASE: &str = "kube-controller-manager";
 
 /// The arguments of `kybern-controller-manager`.
@@ -54,7 +56,12 @@ pub enum Error {
 pub async fn run(args: Args, shutdown: CancellationToken) -> Result<(), Error> {
     let path = args.client.kubeconfig.as_deref().ok_or(Error::NoKubeconfig)?;
     let mut connection = kubeconfig::read(path)?;
-    let transport: Arc<dyn Transport> = Arc::new(client::grpc::connect(&connection, "kybern-controller-manager")?);
+    let transport: Arc<dyn Transport> = Arc::new(client::grpc::connect(&connection, AGENT)?);
+    let mut transports = Transports::from(transport.clone());
+    if args.options.use_service_account_credentials {
+        let accounts = Accounts::connect(&connection, AGENT, transport.clone(), "kube-system")?;
+        transports.accounts = Some(Arc::new(move |name| Arc::new(accounts.account(name))));
+    }
     let (health, metrics) = (Health::default(), Metrics::default());
     if let Some(server) = server::Server::bind(&args.serving, PORT).await? {
         tokio::spawn(server.serve(health, metrics.clone(), shutdown.clone()));
@@ -65,10 +72,10 @@ pub async fn run(args: Args, shutdown: CancellationToken) -> Result<(), Error> {
         options.root_ca = connection.ca.take().and_then(|pem| String::from_utf8(pem).ok());
     }
     if !args.leader.leader_elect {
-        return Ok(run_controllers(transport, options, metrics, shutdown).await?);
+        return Ok(run_controllers(transports, options, metrics, shutdown).await?);
     }
     let election = election(&args.leader);
-    let work = |token: CancellationToken| run_controllers(transport.clone(), options, metrics, token);
+    let work = |token: CancellationToken| run_controllers(transports, options, metrics, token);
     match election.lead(transport.clone(), shutdown, work).await? {
         Some(ended) => Ok(ended?),
         None => Ok(()),

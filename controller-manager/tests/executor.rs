@@ -42,7 +42,7 @@ async fn a_deployment_gets_its_pods_and_loses_them() {
     let server: Arc<dyn Transport> = Arc::new(Memory::default());
     let shutdown = CancellationToken::new();
     let options = Options { controllers: vec!["deployment-controller".into(), "replicaset-controller".into()], ..Options::default() };
-    let running = tokio::spawn(controller_manager::run(server.clone(), options, runtime::Metrics::default(), shutdown.clone()));
+    let running = tokio::spawn(controller_manager::run(server.clone().into(), options, runtime::Metrics::default(), shutdown.clone()));
 
     let (deployments, pods) = (Api::<Deployment>::new(server.clone(), "test"), Api::<Pod>::new(server.clone(), "test"));
     deployments.create(deployment(1200)).await.unwrap();

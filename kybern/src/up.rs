@@ -12,6 +12,7 @@ use apiserver::args::ApiArgs;
 use apiserver::in_process::InProcess;
 use apiserver::server::ApiServer;
 use client::Transport;
+use controller_manager::Transports;
 use runtime::args::LogArgs;
 use runtime::health::Health;
 use runtime::metrics::Metrics;
@@ -78,8 +79,7 @@ pub async fn run(mut args: Args, shutdown: Shutdown) -> anyhow::Result<()> {
     tasks.critical("the API server", apiserver::serve::serve(listener, tls, chain, shutdown.token()));
     let transport = component(&api, "system:kube-scheduler");
     tasks.critical("the scheduler", scheduler::run(transport, args.scheduling, metrics.clone(), shutdown.token()));
-    let transport = component(&api, "system:kube-controller-manager");
-    controllers(&mut tasks, args.controllers, &pki, transport, metrics.clone(), &shutdown);
+    controllers(&mut tasks, args.controllers, &pki, &api, metrics.clone(), &shutdown);
     nodes(&mut tasks, args.nodes, &api, metrics, &shutdown);
     println!("kybern is ready after {} ms: export KUBECONFIG={}", started.elapsed().as_millis(), kubeconfig.display());
     let ended = tasks.wait().await;
@@ -95,11 +95,19 @@ fn component(api: &Arc<ApiServer>, user: &str) -> Arc<dyn Transport> {
     Arc::new(InProcess::new(api.clone(), UserInfo { name: user.to_owned(), groups, ..UserInfo::default() }, agent))
 }
 
+/// A controller's way: the service account whose token it would have were it in another process.
+fn controller(api: &Arc<ApiServer>, account: &str) -> Arc<dyn Transport> {
+    let name = format!("system:serviceaccount:kube-system:{account}");
+    let groups = ["system:serviceaccounts", "system:serviceaccounts:kube-system", "system:authenticated"];
+    let user = UserInfo { name, groups: groups.map(str::to_owned).to_vec(), ..UserInfo::default() };
+    Arc::new(InProcess::new(api.clone(), user, "kube-controller-manager"))
+}
+
 fn controllers(
     tasks: &mut Tasks,
     mut options: controller_manager::Options,
     pki: &Pki,
-    transport: Arc<dyn Transport>,
+    api: &Arc<ApiServer>,
     metrics: Metrics,
     shutdown: &Shutdown,
 ) {
@@ -113,7 +121,12 @@ fn controllers(
         options.cluster_signing_cert_file = Some(pki.path("ca.crt"));
         options.cluster_signing_key_file = Some(pki.path("ca.key"));
     }
-    tasks.fallible("the controller manager", controller_manager::run(transport, options, metrics, shutdown.token()));
+    let mut transports = Transports::from(component(api, "system:kube-controller-manager"));
+    if options.use_service_account_credentials {
+        let api = api.clone();
+        transports.accounts = Some(Arc::new(move |name| controller(&api, name)));
+    }
+    tasks.fallible("the controller manager", controller_manager::run(transports, options, metrics, shutdown.token()));
 }
 
 fn nodes(tasks: &mut Tasks, count: usize, api: &Arc<ApiServer>, metrics: Metrics, shutdown: &Shutdown) {

@@ -14,10 +14,10 @@ use rustls_pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
-use tonic::metadata::{Ascii, MetadataValue};
 use tonic::transport::Endpoint;
 
 use super::Grpc;
+use super::identity::{Identity, bearer};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const PING_INTERVAL: Duration = Duration::from_secs(20);
@@ -71,14 +71,14 @@ pub fn connect(connection: &Connection, user_agent: &str) -> Result<Grpc, Connec
         let dial = dial.clone();
         async move { dial.connect().await.map(TokioIo::new) }
     }));
-    Ok(Grpc::new(channel, authorization(connection)?))
+    Ok(Grpc::new(channel, identity(connection)?))
 }
 
-fn authorization(connection: &Connection) -> Result<Option<MetadataValue<Ascii>>, ConnectError> {
-    let Some(token) = &connection.token else { return Ok(None) };
-    let mut value: MetadataValue<Ascii> = format!("Bearer {token}").parse().map_err(|_| ConnectError::Token)?;
-    value.set_sensitive(true);
-    Ok(Some(value))
+fn identity(connection: &Connection) -> Result<Identity, ConnectError> {
+    match &connection.token {
+        None => Ok(Identity::Connection),
+        Some(token) => bearer(token).map(Identity::Token).ok_or(ConnectError::Token),
+    }
 }
 
 fn config(connection: &Connection) -> Result<Arc<ClientConfig>, tls::Error> {

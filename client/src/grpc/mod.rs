@@ -3,6 +3,7 @@
 
 mod connect;
 mod convert;
+mod identity;
 
 use std::time::Duration;
 
@@ -11,10 +12,11 @@ use futures::{StreamExt, TryStreamExt};
 use machinery::{GroupVersionResource, ResourceVersion, Status};
 use proto::v1;
 use proto::v1::api_client::ApiClient;
-use tonic::metadata::{Ascii, MetadataValue};
 use tonic::transport::Channel;
 
 pub use connect::{ConnectError, connect};
+pub use identity::Accounts;
+use identity::Identity;
 
 use crate::transport::{
     Binding, Body, DeleteOptions, List, ListRequest, Patch, Payload, Result, Target, Transport, WatchRequest, WatchStream, WriteOptions,
@@ -31,40 +33,42 @@ const LONGEST_CALL: Duration = Duration::from_secs(60);
 #[derive(Clone)]
 pub struct Grpc {
     client: ApiClient<Channel>,
-    /// `Bearer <token>`, where the caller is known by one.
-    authorization: Option<MetadataValue<Ascii>>,
+    identity: Identity,
 }
 
 impl Grpc {
-    fn new(channel: Channel, authorization: Option<MetadataValue<Ascii>>) -> Self {
+    fn new(channel: Channel, identity: Identity) -> Self {
         let client =
             ApiClient::new(channel).max_decoding_message_size(LARGEST_ANSWER_BYTES).max_encoding_message_size(LARGEST_REQUEST_BYTES);
-        Self { client, authorization }
+        Self { client, identity }
     }
 
     /// A request without a deadline.
-    fn open<T>(&self, message: T) -> tonic::Request<T> {
+    async fn open<T>(&self, message: T) -> Result<tonic::Request<T>> {
         let mut request = tonic::Request::new(message);
-        if let Some(authorization) = &self.authorization {
-            request.metadata_mut().insert("authorization", authorization.clone());
+        if let Some(authorization) = self.identity.authorization().await? {
+            request.metadata_mut().insert("authorization", authorization);
         }
-        request
+        Ok(request)
     }
 
-    fn request<T>(&self, message: T) -> tonic::Request<T> {
-        let mut request = self.open(message);
+    async fn request<T>(&self, message: T) -> Result<tonic::Request<T>> {
+        let mut request = self.open(message).await?;
         request.set_timeout(LONGEST_CALL);
-        request
+        Ok(request)
+    }
+
+    fn answer<T>(&self, result: std::result::Result<tonic::Response<T>, tonic::Status>) -> Result<T> {
+        if result.as_ref().is_err_and(|status| status.code() == tonic::Code::Unauthenticated) {
+            self.identity.refused();
+        }
+        result.map(tonic::Response::into_inner).map_err(convert::status)
     }
 
     /// Cloning shares the connection; tonic's methods want a client of their own.
     fn client(&self) -> ApiClient<Channel> {
         self.client.clone()
     }
-}
-
-fn answer<T>(result: std::result::Result<tonic::Response<T>, tonic::Status>) -> Result<T> {
-    result.map(tonic::Response::into_inner).map_err(convert::status)
 }
 
 #[async_trait]
@@ -76,15 +80,15 @@ impl Transport for Grpc {
             name: target.name,
             resource_version: resource_version.unwrap_or_default(),
         };
-        answer(self.client().get(self.request(request)).await).map(convert::payload)
+        self.answer(self.client().get(self.request(request).await?).await).map(convert::payload)
     }
 
     async fn list(&self, request: ListRequest) -> Result<List> {
-        answer(self.client().list(self.request(convert::list_request(request))).await).map(convert::list)
+        self.answer(self.client().list(self.request(convert::list_request(request)).await?).await).map(convert::list)
     }
 
     async fn watch(&self, request: WatchRequest) -> Result<WatchStream> {
-        let events = answer(self.client().watch(self.open(convert::watch_request(request))).await)?;
+        let events = self.answer(self.client().watch(self.open(convert::watch_request(request)).await?).await)?;
         let events = events.map_err(convert::status).and_then(|event| std::future::ready(convert::event(event)));
         Ok(events.boxed())
     }
@@ -98,7 +102,7 @@ impl Transport for Grpc {
             data: convert::body(body),
             options: Some(convert::write_options(options)),
         };
-        answer(self.client().create(self.request(request)).await).map(convert::payload)
+        self.answer(self.client().create(self.request(request).await?).await).map(convert::payload)
     }
 
     async fn update(&self, target: Target, body: Body, options: WriteOptions) -> Result<Payload> {
@@ -110,7 +114,7 @@ impl Transport for Grpc {
             data: convert::body(body),
             options: Some(convert::write_options(options)),
         };
-        answer(self.client().update(self.request(request)).await).map(convert::payload)
+        self.answer(self.client().update(self.request(request).await?).await).map(convert::payload)
     }
 
     async fn patch(&self, target: Target, patch: Patch, options: WriteOptions) -> Result<Payload> {
@@ -122,11 +126,11 @@ impl Transport for Grpc {
             Patch::Strategic(patch) => (v1::patch_request::Type::StrategicMergePatch, patch),
             Patch::Apply { config, force } => {
                 let request = v1::ApplyRequest { resource, namespace: target.namespace, name: target.name, data: config, force, options };
-                return answer(self.client().apply(self.request(request)).await).map(convert::payload);
+                return self.answer(self.client().apply(self.request(request).await?).await).map(convert::payload);
             }
         };
         let request = v1::PatchRequest { resource, namespace: target.namespace, name: target.name, r#type: kind.into(), patch, options };
-        answer(self.client().patch(self.request(request)).await).map(convert::payload)
+        self.answer(self.client().patch(self.request(request).await?).await).map(convert::payload)
     }
 
     async fn delete(&self, target: Target, options: DeleteOptions) -> Result<()> {
@@ -136,7 +140,7 @@ impl Transport for Grpc {
             name: target.name,
             options: Some(convert::delete_options(options)),
         };
-        answer(self.client().delete(self.request(request)).await).map(drop)
+        self.answer(self.client().delete(self.request(request).await?).await).map(drop)
     }
 
     async fn delete_collection(&self, request: ListRequest, options: DeleteOptions) -> Result<()> {
@@ -147,14 +151,14 @@ impl Transport for Grpc {
             field_selector: request.field_selector,
             options: Some(convert::delete_options(options)),
         };
-        answer(self.client().delete_collection(self.request(request)).await).map(drop)
+        self.answer(self.client().delete_collection(self.request(request).await?).await).map(drop)
     }
 
     async fn bind_pods(&self, bindings: Vec<Binding>) -> Result<Vec<Result<ResourceVersion>>> {
         let wanted = bindings.len();
         let bindings =
             bindings.into_iter().map(|Binding { namespace, name, uid, node }| v1::Binding { namespace, name, uid, node }).collect();
-        let answered = answer(self.client().bind_pods(self.request(v1::BindPodsRequest { bindings })).await)?;
+        let answered = self.answer(self.client().bind_pods(self.request(v1::BindPodsRequest { bindings }).await?).await)?;
         convert::results(answered.results, wanted)
     }
 
@@ -165,7 +169,7 @@ impl Transport for Grpc {
             objects: objects.into_iter().map(convert::object).collect(),
             options: Some(convert::write_options(WriteOptions::default())),
         };
-        let answered = answer(self.client().update_statuses(self.request(request)).await)?;
+        let answered = self.answer(self.client().update_statuses(self.request(request).await?).await)?;
         convert::results(answered.results, wanted)
     }
 }

@@ -27,6 +27,10 @@ impl Controller for AccountTokenController {
         "serviceaccount-token-controller"
     }
 
+    fn account(&self) -> Option<&'static str> {
+        None
+    }
+
     fn watches(&self) -> &'static [Kind] {
         &[Kind::Secret, Kind::ServiceAccount]
     }

@@ -2,12 +2,11 @@
 
 use std::sync::Arc;
 
-use jiff::Timestamp;
-use serde_json::json;
-
 use crate::controller::{Controller, Key, Wake};
 use crate::plan::{Plan, Write};
-use crate::world::{Change, Kind, PodRow, Row, World};
+use crate::world::{Change, Kind, PodRow, Whole, World};
+use api::kind::Typed;
+use jiff::Timestamp;
 
 const FINALIZER: &str = "kubernetes.io/pvc-protection";
 
@@ -16,6 +15,10 @@ pub struct ClaimProtectionController;
 impl Controller for ClaimProtectionController {
     fn name(&self) -> &'static str {
         "persistentvolumeclaim-protection-controller"
+    }
+
+    fn account(&self) -> Option<&'static str> {
+        Some("pvc-protection-controller")
     }
 
     fn watches(&self) -> &'static [Kind] {
@@ -55,15 +58,15 @@ fn is_used(world: &World, key: &Key) -> bool {
 }
 
 /// Replaces an object's finalizers, if nobody else has changed it.
-pub(super) fn set_finalizers<'a, T: Row>(row: &T, finalizers: impl Iterator<Item = &'a str>) -> Write {
-    let finalizers: Vec<_> = finalizers.collect();
-    let finalizers = if finalizers.is_empty() { json!(null) } else { json!(finalizers) };
-    let version = row.header().version.to_string();
-    Write::patch(row, json!({"metadata": {"finalizers": finalizers, "resourceVersion": version}}))
+pub(super) fn set_finalizers<'a, K: Typed>(row: &Whole<K>, finalizers: impl Iterator<Item = &'a str>) -> Write {
+    let finalizers: Vec<String> = finalizers.map(str::to_owned).collect();
+    Write::change(row, |object| object.metadata_mut().finalizers = (!finalizers.is_empty()).then_some(finalizers))
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
     use crate::laws::{Scenario, check};
 

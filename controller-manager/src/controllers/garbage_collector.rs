@@ -26,6 +26,10 @@ impl Controller for GarbageCollector {
         "garbage-collector-controller"
     }
 
+    fn account(&self) -> Option<&'static str> {
+        Some("generic-garbage-collector")
+    }
+
     fn watches(&self) -> &'static [Kind] {
         &[]
     }

@@ -33,6 +33,10 @@ impl Controller for NodeLifecycleController {
         "node-lifecycle-controller"
     }
 
+    fn account(&self) -> Option<&'static str> {
+        Some("node-controller")
+    }
+
     fn watches(&self) -> &'static [Kind] {
         &[Kind::Node, Kind::Lease, Kind::Pod]
     }

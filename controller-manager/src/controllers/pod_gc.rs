@@ -25,6 +25,10 @@ impl Controller for PodGarbageCollector {
         "pod-garbage-collector-controller"
     }
 
+    fn account(&self) -> Option<&'static str> {
+        Some("pod-garbage-collector")
+    }
+
     fn watches(&self) -> &'static [Kind] {
         &[Kind::Pod, Kind::Node]
     }

@@ -40,6 +40,10 @@ impl Controller for ResourceClaimController {
         "resource_claim"
     }
 
+    fn account(&self) -> Option<&'static str> {
+        Some("resource-claim-controller")
+    }
+
     fn watches(&self) -> &'static [Kind] {
         &[Kind::Pod, Kind::ResourceClaim, Kind::ResourceClaimTemplate]
     }

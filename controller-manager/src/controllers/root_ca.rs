@@ -32,6 +32,10 @@ impl Controller for RootCaController {
         "root-ca-certificate-publisher-controller"
     }
 
+    fn account(&self) -> Option<&'static str> {
+        Some("root-ca-cert-publisher")
+    }
+
     fn watches(&self) -> &'static [Kind] {
         &[Kind::Namespace, Kind::ConfigMap]
     }

@@ -17,6 +17,10 @@ impl Controller for ServiceAccountController {
         "serviceaccount-controller"
     }
 
+    fn account(&self) -> Option<&'static str> {
+        Some("service-account-controller")
+    }
+
     fn watches(&self) -> &'static [Kind] {
         &[Kind::Namespace, Kind::ServiceAccount]
     }

@@ -23,6 +23,10 @@ impl Controller for ServiceCidrController {
         "service-cidr-controller"
     }
 
+    fn account(&self) -> Option<&'static str> {
+        Some("service-cidrs-controller")
+    }
+
     fn watches(&self) -> &'static [Kind] {
         &[Kind::ServiceCIDR, Kind::IPAddress]
     }

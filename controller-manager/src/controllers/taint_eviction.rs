@@ -20,6 +20,10 @@ impl Controller for TaintEvictionController {
         "taint-eviction-controller"
     }
 
+    fn account(&self) -> Option<&'static str> {
+        Some("node-controller")
+    }
+
     fn watches(&self) -> &'static [Kind] {
         &[Kind::Node, Kind::Pod]
     }

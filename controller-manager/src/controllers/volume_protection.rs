@@ -17,6 +17,10 @@ impl Controller for VolumeProtectionController {
         "persistentvolume-protection-controller"
     }
 
+    fn account(&self) -> Option<&'static str> {
+        Some("pv-protection-controller")
+    }
+
     fn watches(&self) -> &'static [Kind] {
         &[Kind::PersistentVolume]
     }

@@ -29,10 +29,13 @@ const LONGEST_REST: Duration = Duration::from_millis(500);
 /// Shorter rests are not worth a timer.
 const SHORTEST_REST: Duration = Duration::from_millis(5);
 
-/// What all controllers' runs share.
+/// What all runs of a controller share.
 pub struct Executor {
     pub feed: Arc<Feed>,
+    /// How the controller writes: under its own name.
     pub transport: Arc<dyn Transport>,
+    /// How everybody asks: under the controller manager's name, who may look at everything.
+    pub shared: Arc<dyn Transport>,
     pub recorder: EventRecorder,
     pub metrics: Metrics,
 }

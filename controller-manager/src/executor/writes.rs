@@ -7,6 +7,7 @@ use bytes::Bytes;
 use client::Transport;
 use client::transport::{Body, DeleteOptions, ListRequest, Patch, Target, WriteOptions};
 use k8s_openapi::api::authorization::v1::{SubjectAccessReview, SubjectAccessReviewSpec, SubjectAccessReviewStatus};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use machinery::{GroupVersionResource, NamespacedName, ResourceVersion, Status};
 use tokio::task::JoinSet;
 
@@ -89,8 +90,7 @@ impl Executor {
             {
                 self.settle(ended, &mut outcome);
             }
-            let transport = self.transport.clone();
-            under_way.spawn(carry(transport, write));
+            under_way.spawn(carry(self.transport.clone(), self.shared.clone(), write));
         }
         while let Some(ended) = under_way.join_next().await {
             self.settle(ended, &mut outcome);
@@ -134,7 +134,7 @@ impl Executor {
     }
 }
 
-async fn carry(transport: Arc<dyn Transport>, write: Write) -> (Ticket, Fate) {
+async fn carry(transport: Arc<dyn Transport>, shared: Arc<dyn Transport>, write: Write) -> (Ticket, Fate) {
     let (resource, deleting) = match &write.verb {
         Verb::Create { resource, .. } | Verb::Update { resource, .. } | Verb::DeleteAll { resource, .. } => (resource.clone(), None),
         Verb::Patch { target, .. } => (target.resource.clone(), None),
@@ -142,7 +142,7 @@ async fn carry(transport: Arc<dyn Transport>, write: Write) -> (Ticket, Fate) {
     };
     let ticket = Ticket { resource, deleting, done: write.done, failed: write.failed };
     for guard in &write.guards {
-        match holds(&*transport, guard).await {
+        match holds(&*shared, guard).await {
             Ok(true) => {}
             Ok(false) => return (ticket, Fate::Refused),
             Err(status) => return (ticket, Fate::Failed(status)),
@@ -216,11 +216,7 @@ async fn holds(transport: &dyn Transport, guard: &Guard) -> Result<bool, Status>
         Guard::Absent(named) | Guard::Alive(named) | Guard::Unchanged(named, _) => (&named.resource, &named.key),
         Guard::Missing(resource, key) => (resource, key),
     };
-    let found = match transport.get(target(resource.clone(), key, None), None).await {
-        Ok(payload) => Some(crate::metadata::meta(resource, payload)?),
-        Err(status) if status.is_not_found() => None,
-        Err(status) => return Err(status),
-    };
+    let found = look_up(transport, resource, key).await?;
     let same = |named: &Named| found.as_ref().filter(|meta| meta.uid.as_deref() == Some(named.uid.as_str()));
     Ok(match guard {
         Guard::Absent(named) => same(named).is_none(),
@@ -232,6 +228,26 @@ async fn holds(transport: &dyn Transport, guard: &Guard) -> Result<bool, Status>
             same(named).is_some_and(|meta| meta.resource_version.as_deref() == Some(version.to_string().as_str()))
         }
     })
+}
+
+/// The metadata of one object, by a list of one: the controller manager may list and watch everything, and get little.
+async fn look_up(transport: &dyn Transport, resource: &GroupVersionResource, key: &NamespacedName) -> Result<Option<ObjectMeta>, Status> {
+    let request = ListRequest {
+        resource: resource.clone(),
+        namespace: key.namespace.to_string(),
+        label_selector: String::new(),
+        field_selector: format!("metadata.name={}", key.name),
+        resource_version: None,
+        limit: 0,
+        continue_token: String::new(),
+    };
+    for item in transport.list(request).await?.items {
+        let meta = crate::metadata::meta(resource, item)?;
+        if meta.name.as_deref() == Some(&*key.name) {
+            return Ok(Some(meta));
+        }
+    }
+    Ok(None)
 }
 
 /// Asks the API server whether somebody may do something.

@@ -15,11 +15,6 @@ const TABLE: &str = include_str!("bootstrap.tsv");
 const BOOTSTRAPPING: (&str, &str) = ("kubernetes.io/bootstrapping", "rbac-defaults");
 const AUTO_UPDATE: &str = "rbac.authorization.kubernetes.io/autoupdate";
 
-/// Kybern's controller manager does the work of all controllers under one name, which Kubernetes spreads over as many
-/// service accounts: this role is the sum of theirs.
-const CONTROLLERS: &str = "kybern:controllers";
-const CONTROLLER_PREFIX: &str = "system:controller:";
-const CONTROLLER_MANAGER: &str = "system:kube-controller-manager";
 /// An agent that plays many nodes is none of them: it has their role by a binding, as no node has.
 const SIMULATED_NODES: &str = "kybern:simulated-nodes";
 const NODE_ROLE: &str = "system:node";
@@ -52,7 +47,6 @@ impl Defaults {
                 _ => {}
             }
         }
-        defaults.sum_up_controllers();
         defaults.bind_own(SIMULATED_NODES, NODE_ROLE, SIMULATED_NODES);
         defaults
     }
@@ -81,18 +75,6 @@ impl Defaults {
             Some(role) => role.rules.get_or_insert_default().push(rule),
             None => self.roles.push(Role { metadata: wanted, rules: Some(vec![rule]) }),
         }
-    }
-
-    fn sum_up_controllers(&mut self) {
-        let is_controller = |role: &&ClusterRole| role.metadata.name.as_deref().is_some_and(|name| name.starts_with(CONTROLLER_PREFIX));
-        let mut rules: Vec<PolicyRule> = Vec::new();
-        for rule in self.cluster_roles.iter().filter(is_controller).flat_map(|role| role.rules.iter().flatten()) {
-            if !rules.contains(rule) {
-                rules.push(rule.clone());
-            }
-        }
-        self.cluster_roles.push(ClusterRole { metadata: metadata(CONTROLLERS), rules: Some(rules), aggregation_rule: None });
-        self.bind_own(CONTROLLERS, CONTROLLERS, CONTROLLER_MANAGER);
     }
 
     /// A binding that upstream has not.
@@ -268,10 +250,11 @@ mod tests {
     fn the_table_reads_whole() {
         let defaults = Defaults::read();
         let rules: usize = defaults.cluster_roles.iter().filter_map(|role| role.rules.as_ref()).map(Vec::len).sum();
-        let own = defaults.cluster_roles.iter().find(|role| role.metadata.name.as_deref() == Some(CONTROLLERS)).unwrap();
         let count = |kind: &str| TABLE.lines().filter(|line| line.starts_with(&format!("{kind}\t"))).count();
-        assert_eq!(rules - own.rules.as_ref().unwrap().len(), count("ClusterRole"));
-        assert_eq!(defaults.cluster_role_bindings.len(), count("clusterrolebinding") + 2);
+        assert_eq!(rules, count("ClusterRole"));
+        let (own, bindings): (Vec<_>, Vec<_>) =
+            defaults.cluster_role_bindings.iter().partition(|binding| binding.metadata.name.as_deref() == Some(SIMULATED_NODES));
+        assert_eq!((bindings.len(), own.len()), (count("clusterrolebinding"), 1));
         assert_eq!(defaults.role_bindings.len(), count("rolebinding"));
         assert_eq!(defaults.roles.iter().flat_map(|role| role.rules.iter().flatten()).count(), count("Role"));
         let edit = defaults.cluster_roles.iter().find(|role| role.metadata.name.as_deref() == Some("edit")).unwrap();

@@ -18,6 +18,10 @@ impl Controller for CertificateApprover {
         "certificatesigningrequest-approving-controller"
     }
 
+    fn account(&self) -> Option<&'static str> {
+        Some("certificate-controller")
+    }
+
     fn watches(&self) -> &'static [Kind] {
         &[Kind::CertificateSigningRequest]
     }

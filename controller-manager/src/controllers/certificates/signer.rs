@@ -24,6 +24,10 @@ impl Controller for CertificateSigner {
         "certificatesigningrequest-signing-controller"
     }
 
+    fn account(&self) -> Option<&'static str> {
+        Some("certificate-controller")
+    }
+
     fn watches(&self) -> &'static [Kind] {
         &[Kind::CertificateSigningRequest]
     }

@@ -29,6 +29,10 @@ impl Controller for DaemonSetController {
         "daemonset-controller"
     }
 
+    fn account(&self) -> Option<&'static str> {
+        Some("daemon-set-controller")
+    }
+
     fn watches(&self) -> &'static [Kind] {
         &[Kind::DaemonSet, Kind::Pod, Kind::Node, Kind::ControllerRevision]
     }

@@ -23,6 +23,10 @@ impl Controller for EndpointsController {
         "endpoints-controller"
     }
 
+    fn account(&self) -> Option<&'static str> {
+        Some("endpoint-controller")
+    }
+
     fn watches(&self) -> &'static [Kind] {
         &[Kind::Service, Kind::Pod, Kind::Node, Kind::Endpoints]
     }

@@ -31,6 +31,10 @@ impl Controller for EndpointSliceMirroringController {
         "endpointslice-mirroring-controller"
     }
 
+    fn account(&self) -> Option<&'static str> {
+        Some("endpointslicemirroring-controller")
+    }
+
     fn watches(&self) -> &'static [Kind] {
         &[Kind::Service, Kind::Endpoints, Kind::EndpointSlice]
     }

@@ -9,7 +9,7 @@ pub(super) fn holds(status: &JobStatus, name: &str) -> bool {
 }
 
 /// When the Job came to its end.
-pub(super) fn finish_time(status: &JobStatus) -> Option<Timestamp> {
+pub(in crate::controllers) fn finish_time(status: &JobStatus) -> Option<Timestamp> {
     let last = |c: &&JobCondition| matches!(c.type_.as_str(), "Complete" | "Failed") && c.status == "True";
     status.conditions.iter().flatten().find(last)?.last_transition_time.as_ref().map(|time| time.0)
 }

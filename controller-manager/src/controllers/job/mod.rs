@@ -3,7 +3,7 @@
 //! Each pod is counted once, whatever happens in between: it carries a finalizer, its uid goes into the Job's status,
 //! then the finalizer is taken away, and only then does the counter rise and the uid leave the status.
 
-mod conditions;
+pub(super) mod conditions;
 mod counting;
 mod failure_policy;
 mod indexes;
@@ -21,7 +21,7 @@ use serde_json::json;
 use crate::controller::{Controller, Key, Wake};
 use crate::controllers::replicas::{pod_change_matters, wake_for_pod};
 use crate::ownership::claim;
-use crate::plan::{BURST, Note, Plan, Verb, Write};
+use crate::plan::{BURST, Note, Plan, Write};
 use crate::selection;
 use crate::world::{Change, Delta, Kind, Labels, Phase, PodRow, Whole, World};
 use counting::Tally;
@@ -175,28 +175,13 @@ impl Work<'_> {
         self.pods.iter().filter(|pod| pod.is_terminating() && !pod.phase.is_finished())
     }
 
-    /// The Job's end: nothing is to run any more, and after its time to live it goes.
+    /// The Job's end: nothing is to run any more.
     fn retire(&self, plan: &mut Plan) {
         for pod in &self.pods {
             if pod.has_finalizer(FINALIZER) {
                 plan.write(remove_finalizer(pod));
             }
         }
-        let Some(ttl) = self.spec.ttl_seconds_after_finished else { return };
-        let Some(ended) = conditions::finish_time(&self.status()) else { return };
-        let left = ended.as_second() + i64::from(ttl) - self.now.as_second();
-        if self.job.header().is_terminating() {
-            return;
-        }
-        if left > 0 {
-            plan.look_again_in(left);
-            return;
-        }
-        let mut write = Write::delete(self.job);
-        if let Verb::Delete { propagation, .. } = &mut write.verb {
-            *propagation = Some(api::kind::Propagation::Foreground);
-        }
-        plan.write(write);
     }
 
     fn go_on(&self, plan: &mut Plan) {

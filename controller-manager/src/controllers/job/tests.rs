@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::*;
+use crate::controllers::ttl_after_finished::TimeToLiveController;
 use crate::laws::{Scenario, check, count};
 use crate::simulator::Simulator;
 
@@ -149,7 +150,8 @@ fn parallelism_can_be_lowered_without_counting_failures() {
 
 #[test]
 fn a_deadline_ends_a_job_and_time_to_live_removes_it() {
-    let server = run(&[&|s| s.create(job(json!({"activeDeadlineSeconds": 5, "ttlSecondsAfterFinished": 100})))]);
+    let phases: &[&dyn Fn(&mut Simulator)] = &[&|s| s.create(job(json!({"activeDeadlineSeconds": 5, "ttlSecondsAfterFinished": 100})))];
+    let server = check(&Scenario { controllers: &[&JobController, &TimeToLiveController], phases, ..Scenario::default() });
     assert_eq!(count(&server, "jobs", |job| job["metadata"]["deletionTimestamp"].is_null()), 0);
     assert_eq!(server.all("pods").count(), 0);
 }

@@ -3,7 +3,6 @@
 
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
-use serde_json::json;
 
 use super::{States, pods};
 use crate::ownership::controller_reference;
@@ -92,7 +91,5 @@ fn own(claim: &Whole<PersistentVolumeClaim>, owner: Option<OwnerReference>, ours
     if owners[..] == header.owners[..] {
         return None;
     }
-    let owners = if owners.is_empty() { json!(null) } else { json!(owners) };
-    let patch = json!({"metadata": {"ownerReferences": owners, "resourceVersion": header.version.to_string()}});
-    Some(Write::patch(claim, patch))
+    Some(Write::change(claim, |claim| claim.metadata.owner_references = (!owners.is_empty()).then_some(owners)))
 }

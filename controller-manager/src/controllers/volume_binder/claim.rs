@@ -1,12 +1,11 @@
 //! A claim's side of the binding.
 
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
-use serde_json::{Value, json};
 
 use super::matching::{best, why_unfit};
 use super::{BIND_COMPLETED, BOUND_BY_CONTROLLER, Claim, SELECTED_NODE, Volume, annotation, claim_ref, class_of, is_for, volume_name};
 use crate::controller::Key;
-use crate::plan::{Note, Plan, Write};
+use crate::plan::{Note, Plan, Write, reference};
 use crate::world::World;
 
 const NO_PROVISIONER: &str = "kubernetes.io/no-provisioner";
@@ -105,9 +104,8 @@ fn find(world: &World, claim: &Claim, plan: &mut Plan) {
 /// Tells the provisioner that the claim is for it.
 fn hand_over(claim: &Claim, provisioner: &str, plan: &mut Plan) {
     if PROVISIONER_ANNOTATIONS.iter().any(|key| annotation(&claim.metadata, key) != Some(provisioner)) {
-        let annotations: serde_json::Map<String, Value> =
-            PROVISIONER_ANNOTATIONS.iter().map(|key| ((*key).to_owned(), json!(provisioner))).collect();
-        plan.write(Write::patch(claim, json!({"metadata": {"annotations": annotations}})));
+        let annotations = PROVISIONER_ANNOTATIONS.map(|key| (key.to_owned(), provisioner.to_owned()));
+        plan.write(Write::change(claim, |claim| claim.metadata.annotations.get_or_insert_default().extend(annotations)));
     }
 }
 
@@ -120,15 +118,14 @@ fn bind(volume: &Volume, claim: &Claim, plan: &mut Plan) {
     }
     let chosen_here = volume_name(claim).is_empty();
     if chosen_here || annotation(&claim.metadata, BIND_COMPLETED).is_none() {
-        let mut annotations = json!({BIND_COMPLETED: "yes"});
-        if chosen_here {
-            annotations[BOUND_BY_CONTROLLER] = json!("yes");
-        }
-        let version = claim.header().version.to_string();
-        return plan.write(Write::patch(
-            claim,
-            json!({"metadata": {"annotations": annotations, "resourceVersion": version}, "spec": {"volumeName": volume.header().name()}}),
-        ));
+        return plan.write(Write::change(claim, |claim| {
+            let annotations = claim.metadata.annotations.get_or_insert_default();
+            annotations.insert(BIND_COMPLETED.to_owned(), "yes".to_owned());
+            if chosen_here {
+                annotations.insert(BOUND_BY_CONTROLLER.to_owned(), "yes".to_owned());
+            }
+            claim.spec.get_or_insert_default().volume_name = Some(volume.header().name().to_owned());
+        }));
     }
     plan.update_status(claim, |claim| {
         let spec = volume.spec.clone().unwrap_or_default();
@@ -145,14 +142,11 @@ fn bind(volume: &Volume, claim: &Claim, plan: &mut Plan) {
 
 /// The volume is the claim's from here on: no other claim of the same name will do.
 fn name_claim(volume: &Volume, claim: &Claim) -> Write {
-    let key = &claim.header().key;
-    let mut metadata = json!({"resourceVersion": volume.header().version.to_string()});
-    if claim_ref(volume).is_none() {
-        metadata["annotations"] = json!({BOUND_BY_CONTROLLER: "yes"});
-    }
-    let reference = json!({
-        "apiVersion": "v1", "kind": "PersistentVolumeClaim", "namespace": &*key.namespace, "name": &*key.name,
-        "uid": &*claim.header().uid, "resourceVersion": claim.header().version.to_string(),
-    });
-    Write::patch(volume, json!({"metadata": metadata, "spec": {"claimRef": reference}}))
+    let chosen_here = claim_ref(volume).is_none();
+    Write::change(volume, |volume| {
+        if chosen_here {
+            volume.metadata.annotations.get_or_insert_default().insert(BOUND_BY_CONTROLLER.to_owned(), "yes".to_owned());
+        }
+        volume.spec.get_or_insert_default().claim_ref = Some(reference(claim));
+    })
 }

@@ -36,6 +36,10 @@ impl Controller for VolumeBinder {
         "persistentvolume-controller"
     }
 
+    fn account(&self) -> Option<&'static str> {
+        Some("persistent-volume-binder")
+    }
+
     fn watches(&self) -> &'static [Kind] {
         &[Kind::PersistentVolume, Kind::PersistentVolumeClaim, Kind::StorageClass, Kind::Node]
     }

@@ -2,7 +2,6 @@
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use serde_json::json;
 
 use super::matching::phase;
 use super::{BOUND_BY_CONTROLLER, PROVISIONED_BY, Volume, annotation, claim_ref, key_of, volume_name};
@@ -29,9 +28,10 @@ pub(super) fn look_after(world: &World, volume: &Volume, now: Timestamp) -> Plan
         Some("") => {}
         Some(_) if annotation(&volume.metadata, BOUND_BY_CONTROLLER).is_some() => {
             // The claim went elsewhere meanwhile: this volume is free again.
-            let version = volume.header().version.to_string();
-            let metadata = json!({"resourceVersion": version, "annotations": {BOUND_BY_CONTROLLER: null}});
-            plan.write(Write::patch(volume, json!({"metadata": metadata, "spec": {"claimRef": null}})));
+            plan.write(Write::change(volume, |volume| {
+                volume.metadata.annotations.get_or_insert_default().remove(BOUND_BY_CONTROLLER);
+                volume.spec.get_or_insert_default().claim_ref = None;
+            }));
         }
         // Its author set it aside for this very claim, which may come to it yet.
         Some(_) => set_phase(volume, "Available", None, now, &mut plan),

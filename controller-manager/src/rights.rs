@@ -1,0 +1,45 @@
+//! What the roles that a cluster starts with let each controller do, for tests: a controller that asks for more would be
+//! refused by the API server.
+
+use crate::controller::Controller;
+use crate::plan::{Verb, Write};
+
+/// The roles, as the API server makes them.
+const ROLES: &str = include_str!("../../apiserver/src/auth/rbac/bootstrap.tsv");
+
+/// What a write is to authorization.
+#[derive(Debug)]
+struct Access {
+    verb: &'static str,
+    group: String,
+    /// With its subresource.
+    resource: String,
+}
+
+impl Access {
+    fn of(verb: &Verb) -> Self {
+        let (verb, resource, subresource) = match verb {
+            Verb::Create { resource, .. } => ("create", resource, &None),
+            Verb::Update { resource, subresource, .. } => ("update", resource, subresource),
+            Verb::Patch { target, subresource, .. } => ("patch", &target.resource, subresource),
+            Verb::Delete { target, .. } => ("delete", &target.resource, &None),
+            Verb::DeleteAll { resource, .. } => ("deletecollection", resource, &None),
+        };
+        let name = subresource.map_or(resource.resource.to_string(), |view| format!("{}/{view}", resource.resource));
+        Self { verb, group: resource.group.to_string(), resource: name }
+    }
+}
+
+/// Fails the test where the controller may not make the write.
+pub(crate) fn check(controller: &dyn Controller, write: &Write) {
+    let role = controller.account().map_or("system:kube-controller-manager".to_owned(), |account| format!("system:controller:{account}"));
+    let access = Access::of(&write.verb);
+    let allows = |line: &str| {
+        let cells: Vec<&str> = line.split('\t').collect();
+        let [_, name, groups, resources, _, names, verbs, ..] = cells[..] else { return false };
+        let has = |cell: &str, wanted: &str| cell.split(',').any(|one| one == wanted || one == "*");
+        name == role && names.is_empty() && has(groups, &access.group) && has(resources, &access.resource) && has(verbs, access.verb)
+    };
+    let rules = ROLES.lines().filter(|line| line.starts_with("ClusterRole\t"));
+    assert!(rules.into_iter().any(allows), "{} may not {access:?} as {role}", controller.name());
+}
