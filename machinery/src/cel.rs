@@ -16,6 +16,7 @@ mod libraries;
 mod library;
 mod parser;
 mod pattern;
+pub mod rules;
 #[cfg(test)]
 mod tests;
 mod text;
