@@ -36,6 +36,11 @@ pub fn validate_create(meta: &ObjectMeta, rules: Rules<'_>) -> Errors {
     errors
 }
 
+/// Everything wrong with the metadata at `path`, of an object within another one.
+pub fn validate_at(meta: &ObjectMeta, rules: Rules<'_>, path: &Path) -> Errors {
+    validate(meta, rules, path)
+}
+
 /// Everything wrong with the metadata of an updated object.
 ///
 /// Kubernetes checks metadata in the general pipeline and again in nearly every kind, each time for what is wrong

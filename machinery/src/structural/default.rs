@@ -1,0 +1,92 @@
+//! Defaulting, and nulls: a field that is null and may not be is one that is not there.
+
+use serde_json::Value;
+
+use super::node::{Additional, Node};
+
+/// What defaults may add to an object, in bytes. Nothing nearly as large can be stored.
+const MOST_ADDED: usize = 32 << 20;
+
+impl Node {
+    fn forbids_null(&self) -> bool {
+        !self.nullable
+    }
+}
+
+/// Drops the nulls of fields that are neither nullable nor have a default.
+pub(super) fn drop_nulls(node: &Node, value: &mut Value) {
+    match value {
+        Value::Object(fields) => fields.retain(|name, value| {
+            let Some(child) = node.child(name) else { return true };
+            if value.is_null() {
+                return !(child.forbids_null() && child.default.is_none());
+            }
+            drop_nulls(child, value);
+            true
+        }),
+        Value::Array(items) => {
+            if let Some(below) = &node.items {
+                items.iter_mut().for_each(|item| drop_nulls(below, item));
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Fills in defaults, from the top to the bottom, so that what a default brings is filled in, too. False where there was
+/// too much.
+pub(super) fn fill(node: &Node, value: &mut Value) -> bool {
+    let mut fill = Fill { room: MOST_ADDED };
+    fill.value(node, value);
+    fill.room > 0
+}
+
+struct Fill {
+    room: usize,
+}
+
+impl Fill {
+    /// The default of a value, as long as there is room.
+    fn take(&mut self, node: &Node) -> Option<Value> {
+        let default = node.default.as_ref()?;
+        self.room = self.room.saturating_sub(node.default_size);
+        (self.room > 0).then(|| default.clone())
+    }
+
+    fn value(&mut self, node: &Node, value: &mut Value) {
+        match value {
+            Value::Object(fields) => {
+                for (name, child) in node.properties.iter().filter(|(_, child)| child.default.is_some()) {
+                    let is_missing = fields.get(&**name).is_none_or(|value| value.is_null() && child.forbids_null());
+                    if let Some(default) = is_missing.then(|| self.take(child)).flatten() {
+                        fields.insert((**name).to_owned(), default);
+                    }
+                }
+                for (name, value) in fields.iter_mut() {
+                    match (node.properties.get(name.as_str()), &node.additional) {
+                        (Some(child), _) => self.value(child, value),
+                        (None, Some(Additional::Schema(child))) => self.element(child, value),
+                        _ => {}
+                    }
+                }
+            }
+            Value::Array(items) => {
+                if let Some(below) = &node.items {
+                    items.iter_mut().for_each(|item| self.element(below, item));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// A value of a map or a list, which may have a default that takes the place of null.
+    fn element(&mut self, node: &Node, value: &mut Value) {
+        if value.is_null()
+            && node.forbids_null()
+            && let Some(default) = self.take(node)
+        {
+            *value = default;
+        }
+        self.value(node, value);
+    }
+}

@@ -1,0 +1,106 @@
+//! The compiled structural schema of a custom resource: what one version of a definition means for its objects.
+//!
+//! A [`Structural`] is compiled once, of the `openAPIV3Schema` of a definition that was accepted, and then used for every
+//! object, in this order:
+//!
+//! 1. [`Structural::conform`] makes a decoded body fit: metadata (of the object, and of objects within it) is as
+//!    everybody's is, and fields that the schema does not know are dropped, each a [`Finding`]. This takes the place of
+//!    [`decode::conform`](crate::decode::conform), which serves built-in kinds. Values of a wrong type are let through:
+//!    they are validation's business. [`Structural::prune`] drops unknown fields only, as a conversion needs it.
+//! 2. [`Structural::default`] takes nulls away that may not be, and fills in defaults.
+//! 3. [`Structural::validate`] says everything that is wrong: values, embedded objects, and repeated elements of sets and
+//!    maps. Given the old object, it lets what has not changed stay as it is (ratcheting). Rules in CEL
+//!    (`x-kubernetes-validations`) are not looked at here; [`Node::rules`] has them, where they stand.
+//!
+//! Field ownership goes by a [`Schema`](crate::schema::Schema), which [`Schema::build`](crate::schema::Schema::build)
+//! makes of the same JSON.
+//!
+//! Whoever writes schemas and objects is not trusted: no walk costs more than the size of the object times that of the
+//! schema, what defaults add is bounded, and so is the number of errors.
+
+mod compile;
+mod default;
+mod embedded;
+mod formats;
+mod lists;
+mod node;
+mod prune;
+#[cfg(test)]
+mod tests;
+mod validate;
+
+pub use formats::is_known as is_known_format;
+pub use node::{Additional, ListType, Node, Rule, Type};
+
+use serde_json::Value;
+
+use crate::decode::{Finding, TypeError};
+use crate::field::{Errors, Path};
+
+/// A schema that cannot be compiled. No definition that was validated has one.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    #[error("{0}: a schema is an object")]
+    NotAnObject(String),
+    #[error("{0}: {1}")]
+    Invalid(String, &'static str),
+}
+
+/// A compiled schema.
+#[derive(Clone, Debug)]
+pub struct Structural {
+    root: Node,
+}
+
+impl Structural {
+    /// Compiles the `openAPIV3Schema` of a version.
+    pub fn compile(schema: &Value) -> Result<Self, Error> {
+        let mut root = compile::node(schema, &mut Vec::new())?;
+        // An object's own type and metadata are never pruned.
+        root.embedded = true;
+        Ok(Self { root })
+    }
+
+    /// Compiles a schema that is not that of a whole object: a default is held to the schema it stands in.
+    pub fn compile_part(schema: &Value) -> Result<Self, Error> {
+        Ok(Self { root: compile::node(schema, &mut Vec::new())? })
+    }
+
+    pub fn root(&self) -> &Node {
+        &self.root
+    }
+
+    /// Makes a decoded body fit. Unknown fields are findings; metadata of a wrong type is an error.
+    pub fn conform(&self, object: &mut Value, findings: &mut Vec<Finding>) -> Result<(), TypeError> {
+        embedded::conform(&self.root, object, findings)?;
+        self.prune(object, findings);
+        Ok(())
+    }
+
+    /// Drops the fields that the schema does not know, each a finding (as far as findings are counted).
+    pub fn prune(&self, object: &mut Value, findings: &mut Vec<Finding>) {
+        prune::prune(&self.root, object, findings);
+    }
+
+    /// Takes away nulls of fields that are not nullable, and fills in defaults. False if there was too much to fill in;
+    /// the object is then larger than any that can be stored, and some defaults are missing.
+    pub fn default(&self, object: &mut Value) -> bool {
+        default::drop_nulls(&self.root, object);
+        default::fill(&self.root, object)
+    }
+
+    /// Everything wrong with an object, or with what an update changes.
+    pub fn validate(&self, new: &Value, old: Option<&Value>) -> Errors {
+        self.validate_at(&Path::root(), new, old)
+    }
+
+    /// [`Structural::validate`] of a value that stands at `path`.
+    pub fn validate_at(&self, path: &Path, new: &Value, old: Option<&Value>) -> Errors {
+        let mut errors = validate::validate(&self.root, path, new, old);
+        errors.extend(embedded::validate(&self.root, path, new));
+        if old.is_none_or(|old| lists::validate(&self.root, path, old).is_empty()) {
+            errors.extend(lists::validate(&self.root, path, new));
+        }
+        errors
+    }
+}
