@@ -184,6 +184,7 @@ impl Walk<'_> {
                 // A field that is null is one that is not there.
                 Some(_) if value.is_null() => dropped.push(key.clone()),
                 Some((_, below)) => self.value(value, below, &Path::Key(path, key), depth + 1)?,
+                None if cursor.child(key).is_some() => {}
                 None => {
                     self.unknown(&Path::Key(path, key));
                     dropped.push(key.clone());

@@ -25,10 +25,12 @@ pub struct Schema {
 /// The shape of one type.
 #[derive(Clone, Debug)]
 pub enum Node {
-    /// An object with known fields. `atomic`: owned and replaced as a whole by server-side apply.
+    /// An object with known fields. `atomic`: owned and replaced as a whole by server-side apply. `others`: the type of
+    /// fields that are not known, where they are kept (parts of custom resources).
     Struct {
         fields: Fields,
         atomic: bool,
+        others: Option<NodeId>,
     },
     /// An object with free keys.
     Map {
@@ -197,7 +199,7 @@ impl<'s> Cursor<'s> {
     /// The type of what an object of this type holds under `key`: a struct's field or a map's value.
     pub fn child(self, key: &str) -> Option<Self> {
         match self.node() {
-            Node::Struct { fields, .. } => fields.get(key).map(|field| self.at(field.node)),
+            Node::Struct { fields, others, .. } => fields.get(key).map(|field| field.node).or(*others).map(|node| self.at(node)),
             Node::Map { values, .. } => Some(self.at(*values)),
             Node::Any => Some(self),
             Node::List { .. } | Node::Scalar(_) => None,

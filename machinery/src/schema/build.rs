@@ -17,6 +17,8 @@ impl Schema {
     }
 }
 
+const OBJECT_META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta";
+
 struct Builder<'d> {
     definitions: &'d Map<String, Value>,
     nodes: Vec<Node>,
@@ -75,6 +77,7 @@ impl<'d> Builder<'d> {
     fn described(&mut self, schema: &'d Value, atomic: bool) -> Node {
         let format = text(schema, "format");
         match text(schema, "type") {
+            _ if schema.get("x-kubernetes-int-or-string").and_then(Value::as_bool).unwrap_or_default() => Node::Scalar(Scalar::IntOrString),
             "object" => match (schema.get("properties"), schema.get("additionalProperties")) {
                 (None, Some(values)) => Node::Map { values: self.typed(values), atomic },
                 (properties, _) => self.structure(schema, properties.and_then(Value::as_object), atomic),
@@ -92,27 +95,38 @@ impl<'d> Builder<'d> {
             "integer" if format == "int32" => Node::Scalar(Scalar::Int32),
             "integer" => Node::Scalar(Scalar::Int64),
             "number" => Node::Scalar(Scalar::Double),
-            _ if schema.get("x-kubernetes-int-or-string").is_some() => Node::Scalar(Scalar::IntOrString),
             _ => Node::Any,
         }
     }
 
     fn structure(&mut self, schema: &'d Value, properties: Option<&'d Map<String, Value>>, atomic: bool) -> Node {
+        let is_set = |extension: &str| schema.get(extension).and_then(Value::as_bool).unwrap_or_default();
         let required: Vec<&str> = array(schema, "required").filter_map(Value::as_str).collect();
-        let fields = properties
-            .into_iter()
-            .flatten()
-            .map(|(name, property)| {
-                let field = Field {
-                    node: self.typed(property),
-                    required: required.contains(&name.as_str()),
-                    strategy: patch_strategy(property),
-                    default: property.get("default").cloned().map(Box::new),
-                };
-                (name.as_str().into(), field)
-            })
-            .collect();
-        Node::Struct { fields, atomic }
+        let known = properties.into_iter().flatten().map(|(name, property)| {
+            let field = Field {
+                node: self.typed(property),
+                required: required.contains(&name.as_str()),
+                strategy: patch_strategy(property),
+                default: property.get("default").cloned().map(Box::new),
+            };
+            (name.as_str().into(), field)
+        });
+        let mut fields: Vec<(Box<str>, Field)> = known.collect();
+        if is_set("x-kubernetes-embedded-resource") {
+            fields.splice(0..0, self.meta_fields());
+        }
+        let others = is_set("x-kubernetes-preserve-unknown-fields").then(|| self.push(Node::Any));
+        Node::Struct { fields: fields.into_iter().collect(), atomic, others }
+    }
+
+    /// What every object has, those within custom resources too.
+    fn meta_fields(&mut self) -> [(Box<str>, Field); 3] {
+        let text = self.scalar(Scalar::String);
+        let metadata = self.named(OBJECT_META, None);
+        [("apiVersion", text), ("kind", text), ("metadata", metadata)].map(|(name, node)| {
+            let strategy = PatchStrategy::default();
+            (name.into(), Field { node, required: false, strategy, default: None })
+        })
     }
 }
 

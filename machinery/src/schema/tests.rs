@@ -99,3 +99,25 @@ fn a_large_schema_is_small_in_memory() {
     let bytes: usize = pod.nodes.iter().map(|node| size_of::<Node>() + fields(node)).sum();
     assert!(bytes < 100 << 10, "{} nodes, {bytes} bytes", pod.nodes.len());
 }
+
+#[test]
+fn parts_of_custom_resources() {
+    let meta = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta";
+    let mut definitions = Definitions::new();
+    definitions.add::<k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta>();
+    let mut definitions = definitions.into_map();
+    let schema = serde_json::json!({"type": "object", "properties": {
+        "free": {"type": "object", "x-kubernetes-preserve-unknown-fields": true, "properties": {"a": {"type": "string"}}},
+        "either": {"type": "integer", "x-kubernetes-int-or-string": true},
+        "tpl": {"type": "object", "x-kubernetes-embedded-resource": true, "properties": {"data": {"type": "string"}}},
+    }});
+    definitions.insert("Thing".to_owned(), schema);
+    assert!(definitions.contains_key(meta));
+    let schema = Schema::build(&definitions, "Thing");
+    assert_eq!(scalar(&schema, &["free", "a"]), Scalar::String);
+    assert!(matches!(at(&schema, &["free", "b", "c"]).node(), Node::Any));
+    assert_eq!(scalar(&schema, &["either"]), Scalar::IntOrString);
+    assert_eq!(scalar(&schema, &["tpl", "kind"]), Scalar::String);
+    assert_eq!(scalar(&schema, &["tpl", "metadata", "labels", "x"]), Scalar::String);
+    assert!(at(&schema, &["tpl"]).child("other").is_none());
+}
