@@ -1,7 +1,11 @@
 //! What the roles that a cluster starts with let each controller do, for tests: a controller that asks for more would be
 //! refused by the API server.
 
+use std::sync::Arc;
+
 use crate::controller::Controller;
+use crate::controllers::set::{Authorities, controllers};
+use crate::options::Options;
 use crate::plan::{Verb, Write};
 
 /// The roles, as the API server makes them.
@@ -30,9 +34,13 @@ impl Access {
     }
 }
 
+fn role(controller: &dyn Controller) -> String {
+    controller.account().map_or("system:kube-controller-manager".to_owned(), |account| format!("system:controller:{account}"))
+}
+
 /// Fails the test where the controller may not make the write.
 pub(crate) fn check(controller: &dyn Controller, write: &Write) {
-    let role = controller.account().map_or("system:kube-controller-manager".to_owned(), |account| format!("system:controller:{account}"));
+    let role = role(controller);
     let access = Access::of(&write.verb);
     let allows = |line: &str| {
         let cells: Vec<&str> = line.split('\t').collect();
@@ -42,4 +50,18 @@ pub(crate) fn check(controller: &dyn Controller, write: &Write) {
     };
     let rules = ROLES.lines().filter(|line| line.starts_with("ClusterRole\t"));
     assert!(rules.into_iter().any(allows), "{} may not {access:?} as {role}", controller.name());
+}
+
+#[test]
+fn every_controller_has_a_role() {
+    let pair = rcgen::KeyPair::generate().unwrap().serialize_pem();
+    let authorities = Authorities {
+        root: Some(String::new()),
+        signing: None,
+        tokens: Some(Arc::new(runtime::jwt::SigningKey::from_pem(&pair).unwrap())),
+    };
+    for (controller, _) in controllers(&Options::default(), authorities) {
+        let start = format!("ClusterRole\t{}\t", role(&*controller));
+        assert!(ROLES.lines().any(|line| line.starts_with(&start)), "{}: there is no {start:?}", controller.name());
+    }
 }

@@ -19,6 +19,10 @@ impl Controller for ReplicationControllerController {
         NAME
     }
 
+    fn account(&self) -> Option<&'static str> {
+        Some("replication-controller")
+    }
+
     fn watches(&self) -> &'static [Kind] {
         &[Kind::ReplicationController, Kind::Pod]
     }
