@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use machinery::field::{Errors, Path};
 use machinery::schema::{Definitions, Schema};
 use machinery::table::RowCondition;
@@ -184,8 +184,8 @@ pub trait Kind: Send + Sync + 'static {
         None
     }
 
-    /// What else changes in an object when its deletion begins and cannot end at once.
-    fn begin_deletion(_object: &mut Self::Object) {}
+    /// What else changes in an object that is to be deleted: what says so, and what keeps it until then. May come again.
+    fn begin_deletion(_object: &mut Self::Object, _now: Time) {}
 
     /// Whether something besides `metadata.finalizers` keeps an object that is being deleted.
     fn is_kept(_object: &Self::Object) -> bool {

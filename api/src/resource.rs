@@ -9,7 +9,8 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
+use machinery::decode::{self, Finding, TypeError};
 use machinery::field::Errors;
 use machinery::protobuf::Shape;
 use machinery::schema::{Definitions, Schema};
@@ -27,9 +28,29 @@ use crate::strategy::{Context, UpdateStrategy};
 /// this resource's `decode`, and a mix-up is a bug in the server.
 pub trait Resource: Send + Sync + 'static {
     fn names(&self) -> &Names;
+    fn list_kind(&self) -> Cow<'_, str> {
+        format!("{}List", self.names().kind).into()
+    }
+    /// Whether the resource is custom. Lists of custom objects name the kind of each; they have neither a protobuf form
+    /// nor strategic merge patches.
+    fn is_custom(&self) -> bool {
+        false
+    }
+    /// What the users of a deprecated version are told.
+    fn deprecation(&self) -> Option<&str> {
+        None
+    }
+    /// Why no objects are made at the moment, if so.
+    fn refuses_new(&self) -> Option<&'static str> {
+        None
+    }
     fn scope(&self) -> Scope;
     fn stored_under(&self) -> &str;
     fn verbs(&self) -> &'static [&'static str];
+    /// The verbs as discovery lists them.
+    fn announced_verbs(&self) -> &'static [&'static str] {
+        self.verbs()
+    }
     fn create_on_update(&self) -> bool;
     fn unconditional_update(&self) -> bool;
     fn default_propagation(&self) -> Propagation;
@@ -41,6 +62,11 @@ pub trait Resource: Send + Sync + 'static {
     /// The kind as it is stored and as validation errors name it; differs from [`Resource::kind`] where this
     /// version is converted.
     fn stored_kind(&self) -> GroupVersionKind;
+    /// Makes a value fit this version: drops what it does not know, each a finding, and brings the rest into the form in
+    /// which the API keeps it.
+    fn conform(&self, value: &mut Value, findings: &mut Vec<Finding>) -> Result<(), TypeError> {
+        decode::conform(value, self.schema(), findings)
+    }
     /// The typed object of a value of this version that was checked against the schema. The error says what does
     /// not fit.
     fn decode(&self, value: Value) -> Result<Box<dyn Object>, String>;
@@ -72,7 +98,7 @@ pub trait Resource: Send + Sync + 'static {
     fn row_conditions(&self, object: &dyn Object) -> Vec<RowCondition>;
 
     fn deletion_grace_seconds(&self, object: &dyn Object, requested: Option<i64>) -> Option<i64>;
-    fn begin_deletion(&self, object: &mut dyn Object);
+    fn begin_deletion(&self, object: &mut dyn Object, now: Time);
     fn is_kept(&self, object: &dyn Object) -> bool;
     fn time_to_live(&self, object: &dyn Object) -> Option<Duration>;
 
@@ -310,8 +336,8 @@ impl<K: Kind> Resource for Served<K> {
     fn deletion_grace_seconds(&self, object: &dyn Object, requested: Option<i64>) -> Option<i64> {
         K::deletion_grace_seconds(typed(object), requested)
     }
-    fn begin_deletion(&self, object: &mut dyn Object) {
-        K::begin_deletion(typed_mut(object));
+    fn begin_deletion(&self, object: &mut dyn Object, now: Time) {
+        K::begin_deletion(typed_mut(object), now);
     }
     fn is_kept(&self, object: &dyn Object) -> bool {
         K::is_kept(typed(object))

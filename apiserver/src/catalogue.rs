@@ -2,6 +2,9 @@
 //! (binding, eviction, token), and the resources that are only ever created, never kept (access reviews). Discovery, the
 //! doors and authorization read the same lists, so that nothing is announced that is not there.
 
+use std::collections::HashSet;
+use std::sync::LazyLock;
+
 use api::resource::ErasedView;
 use api::{Registry, Resource};
 use machinery::GroupVersionKind;
@@ -104,6 +107,7 @@ pub struct Listed {
     pub categories: &'static [&'static str],
     /// The kind in which objects are kept; None for what is not kept, and for subresources.
     pub stored: Option<GroupVersionKind>,
+    pub custom: bool,
 }
 
 /// Everything served, sorted by group, version, resource and subresource.
@@ -124,12 +128,13 @@ pub fn all(registry: &Registry) -> Vec<Listed> {
             short: &[],
             categories: &[],
             stored: None,
+            custom: resource.is_custom(),
         };
         listed.push(Listed {
             short: names.short,
             categories: names.categories,
             stored: Some(resource.stored_kind()),
-            ..base("", names.singular, resource.kind(), resource.verbs())
+            ..base("", names.singular, resource.kind(), resource.announced_verbs())
         });
         for subresource in resource.subresources() {
             let kind = match subresource.view {
@@ -157,7 +162,17 @@ fn of_extra(extra: &Extra) -> Listed {
         short: &[],
         categories: &[],
         stored: None,
+        custom: false,
     }
+}
+
+/// Whether a group is one of this server's own.
+pub fn is_built_in(group: &str) -> bool {
+    static GROUPS: LazyLock<HashSet<&'static str>> = LazyLock::new(|| {
+        let registry = Registry::built_in();
+        registry.all().iter().map(|resource| resource.names().group).chain(EXTRAS.iter().map(|extra| extra.group)).collect()
+    });
+    GROUPS.contains(group)
 }
 
 fn view_verbs(subresource: &str) -> &'static [&'static str] {

@@ -16,6 +16,7 @@ mod bootstrap;
 pub mod catalogue;
 pub mod chain;
 pub mod connect;
+mod definitions;
 pub mod discovery;
 mod flow_control;
 pub mod grpc;

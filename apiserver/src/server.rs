@@ -15,6 +15,7 @@ use crate::admission::{self, World};
 use crate::allocation::{self, Allocation};
 use crate::auth::{Access, Authenticator};
 use crate::connect::{Connector, KubeletAccess};
+use crate::definitions::{self, Definitions};
 use crate::leases::Leases;
 use crate::log::{Bounds, Feed, Log};
 use crate::served::Served;
@@ -73,6 +74,7 @@ pub struct ApiServer {
     pub(crate) allocation: Allocation,
     pub(crate) leases: Leases,
     pub(crate) cashier: Cashier,
+    pub(crate) definitions: Definitions,
     connector: Connector,
     /// Ends background work when the server goes.
     _stop: DropGuard,
@@ -109,9 +111,12 @@ impl ApiServer {
             allocation,
             leases: Leases::default(),
             cashier: Cashier::default(),
+            definitions: Definitions::default(),
             _stop: stop.drop_guard(),
         });
         server.bootstrap().await?;
+        server.follow_definitions().await?;
+        tokio::spawn(definitions::keep_served(Arc::downgrade(&server), server.feed.stop().clone()));
         tokio::spawn(allocation::addresses::keep_repaired(Arc::downgrade(&server), server.feed.stop().clone()));
         Ok(server)
     }
@@ -139,6 +144,11 @@ impl ApiServer {
     /// What is served now. Takes no lock.
     pub fn served(&self) -> Guard<Arc<Served>> {
         self.served.load()
+    }
+
+    /// Serves this from now on.
+    pub(crate) fn serve(&self, served: Served) {
+        self.served.store(Arc::new(served));
     }
 
     /// The logs, as admission reads them.

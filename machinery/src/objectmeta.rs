@@ -24,6 +24,8 @@ pub const FINALIZER_FOREGROUND: &str = "foregroundDeletion";
 #[derive(Clone, Copy)]
 pub struct Rules<'r> {
     pub namespaced: bool,
+    /// Whether finalizers must name the domain of their owner. Of custom objects that is asked in a warning only.
+    pub finalizer_domains: bool,
     /// What is wrong with a name, or (where the flag is set) with a `generateName`.
     pub name: &'r dyn Fn(&str, bool) -> Vec<String>,
 }
@@ -32,7 +34,7 @@ pub struct Rules<'r> {
 pub fn validate_create(meta: &ObjectMeta, rules: Rules<'_>) -> Errors {
     let path = Path::new("metadata");
     let mut errors = validate(meta, rules, &path);
-    errors.extend(finalizer_domains(meta, &path));
+    errors.extend(finalizer_domains(meta, rules, &path));
     errors
 }
 
@@ -50,7 +52,7 @@ pub fn validate_update(new: &ObjectMeta, old: &ObjectMeta, rules: Rules<'_>) -> 
     let path = Path::new("metadata");
     let general = validate(new, Rules { name: &names::path_segment, ..rules }, &path);
     let change = validate_change(new, old, &path);
-    let domains = finalizer_domains(new, &path);
+    let domains = finalizer_domains(new, rules, &path);
     let own = validate(new, rules, &path);
     [general, change.clone(), change, domains.clone(), own, domains].concat()
 }
@@ -191,8 +193,8 @@ fn validate_finalizers(finalizers: &[String], path: &Path) -> Errors {
 }
 
 /// Finalizers that are neither Kubernetes' own nor name a domain, reported with their index.
-fn finalizer_domains(meta: &ObjectMeta, path: &Path) -> Errors {
-    let finalizers = meta.finalizers.iter().flatten().enumerate();
+fn finalizer_domains(meta: &ObjectMeta, rules: Rules<'_>, path: &Path) -> Errors {
+    let finalizers = meta.finalizers.iter().flatten().enumerate().filter(|_| rules.finalizer_domains);
     let path = path.child("finalizers");
     finalizers.flat_map(|(index, name)| complaints(&path.index(index), name, names::finalizer_domain(name))).collect()
 }

@@ -3,6 +3,7 @@
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Namespace, NamespaceStatus};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use machinery::field::{Error, Errors, Path};
 use machinery::{names, table};
 use serde_json::{Value, json};
@@ -72,7 +73,7 @@ impl Kind for Namespaces {
         vec![json!(namespace.metadata.name), json!(phase(namespace)), json!(table::age(&namespace.metadata, now))]
     }
 
-    fn begin_deletion(namespace: &mut Namespace) {
+    fn begin_deletion(namespace: &mut Namespace, _now: Time) {
         namespace.status.get_or_insert_default().phase = Some("Terminating".to_owned());
     }
 

@@ -65,8 +65,8 @@ impl Discovery {
             }
         }
         for group in &mut groups {
-            // v2 before v1: of stable versions the newest is preferred.
-            group.versions.sort_by(|a, b| b.name.cmp(a.name));
+            // v2 before v1: the newest of the stable versions is preferred.
+            group.versions.sort_by_key(|version| std::cmp::Reverse(age(version.name)));
         }
         let place = |name: &str| ORDER.iter().position(|o| *o == name).unwrap_or(ORDER.len());
         groups.sort_by(|a, b| (place(a.name), a.name).cmp(&(place(b.name), b.name)));
@@ -126,6 +126,30 @@ impl Discovery {
     pub fn group_versions(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
         self.groups.iter().flat_map(|g| g.versions.iter().map(|v| (g.name, v.name)))
     }
+}
+
+/// The order of versions: stable ones after those in beta and these after those in alpha, each by their numbers; names that
+/// are no version numbers before all of them.
+fn age(version: &str) -> (u8, u64, u64, std::cmp::Reverse<&str>) {
+    let stage = |rest: &str| -> Option<(u8, u64, u64)> {
+        let (major, rest) = number(rest)?;
+        Some(match rest {
+            "" => (3, major, 0),
+            _ => match (rest.strip_prefix("beta"), rest.strip_prefix("alpha")) {
+                (Some(minor), _) => (2, major, number(minor).filter(|(_, rest)| rest.is_empty())?.0),
+                (_, Some(minor)) => (1, major, number(minor).filter(|(_, rest)| rest.is_empty())?.0),
+                _ => return None,
+            },
+        })
+    };
+    let (stage, major, minor) = version.strip_prefix('v').and_then(stage).unwrap_or_default();
+    (stage, major, minor, std::cmp::Reverse(version))
+}
+
+/// The number at the head of a text.
+fn number(text: &str) -> Option<(u64, &str)> {
+    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    Some((text[..end].parse().ok()?, &text[end..]))
 }
 
 fn group_version(group: &str, version: &str) -> String {
@@ -283,8 +307,8 @@ fn aggregated_group(group: &Group) -> aggregated::Group<'_> {
 }
 
 fn response_kind(listed: &Listed) -> aggregated::Kind<'_> {
-    // Group and version are told only where they differ from the document's own.
-    let (group, version) = if foreign(listed) { (&*listed.kind.group, &*listed.kind.version) } else { ("", "") };
+    // Group and version are told only where they differ from the document's own, and of custom resources.
+    let (group, version) = if foreign(listed) || listed.custom { (&*listed.kind.group, &*listed.kind.version) } else { ("", "") };
     aggregated::Kind { group, version, kind: &listed.kind.kind }
 }
 

@@ -34,9 +34,9 @@ pub fn failed(status: &Status) -> tonic::Status {
 }
 
 /// The verbs' target of a request.
-pub fn target(api: &ApiServer, resource: Option<&v1::Resource>, namespace: &str, name: &str) -> status::Result<Target> {
+pub async fn target(api: &ApiServer, resource: Option<&v1::Resource>, namespace: &str, name: &str) -> status::Result<Target> {
     let named = resource.ok_or_else(|| Status::bad_request("the request names no resource"))?;
-    let found = api.served().find(&named.group, &named.version, &named.resource).ok_or_else(Status::path_not_found)?;
+    let found = api.find(&named.group, &named.version, &named.resource).await?.ok_or_else(Status::path_not_found)?;
     let subresource = Some(named.subresource.clone()).filter(|s| !s.is_empty());
     if subresource.as_deref().is_some_and(|s| catalogue::subresource_verbs(&*found, s).is_empty()) {
         return Err(Status::path_not_found());

@@ -56,7 +56,7 @@ impl Service {
         field_selector: &str,
     ) -> status::Result<Admitted> {
         let caller = self.permit(request, verb, resource, namespace, name, field_selector).await?;
-        let target = convert::target(&self.chain.api, resource, namespace, name)?;
+        let target = convert::target(&self.chain.api, resource, namespace, name).await?;
         let running = self.chain.running(verb).await?;
         Ok(Admitted { caller, target, _running: running })
     }
@@ -222,7 +222,7 @@ impl Service {
                     ..ResourceAccess::default()
                 };
                 authorize::check(&*self.chain.authorizer, &caller.user, &Attributes::Resource(access))?;
-                let target = convert::target(&self.chain.api, Some(resource), &namespace, &name)?;
+                let target = convert::target(&self.chain.api, Some(resource), &namespace, &name).await?;
                 let written = self.chain.api.update(caller, &target, Body::Json(object.data), options).await?;
                 Ok(convert::written(&*target.resource, written).revision)
             }

@@ -34,6 +34,10 @@ pub struct Form {
 
 pub const SERVED: [&str; 3] = ["application/json", "application/yaml", MEDIA_TYPE];
 
+fn served(protobuf: bool) -> &'static [&'static str] {
+    if protobuf { &SERVED } else { &SERVED[..2] }
+}
+
 /// One clause of an Accept header.
 pub struct Clause<'a> {
     pub media: &'a str,
@@ -55,9 +59,9 @@ pub fn clauses(headers: &HeaderMap) -> impl Iterator<Item = Clause<'_>> {
     })
 }
 
-/// The form to answer a resource request in. Only whole media types and `*/*` are known: `application/*` is refused,
+/// The form to answer a resource request in. Objects of some resources have no `protobuf` form. Only whole media types and `*/*` are known: `application/*` is refused,
 /// as upstream does.
-pub fn negotiate(headers: &HeaderMap) -> status::Result<Form> {
+pub fn negotiate(headers: &HeaderMap, protobuf: bool) -> status::Result<Form> {
     let mut any = false;
     for clause in clauses(headers).filter(|c| !c.media.is_empty()) {
         any = true;
@@ -72,10 +76,13 @@ pub fn negotiate(headers: &HeaderMap) -> status::Result<Form> {
             // Tables have cells of any type, and so no protobuf form.
             continue;
         }
+        if format == Format::Protobuf && shape == Shape::Object && !protobuf {
+            continue;
+        }
         return Ok(Form { format, shape, version });
     }
     if any {
-        Err(Status::not_acceptable(&SERVED))
+        Err(Status::not_acceptable(served(protobuf)))
     } else {
         Ok(Form { format: Format::Json, shape: Shape::Object, version: MetaVersion::V1 })
     }
@@ -103,11 +110,11 @@ pub fn content_type(headers: &HeaderMap) -> &str {
 }
 
 /// How the body of a POST, PUT or DELETE is encoded. One without a content type is JSON.
-pub fn body_format(headers: &HeaderMap) -> status::Result<Format> {
+pub fn body_format(headers: &HeaderMap, protobuf: bool) -> status::Result<Format> {
     match content_type(headers) {
         "" | "application/json" | "*/*" => Ok(Format::Json),
         "application/yaml" | "application/x-yaml" => Ok(Format::Yaml),
-        MEDIA_TYPE => Ok(Format::Protobuf),
-        _ => Err(Status::unsupported_media_type(&SERVED)),
+        MEDIA_TYPE if protobuf => Ok(Format::Protobuf),
+        _ => Err(Status::unsupported_media_type(served(protobuf))),
     }
 }

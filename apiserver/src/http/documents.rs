@@ -20,25 +20,25 @@ pub async fn serve(chain: &Arc<Chain>, path: &str, query: Option<&str>, headers:
     match segments.as_slice() {
         ["version"] => Ok(respond::document(&version(), Format::Json)),
         ["healthz" | "livez" | "readyz", ..] => Ok(health(chain, &segments, query)),
-        [".well-known", "openid-configuration"] => Ok(issuer(chain).unwrap_or_else(not_found)),
-        ["openid", "v1", "jwks"] => Ok(key_set(chain).unwrap_or_else(not_found)),
+        [".well-known", "openid-configuration"] => Ok(issuer(chain).unwrap_or_else(respond::not_found)),
+        ["openid", "v1", "jwks"] => Ok(key_set(chain).unwrap_or_else(respond::not_found)),
         ["metrics"] => Ok(respond::text(StatusCode::OK, chain.metrics.encode())),
         ["api"] => discovery(chain, &served, headers, true),
         ["apis"] => discovery(chain, &served, headers, false),
         ["api", version] => group_version(&served, "", version, headers),
         ["apis", group] => {
-            let format = accept::negotiate(headers)?.format;
-            Ok(served.discovery().group(group).filter(|_| !group.is_empty()).map_or_else(not_found, |g| respond::document(&g, format)))
+            let format = accept::negotiate(headers, true)?.format;
+            Ok(served
+                .discovery()
+                .group(group)
+                .filter(|_| !group.is_empty())
+                .map_or_else(respond::not_found, |g| respond::document(&g, format)))
         }
         ["apis", group, version] => group_version(&served, group, version, headers),
-        ["openapi", ..] => Ok(served.openapi().serve(&served, &segments, query, headers).await.unwrap_or_else(not_found)),
+        ["openapi", ..] => Ok(served.openapi().serve(&served, &segments, query, headers).await.unwrap_or_else(respond::not_found)),
         [""] => Ok(index(&served)),
-        _ => Ok(not_found()),
+        _ => Ok(respond::not_found()),
     }
-}
-
-fn not_found() -> Answer {
-    respond::text(StatusCode::NOT_FOUND, "404 page not found\n")
 }
 
 /// Who issues the tokens of service accounts, as OpenID clients ask for it.
@@ -97,7 +97,7 @@ fn version() -> impl Serialize {
 }
 
 fn health(chain: &Chain, segments: &[&str], query: Option<&str>) -> Answer {
-    let Some(probe) = segments.first().and_then(|s| Probe::of(s)) else { return not_found() };
+    let Some(probe) = segments.first().and_then(|s| Probe::of(s)) else { return respond::not_found() };
     let answer = chain.health.answer(probe, segments.get(1).copied(), query.unwrap_or_default());
     respond::text(answer.code, answer.text)
 }
@@ -169,12 +169,12 @@ fn legacy_format(headers: &HeaderMap) -> status::Result<Format> {
 }
 
 fn group_version(served: &Served, group: &str, version: &str, headers: &HeaderMap) -> status::Result<Answer> {
-    let format = accept::negotiate(headers)?.format;
+    let format = accept::negotiate(headers, true)?.format;
     match served.discovery().resources(group, version) {
         Some(document) => Ok(respond::document(&document, format)),
         // A version that a known group does not have is a Status; an unknown group is plain text.
         None if served.discovery().has_group(group) => Err(Status::path_not_found()),
-        None => Ok(not_found()),
+        None => Ok(respond::not_found()),
     }
 }
 

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::{Request, State};
-use http::{HeaderValue, Method, StatusCode};
+use http::{HeaderValue, Method};
 use machinery::{Status, status};
 
 use crate::auth::authorize::{self, ResourceAccess};
@@ -61,7 +61,7 @@ async fn route(chain: &Arc<Chain>, request: Request) -> status::Result<Answer> {
     let peer = parts.extensions.get::<PeerCertificate>();
     let caller = chain.caller(peer, &parts.headers).await?;
     let Some(path) = path::parse(parts.uri.path()) else {
-        return Ok(respond::text(StatusCode::NOT_FOUND, "404 page not found\n"));
+        return Ok(respond::not_found());
     };
     match path {
         Path::Resource(found) => {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use api::kind::Scope;
+use api::{Resource, ResourceRef};
 use axum::body::Body as HttpBody;
 use http::{HeaderMap, Method, StatusCode};
 use machinery::field::Error;
@@ -27,6 +28,14 @@ const PATCHES: [&str; 4] = [
     "application/apply-patch+yaml",
 ];
 
+/// Custom objects have no strategies to merge by.
+const CUSTOM_PATCHES: [&str; 3] = [PATCHES[0], PATCHES[1], PATCHES[3]];
+
+/// Whether objects have a form in protobuf.
+fn has_protobuf(resource: Option<&dyn Resource>) -> bool {
+    resource.is_none_or(|resource| !resource.is_custom())
+}
+
 /// A request that may run.
 pub struct Call<'a> {
     pub chain: &'a Arc<Chain>,
@@ -40,19 +49,38 @@ pub struct Call<'a> {
 
 impl Call<'_> {
     pub async fn serve(self, body: HttpBody) -> status::Result<Answer> {
-        let form = accept::negotiate(self.headers)?;
+        let found = self.chain.api.find(&self.path.group, &self.path.version, &self.path.resource).await?;
+        if !self.is_known(found.as_deref()) {
+            return Ok(respond::not_found());
+        }
+        let form = accept::negotiate(self.headers, has_protobuf(found.as_deref()))?;
         let format = form.format;
-        match self.dispatch(form, body).await {
-            Ok(answer) => Ok(answer),
+        let deprecation = found.as_ref().and_then(|resource| resource.deprecation().map(str::to_owned));
+        match self.dispatch(found, form, body).await {
+            Ok(answer) => Ok(respond::with_warnings(answer, deprecation.as_slice())),
             Err(status) => Ok(respond::status(&status, format)),
         }
     }
 
-    async fn dispatch(self, form: accept::Form, body: HttpBody) -> status::Result<Answer> {
+    /// Whether there is a resource at this path, or one of a built-in group might have been meant: only then is what is
+    /// wrong told in a Status.
+    fn is_known(&self, found: Option<&dyn Resource>) -> bool {
+        match found {
+            None => catalogue::is_built_in(&self.path.group),
+            Some(resource) if resource.is_custom() => {
+                let in_namespace = !self.path.namespace.is_empty();
+                let across = matches!(self.verb, "list" | "watch") && self.path.name.is_empty();
+                in_namespace == (resource.scope() == Scope::Namespaced) || (!in_namespace && across)
+            }
+            Some(_) => true,
+        }
+    }
+
+    async fn dispatch(self, found: Option<ResourceRef>, form: accept::Form, body: HttpBody) -> status::Result<Answer> {
         if let Some(review) = Review::find(&self.path.group, &self.path.version, &self.path.resource) {
             return self.review(review, form, body).await;
         }
-        let target = self.target()?;
+        let target = self.target(found)?;
         self.check_method(&target)?;
         let include = table::include(self.query.get("includeObject"))?;
         let api = &self.chain.api;
@@ -91,7 +119,7 @@ impl Call<'_> {
                 Ok(self.written(form, &target, &written, include))
             }
             "patch" => {
-                let patch = self.patch(body).await?;
+                let patch = self.patch(&target, body).await?;
                 let options = self.query.write("PatchOptions")?;
                 let written = api.patch(&self.caller, &target, patch, &options).await?;
                 Ok(self.written(form, &target, &written, include))
@@ -110,12 +138,11 @@ impl Call<'_> {
         }
     }
 
-    fn target(&self) -> status::Result<Target> {
+    fn target(&self, found: Option<ResourceRef>) -> status::Result<Target> {
         let path = &self.path;
         if path.group.is_empty() && path.resource == "bindings" {
             return self.bindings();
         }
-        let found = self.chain.api.served().find(&path.group, &path.version, &path.resource);
         let resource = found.ok_or_else(Status::path_not_found)?;
         let is_namespace = path.group.is_empty() && path.resource == "namespaces";
         let mut namespace = path.namespace.clone();
@@ -127,7 +154,9 @@ impl Call<'_> {
             _ => {}
         }
         if path.rest.is_some() || path.subresource.as_deref().is_some_and(|s| catalogue::subresource_verbs(&*resource, s).is_empty()) {
-            return Err(Status::path_not_found());
+            // Custom resources are asked whether they have a subresource only once the object is meant.
+            let is_custom = resource.is_custom() && path.rest.is_none();
+            return Err(if is_custom { Status::not_found(&resource.group_resource(), &path.name) } else { Status::path_not_found() });
         }
         Ok(Target { resource, subresource: path.subresource.clone(), namespace, name: path.name.clone() })
     }
@@ -175,19 +204,19 @@ impl Call<'_> {
             return Err(Status::not_acceptable(&accept::SERVED));
         }
         let options = self.query.write("CreateOptions")?;
-        let body = self.body(&review.kind(), body).await?;
+        let body = self.body(&review.kind(), true, body).await?;
         let answer = self.chain.api.review(review, &self.caller, &self.path.namespace, body, &options).await?;
         Ok(respond::encoded(StatusCode::CREATED, form.format, answer))
     }
 
     /// The body of a create or update.
     async fn object(&self, target: &Target, body: HttpBody) -> status::Result<Body> {
-        self.body(&target.resource.kind(), body).await
+        self.body(&target.resource.kind(), has_protobuf(Some(&*target.resource)), body).await
     }
 
     /// A body that is of this kind if it names none.
-    async fn body(&self, kind: &GroupVersionKind, body: HttpBody) -> status::Result<Body> {
-        let format = accept::body_format(self.headers)?;
+    async fn body(&self, kind: &GroupVersionKind, protobuf: bool, body: HttpBody) -> status::Result<Body> {
+        let format = accept::body_format(self.headers, protobuf)?;
         let bytes = body::read(body).await?;
         Ok(match format {
             Format::Json => Body::Json(bytes),
@@ -196,10 +225,12 @@ impl Call<'_> {
         })
     }
 
-    async fn patch(&self, body: HttpBody) -> status::Result<Patch> {
+    async fn patch(&self, target: &Target, body: HttpBody) -> status::Result<Patch> {
         let media = accept::content_type(self.headers).to_owned();
-        if !PATCHES.contains(&media.as_str()) {
-            return Err(Status::unsupported_media_type(&PATCHES).without_details());
+        let known = if target.resource.is_custom() { &CUSTOM_PATCHES[..] } else { &PATCHES };
+        if !known.contains(&media.as_str()) {
+            let refused = Status::unsupported_media_type(known);
+            return Err(if target.resource.is_custom() { refused } else { refused.without_details() });
         }
         let bytes = body::read(body).await?;
         let force = self.query.force();
@@ -221,7 +252,7 @@ impl Call<'_> {
         if bytes.is_empty() {
             return self.query.delete();
         }
-        let json = match accept::body_format(self.headers)? {
+        let json = match accept::body_format(self.headers, true)? {
             Format::Json => serde_json::from_slice::<DeleteBody>(&bytes).map_err(|e| e.to_string()),
             Format::Yaml => serde_yaml::from_slice::<DeleteBody>(&bytes).map_err(|e| e.to_string()),
             Format::Protobuf => {

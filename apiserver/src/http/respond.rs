@@ -72,6 +72,11 @@ pub fn text(code: StatusCode, text: impl Into<Body>) -> Answer {
     body(code, HeaderValue::from_static("text/plain; charset=utf-8"), text)
 }
 
+/// There is nothing at this path.
+pub fn not_found() -> Answer {
+    text(StatusCode::NOT_FOUND, "404 page not found\n")
+}
+
 /// A Status: a failure with its code, or the success of a delete.
 pub fn status(status: &Status, format: Format) -> Answer {
     let code = StatusCode::from_u16(status.code).unwrap_or(StatusCode::OK);
@@ -141,8 +146,12 @@ pub fn list_meta(list: &List) -> status::ListMeta {
 
 fn header(resource: &dyn Resource, list: &List) -> Vec<u8> {
     let kind = resource.kind();
-    let meta = serde_json::to_string(&list_meta(list)).unwrap_or_default();
-    format!(r#"{{"kind":"{}List","apiVersion":"{}","metadata":{meta},"items":["#, kind.kind, kind.api_version()).into_bytes()
+    let mut meta = serde_json::to_value(list_meta(list)).unwrap_or_default();
+    if resource.is_custom() {
+        // Lists of custom objects always tell where they go on.
+        meta["continue"] = Value::from(list.continue_token.as_str());
+    }
+    format!(r#"{{"kind":"{}","apiVersion":"{}","metadata":{meta},"items":["#, resource.list_kind(), kind.api_version()).into_bytes()
 }
 
 fn protobuf_known(resource: &dyn Resource) -> bool {
@@ -182,6 +191,10 @@ fn item_tail(json: &[u8], prefix: usize) -> &[u8] {
 }
 
 fn item_prefix(resource: &dyn Resource) -> usize {
+    if resource.is_custom() {
+        // Custom objects say what they are, in lists too.
+        return "{".len();
+    }
     let kind = resource.kind();
     format!(r#"{{"apiVersion":"{}","kind":"{}","#, kind.api_version(), kind.kind).len()
 }

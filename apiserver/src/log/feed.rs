@@ -5,6 +5,7 @@
 //! costs one watch at idle. What this process wrote is not decoded again: the writer hands its entry over.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry as RouteEntry;
 use std::ops::Bound;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -40,7 +41,7 @@ pub struct Feed {
     root: String,
     bounds: Bounds,
     /// Logs by the keys below which their objects stand.
-    routes: RwLock<BTreeMap<Bytes, Arc<Log>>>,
+    routes: RwLock<BTreeMap<Bytes, Route>>,
     /// All logs hold everything up to here.
     position: AtomicU64,
     moved: Notify,
@@ -52,6 +53,21 @@ pub struct Feed {
     stop: CancellationToken,
     /// Part of `stop`.
     watches: CancellationToken,
+}
+
+/// Where the events of one prefix go.
+#[derive(Clone)]
+struct Route {
+    log: Arc<Log>,
+    /// Logs that take this one's place, or whose place it has taken: they are told of every change as long as somebody
+    /// reads them.
+    others: Vec<Arc<Log>>,
+}
+
+impl Route {
+    fn logs(&self) -> impl Iterator<Item = &Arc<Log>> {
+        std::iter::once(&self.log).chain(&self.others)
+    }
 }
 
 #[derive(Default)]
@@ -95,12 +111,55 @@ impl Feed {
     /// The log of what is kept under the resource's prefix, made if there is none yet. Before [`Feed::load`] only.
     pub fn open(&self, resource: ResourceRef) -> Arc<Log> {
         let prefix = Bytes::from(self.prefix(&*resource));
-        self.routes.write().entry(prefix).or_insert_with(|| Arc::new(Log::new(resource, self.bounds))).clone()
+        let route = || Route { log: Arc::new(Log::new(resource, self.bounds)), others: Vec::new() };
+        self.routes.write().entry(prefix).or_insert_with(route).log.clone()
+    }
+
+    /// Logs of what is kept under these resources' prefixes, opened while the feed runs and complete when this returns. They
+    /// take the place of those that were there; see [`Feed::retire`].
+    pub(crate) async fn open_late(&self, resources: Vec<ResourceRef>) -> Result<Vec<Arc<Log>>, Status> {
+        const PATIENCE: Duration = Duration::from_secs(10);
+        let mut opened = Vec::with_capacity(resources.len());
+        for resource in resources {
+            let prefix = Bytes::from(self.prefix(&*resource));
+            let log = Arc::new(Log::new(resource, self.bounds));
+            // From here on the log is told of every change, and keeps it until it knows the state before.
+            log.await_state();
+            let mut routes = self.routes.write();
+            match routes.entry(prefix.clone()) {
+                RouteEntry::Occupied(mut route) => route.get_mut().others.push(log.clone()),
+                RouteEntry::Vacant(vacant) => _ = vacant.insert(Route { log: log.clone(), others: Vec::new() }),
+            }
+            opened.push((prefix, log));
+        }
+        let at = self.store.revision().await.map_err(store_status)?;
+        for (prefix, log) in &opened {
+            let entries = self.range(prefix, log, at).await?;
+            log.begin_at(entries, ResourceVersion(at.0));
+        }
+        if !self.reached(ResourceVersion(at.0), PATIENCE).await {
+            return Err(Status::timeout("the server has not caught up with its store in time", 1));
+        }
+        let now = Instant::now();
+        for (prefix, log) in &opened {
+            log.go_live(now);
+            if let Some(route) = self.routes.write().get_mut(prefix)
+                && let Some(at) = route.others.iter().position(|one| Arc::ptr_eq(one, log))
+            {
+                std::mem::swap(&mut route.log, &mut route.others[at]);
+            }
+        }
+        Ok(opened.into_iter().map(|(_, log)| log).collect())
+    }
+
+    /// Ends the watches of a log whose place was taken, or whose resource is gone. It goes when nobody reads it any more.
+    pub(crate) fn retire(&self, log: &Log) {
+        log.close();
     }
 
     /// Every log, for upkeep and metrics.
     pub fn logs(&self) -> Vec<Arc<Log>> {
-        self.routes.read().values().cloned().collect()
+        self.routes.read().values().flat_map(Route::logs).cloned().collect()
     }
 
     fn prefix(&self, resource: &dyn Resource) -> String {
@@ -221,10 +280,12 @@ impl Feed {
     /// Reads everything that the store holds now into the logs.
     pub async fn load(&self) -> Result<(), Status> {
         let at = self.store.revision().await.map_err(store_status)?;
-        let routes: Vec<_> = self.routes.read().iter().map(|(prefix, log)| (prefix.clone(), log.clone())).collect();
-        for (prefix, log) in routes {
-            let entries = self.range(&prefix, &log, at).await?;
-            log.reset(entries, ResourceVersion(at.0));
+        let routes: Vec<_> = self.routes.read().iter().map(|(prefix, route)| (prefix.clone(), route.clone())).collect();
+        for (prefix, route) in routes {
+            for log in route.logs() {
+                let entries = self.range(&prefix, log, at).await?;
+                log.reset(entries, ResourceVersion(at.0));
+            }
         }
         self.advance(ResourceVersion(at.0));
         Ok(())
@@ -300,18 +361,22 @@ impl Feed {
         let mut position = self.position();
         let mut changes: Vec<(Arc<Log>, Vec<Change>)> = Vec::new();
         for event in events {
-            let (revision, change) = match &event {
-                StoreEvent::Put { item, .. } => (item.modified, self.changed(item)),
-                StoreEvent::Delete { key, revision, .. } => (*revision, self.deleted(key, *revision)),
-                StoreEvent::Progress(revision) => (*revision, None),
+            let mut add = |(log, change): (Arc<Log>, Change)| match changes.iter_mut().find(|(one, _)| Arc::ptr_eq(one, &log)) {
+                Some((_, list)) => list.push(change),
+                None => changes.push((log, vec![change])),
+            };
+            let revision = match &event {
+                StoreEvent::Put { item, .. } => {
+                    self.changed(item, &mut add);
+                    item.modified
+                }
+                StoreEvent::Delete { key, revision, .. } => {
+                    self.deleted(key, *revision, &mut add);
+                    *revision
+                }
+                StoreEvent::Progress(revision) => *revision,
             };
             position = position.max(ResourceVersion(revision.0));
-            if let Some((log, change)) = change {
-                match changes.iter_mut().find(|(one, _)| Arc::ptr_eq(one, &log)) {
-                    Some((_, list)) => list.push(change),
-                    None => changes.push((log, vec![change])),
-                }
-            }
         }
         for (log, list) in changes {
             log.append(list, now);
@@ -325,31 +390,43 @@ impl Feed {
         }
     }
 
-    fn route(&self, key: &Bytes) -> Option<(Bytes, Arc<Log>)> {
+    fn route(&self, key: &Bytes) -> Option<(Bytes, Route)> {
         let routes = self.routes.read();
-        let (prefix, log) = routes.range((Bound::Unbounded, Bound::Included(key.clone()))).next_back()?;
-        key.starts_with(prefix).then(|| (prefix.clone(), log.clone()))
+        let (prefix, route) = routes.range((Bound::Unbounded, Bound::Included(key.clone()))).next_back()?;
+        key.starts_with(prefix).then(|| (prefix.clone(), route.clone()))
     }
 
-    fn changed(&self, item: &KeyValue) -> Option<(Arc<Log>, Change)> {
-        let (prefix, log) = self.route(&item.key)?;
-        let (path, entry) = match self.take_written(item) {
-            Some(prepared) => (path_of(&prefix, &item.key)?, prepared.entry(item.modified)),
-            None => decode(log.resource(), &prefix, item)?,
-        };
-        Some((log, Change { path, version: entry.version, entry: Some(entry) }))
+    fn changed(&self, item: &KeyValue, add: &mut impl FnMut((Arc<Log>, Change))) {
+        let Some((prefix, route)) = self.route(&item.key) else { return };
+        let written = self.take_written(item);
+        for log in route.logs() {
+            let read = match &written {
+                Some(prepared) => path_of(&prefix, &item.key).map(|path| (path, prepared.entry(item.modified))),
+                None => decode(log.resource(), &prefix, item),
+            };
+            if let Some((path, entry)) = read {
+                add((log.clone(), Change { path, version: entry.version, entry: Some(entry) }));
+            }
+        }
     }
 
-    fn deleted(&self, key: &Bytes, revision: Revision) -> Option<(Arc<Log>, Change)> {
-        let (prefix, log) = self.route(key)?;
-        let path = path_of(&prefix, key)?;
-        Some((log, Change { path, version: ResourceVersion(revision.0), entry: None }))
+    fn deleted(&self, key: &Bytes, revision: Revision, add: &mut impl FnMut((Arc<Log>, Change))) {
+        let Some((prefix, route)) = self.route(key) else { return };
+        let Some(path) = path_of(&prefix, key) else { return };
+        for log in route.logs() {
+            add((log.clone(), Change { path: path.clone(), version: ResourceVersion(revision.0), entry: None }));
+        }
     }
 
-    /// Upkeep at idle: drops what is older than the logs keep.
+    /// Upkeep at idle: drops what is older than the logs keep, and retired logs that nobody reads any more.
     pub fn trim(&self) {
         let now = Instant::now();
         self.logs().iter().for_each(|log| log.trim(now));
+        let is_dead = |log: &Arc<Log>| log.is_closed() && Arc::strong_count(log) == 1;
+        self.routes.write().retain(|_, route| {
+            route.others.retain(|log| !is_dead(log));
+            !(route.others.is_empty() && is_dead(&route.log))
+        });
     }
 }
 

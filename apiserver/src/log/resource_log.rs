@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use api::{Resource, ResourceRef};
@@ -86,6 +87,10 @@ pub struct Log {
     all: Arc<Channel>,
     /// Events by the values that somebody watches.
     index: RwLock<HashMap<IndexKey, Arc<Channel>>>,
+    /// Changes that came before the state is known to which they are to be applied; None once it is.
+    early: Mutex<Option<Vec<Change>>>,
+    /// Another log has taken this one's place, or its resource is gone.
+    closed: AtomicBool,
     /// Snapshots under which lists are being paged through, oldest first, with the time they were kept.
     kept: Mutex<VecDeque<(ResourceVersion, Instant, Arc<Snapshot>)>>,
 }
@@ -104,6 +109,8 @@ impl Log {
             snapshot: ArcSwap::default(),
             all: Arc::new(Channel::new(ResourceVersion(0))),
             index: RwLock::default(),
+            early: Mutex::default(),
+            closed: AtomicBool::new(false),
             kept: Mutex::default(),
         }
     }
@@ -128,8 +135,42 @@ impl Log {
         self.snapshot.load().entries.get(path).cloned()
     }
 
+    /// Keeps changes until [`Log::go_live`].
+    pub(crate) fn await_state(&self) {
+        self.early.lock().get_or_insert_default();
+    }
+
+    /// The state to which the changes that came early are to be applied. Nobody reads the log yet.
+    pub(crate) fn begin_at(&self, entries: OrdMap<Arc<str>, Arc<Entry>>, version: ResourceVersion) {
+        if self.early.lock().is_some() {
+            self.snapshot.store(Arc::new(Snapshot { version, entries }));
+            self.all.reset(version);
+        }
+    }
+
+    /// Applies what came early, unless the state knew it, and everything that comes from here on at once. The feed has
+    /// passed the version of the state.
+    pub(crate) fn go_live(&self, now: Instant) {
+        let mut early = self.early.lock();
+        let at = self.version();
+        let changes = early.take().unwrap_or_default().into_iter().filter(|change| change.version > at).collect();
+        self.apply(changes, now);
+    }
+
+    /// Ends every watch once it has given out what there is.
+    pub(crate) fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+        self.all.wake();
+        self.index.read().values().for_each(|channel| channel.wake());
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
+
     /// Begins anew from what a range of the store showed at `version`.
     pub(crate) fn reset(&self, entries: OrdMap<Arc<str>, Arc<Entry>>, version: ResourceVersion) {
+        *self.early.lock() = None;
         self.snapshot.store(Arc::new(Snapshot { version, entries }));
         self.all.reset(version);
         for channel in self.index.read().values() {
@@ -139,6 +180,14 @@ impl Log {
 
     /// Appends changes, in order, and wakes whom they concern.
     pub(crate) fn append(&self, changes: Vec<Change>, now: Instant) {
+        let mut early = self.early.lock();
+        match &mut *early {
+            Some(early) => early.extend(changes),
+            None => self.apply(changes, now),
+        }
+    }
+
+    fn apply(&self, changes: Vec<Change>, now: Instant) {
         let mut snapshot = Snapshot::clone(&self.snapshot.load());
         let events: Vec<_> = changes.into_iter().filter_map(|change| apply(&mut snapshot, change, now)).collect();
         // The events stand in the ring before the snapshot shows them, and both before the feed's position moves on:
@@ -220,6 +269,12 @@ pub(crate) struct Subscription {
     log: Arc<Log>,
     key: Option<IndexKey>,
     pub(crate) channel: Arc<Channel>,
+}
+
+impl Subscription {
+    pub(crate) fn is_closed(&self) -> bool {
+        self.log.is_closed()
+    }
 }
 
 impl Drop for Subscription {

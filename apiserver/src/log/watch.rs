@@ -100,8 +100,14 @@ impl Watch {
             let woken = channel.woken();
             tokio::pin!(woken);
             woken.as_mut().enable();
+            // Looked at first: after the log was closed, nothing is told that is not ready.
+            let closed = self.subscription.is_closed();
             if let Some(event) = self.ready() {
                 return Some(event);
+            }
+            if closed {
+                self.state = State::Ended;
+                return None;
             }
             let wake_at = self.bookmark_at.map_or(self.deadline, |at| at.min(self.deadline));
             tokio::select! {

@@ -36,11 +36,15 @@ pub(super) fn object(resource: &dyn Resource, body: Body, validation: FieldValid
         Body::Json(bytes) => (bytes, Encoding::Json),
         Body::Yaml(bytes) => (bytes, Encoding::Yaml),
     };
-    let decoded = decode::decode(&bytes, encoding, resource.schema(), validation.into())
-        .map_err(|error| Status::bad_request(format!("{} in the body: {error}", resource.names().kind)))?;
-    check_kind(resource, &decoded.value)?;
-    let object = resource.decode(decoded.value).map_err(Status::bad_request)?;
-    Ok(Decoded { object, warnings: decoded.warnings.iter().map(ToString::to_string).collect() })
+    let unfit = |error: decode::Error| Status::bad_request(format!("{} in the body: {error}", resource.names().kind));
+    let parsed = decode::parse(&bytes, encoding).map_err(unfit)?;
+    let (mut value, mut findings) = (parsed.value, parsed.duplicates.into_iter().map(decode::Finding::Duplicate).collect());
+    resource.conform(&mut value, &mut findings).map_err(|error| unfit(error.into()))?;
+    let validation: decode::FieldValidation = validation.into();
+    let findings = validation.judge(findings).map_err(unfit)?;
+    check_kind(resource, &value)?;
+    let object = resource.decode(value).map_err(Status::bad_request)?;
+    Ok(Decoded { object, warnings: findings.iter().map(ToString::to_string).collect() })
 }
 
 /// A body of a type that is not stored: a Binding, an Eviction. Other versions of the kind are read alike.
@@ -76,7 +80,9 @@ pub(super) fn check_kind(resource: &dyn Resource, value: &Value) -> Result<(), S
     let text = |field: &str| value.get(field).and_then(Value::as_str).unwrap_or_default();
     let (api_version, kind) = (text("apiVersion"), text("kind"));
     let want = resource.kind();
-    let good = (kind.is_empty() || kind == want.kind) && (api_version.is_empty() || api_version == want.api_version());
+    // Custom objects of another kind are for validation to find.
+    let good =
+        (kind.is_empty() || kind == want.kind || resource.is_custom()) && (api_version.is_empty() || api_version == want.api_version());
     if good { Ok(()) } else { Err(api::resource::kind_mismatch(resource, api_version, kind)) }
 }
 

@@ -49,6 +49,10 @@ pub(super) async fn create_ready(
     mut warnings: Vec<String>,
     ownership: Ownership,
 ) -> Result<Written, Status> {
+    if let Some(why) = write.resource().refuses_new() {
+        let name = object.meta().name.clone().unwrap_or_default();
+        return Err(Status::forbidden(&write.resource().group_resource(), &name, why));
+    }
     if !write.target.namespace.is_empty() {
         object.meta_mut().namespace = Some(write.target.namespace.clone());
     }

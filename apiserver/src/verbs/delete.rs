@@ -1,10 +1,10 @@
 //! Delete: removes an object at once, or marks it for its finalizers or its grace period.
 
 use api::kind::Propagation;
-use api::object::{downcast_mut, downcast_ref};
+use api::object::downcast_mut;
 use api::{Object, Resource};
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::api::core::v1::{Namespace, NamespaceStatus};
+use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use machinery::objectmeta::{FINALIZER_FOREGROUND, FINALIZER_ORPHAN};
 use machinery::{GroupResource, Status};
@@ -74,14 +74,14 @@ pub(super) fn decide(resource: &dyn Resource, (present, old): (&Entry, &dyn Obje
         return Decision::Keep;
     }
     set_propagation(resource, new.meta_mut(), options);
-    let held = new.meta().finalizers.as_ref().is_some_and(|f| !f.is_empty()) || is_held_namespace(&*new);
+    resource.begin_deletion(&mut *new, metadata::seconds(now));
+    let held = is_held(resource, &*new);
     if held && new.meta().deletion_timestamp.is_none() {
         mark(&mut *new, metadata::seconds(now), 0);
     }
     if let Some(namespace) = downcast_mut::<Namespace>(&mut *new).filter(|_| held) {
-        // A namespace is emptied before it goes; its phase says so. It has no grace period.
+        // A namespace has no grace period.
         namespace.metadata.deletion_grace_period_seconds = None;
-        namespace.status.get_or_insert_with(NamespaceStatus::default).phase = Some("Terminating".into());
     }
     let ready = Ready::of(new, present.managed());
     if held || pending == Grace::Running { Decision::Replace(ready) } else { Decision::Remove(ready) }
@@ -162,15 +162,11 @@ fn set_propagation(resource: &dyn Resource, meta: &mut ObjectMeta, options: &Del
 }
 
 /// Whether an update has taken away the last thing that held an object which is being deleted.
-pub(super) fn is_released(new: &dyn Object, old: &ObjectMeta) -> bool {
-    old.deletion_timestamp.is_some()
-        && old.deletion_grace_period_seconds.is_none_or(|seconds| seconds == 0)
-        && new.meta().finalizers.as_ref().is_none_or(|f| f.is_empty())
-        && !is_held_namespace(new)
+pub(super) fn is_released(resource: &dyn Resource, new: &dyn Object, old: &ObjectMeta) -> bool {
+    old.deletion_timestamp.is_some() && old.deletion_grace_period_seconds.is_none_or(|seconds| seconds == 0) && !is_held(resource, new)
 }
 
-/// Namespaces have finalizers in their spec, too.
-fn is_held_namespace(object: &dyn Object) -> bool {
-    let finalizers = downcast_ref::<Namespace>(object).and_then(|namespace| namespace.spec.as_ref()?.finalizers.as_ref());
-    finalizers.is_some_and(|finalizers| !finalizers.is_empty())
+/// Whether something keeps an object that is being deleted.
+fn is_held(resource: &dyn Resource, object: &dyn Object) -> bool {
+    object.meta().finalizers.as_ref().is_some_and(|finalizers| !finalizers.is_empty()) || resource.is_kept(object)
 }

@@ -24,6 +24,7 @@ mod write;
 
 pub(crate) use body::typed as read_unstored;
 pub(crate) use fields::record_unstored;
+pub(crate) use metadata::seconds;
 
 use std::sync::Arc;
 

@@ -107,7 +107,7 @@ fn decode_patched(
     if body::check_kind(resource, &value).is_err() {
         return Err(unfit(&value, "the kind and apiVersion of an object do not change"));
     }
-    decode::conform(&mut value, resource.schema(), &mut findings).map_err(|error| unfit(&Value::Null, error))?;
+    resource.conform(&mut value, &mut findings).map_err(|error| unfit(&Value::Null, error))?;
     let validation: decode::FieldValidation = validation.into();
     let findings = validation.judge(findings).map_err(|error| unfit(&Value::Null, error))?;
     let object = resource.decode(value).map_err(|error| unfit(&Value::Null, error))?;

@@ -114,7 +114,10 @@ async fn revise(
         let decision = revision.existing().and_then(|(entry, old)| {
             let scale = wanted(&source, &of(view, &*old))?;
             check(target, &scale)?;
-            check_version(target, &scale.metadata, &entry)?;
+            // Unlike the object itself, its scale can be written over without naming a version.
+            if scale.metadata.resource_version.as_deref().is_some_and(|version| !version.is_empty()) {
+                check_version(target, &scale.metadata, &entry)?;
+            }
             let strategy = target.resource.update();
             if let Source::Apply(config, force) = &source {
                 let config = of_object(target, view, config);

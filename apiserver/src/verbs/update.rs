@@ -41,8 +41,8 @@ impl ApiServer {
                 return self.create_object(caller, target, object, decoded.warnings, options).await;
             }
             let decision = revision.existing().and_then(|(entry, old)| {
-                check_version(target, object.meta(), &entry)?;
                 check_uid(target, object.meta(), old.meta())?;
+                check_version(target, object.meta(), &entry)?;
                 let ready = write.ready_change(strategy, object.clone_boxed(), (&entry, &*old), Ownership::Record)?;
                 Ok(decide(&write, ready, &*old, &mut warnings))
             });
@@ -69,7 +69,7 @@ pub(super) fn view(target: &Target) -> Result<View<'_>, Status> {
 /// Whether a changed object stays, or goes because nothing holds it any more.
 pub(super) fn decide(write: &Write<'_>, ready: Ready, old: &dyn Object, warnings: &mut Vec<String>) -> Decision {
     warnings.clone_from(&ready.warnings);
-    if delete::is_released(&*ready.object, old.meta()) && !write.options.dry_run {
+    if delete::is_released(write.resource(), &*ready.object, old.meta()) && !write.options.dry_run {
         Decision::Remove(ready)
     } else {
         Decision::Replace(ready)

@@ -12,7 +12,7 @@ fn meta(extra: Value) -> ObjectMeta {
 }
 
 fn rules() -> Rules<'static> {
-    Rules { namespaced: true, name: &names::dns1123_subdomain }
+    Rules { namespaced: true, finalizer_domains: true, name: &names::dns1123_subdomain }
 }
 
 fn causes(errors: &[Error]) -> Vec<(String, &'static str)> {

@@ -17,6 +17,7 @@ const ANY_JSON: &str = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1
 #[derive(Debug)]
 pub struct Definitions {
     generator: SchemaGenerator,
+    given: Map<String, Value>,
 }
 
 impl Default for Definitions {
@@ -27,13 +28,18 @@ impl Default for Definitions {
 
 impl Definitions {
     pub fn new() -> Self {
-        Self { generator: SchemaSettings::draft2020_12().into_generator() }
+        Self { generator: SchemaSettings::draft2020_12().into_generator(), given: Map::new() }
     }
 
     /// Adds a type and all that it refers to; returns its name.
     pub fn add<T: JsonSchema>(&mut self) -> String {
         self.generator.subschema_for::<T>();
         T::schema_name().into_owned()
+    }
+
+    /// Adds a schema that comes with all of its extensions, under a name of its own.
+    pub fn insert(&mut self, name: &str, schema: Value) {
+        self.given.insert(name.to_owned(), schema);
     }
 
     /// The definitions, with Kubernetes' extensions. They refer to each other as `#/$defs/<name>`
@@ -47,6 +53,7 @@ impl Definitions {
             // The crate says that it is an object.
             json.remove("type");
         }
+        definitions.extend(self.given);
         definitions
     }
 }

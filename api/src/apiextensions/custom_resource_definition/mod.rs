@@ -83,18 +83,20 @@ impl Kind for CustomResourceDefinitions {
     }
 
     /// The definition says that it is going, and stays until its objects have gone.
-    fn begin_deletion(definition: &mut CustomResourceDefinition) {
+    fn begin_deletion(definition: &mut CustomResourceDefinition, now: Time) {
+        if definition.metadata.deletion_timestamp.is_some() {
+            return;
+        }
         let finalizers = definition.metadata.finalizers.get_or_insert_default();
         if !finalizers.iter().any(|name| name == FINALIZER) {
             finalizers.push(FINALIZER.to_owned());
         }
-        let at = definition.metadata.deletion_timestamp.clone();
         let pending = Condition {
             type_: condition::TERMINATING.to_owned(),
             status: "True".to_owned(),
             reason: Some("InstanceDeletionPending".to_owned()),
             message: Some("the definition is to be deleted; its objects will be deleted first".to_owned()),
-            last_transition_time: at,
+            last_transition_time: Some(now),
             ..Condition::default()
         };
         set_condition(zero::keep(&mut definition.status), pending);
