@@ -29,14 +29,16 @@ up() {
     until ETCDCTL_API=3 etcdctl --endpoints "$url" endpoint health >/dev/null 2>&1; do sleep 0.1; done
     start apiserver "$bin/kybern-apiserver" --etcd-servers "$url" --secure-port "$port" --client-ca-file "$pki/ca.crt" \
         --tls-cert-file "$pki/apiserver.crt" --tls-private-key-file "$pki/apiserver.key" \
-        --service-account-signing-key-file "$pki/sa.key"
+        --service-account-signing-key-file "$pki/sa.key" --kubelet-certificate-authority "$pki/ca.crt" \
+        --kubelet-client-certificate "$pki/apiserver-kubelet-client.crt" --kubelet-client-key "$pki/apiserver-kubelet-client.key"
     export KUBECONFIG=$pki/admin.kubeconfig
     wait_ready "$(tail -1 "$dir/pids")" || { cat "$dir/apiserver.log" >&2; exit 1; }
     start scheduler "$bin/kybern-scheduler" --kubeconfig "$pki/scheduler.kubeconfig" --secure-port 0
     start controller-manager "$bin/kybern-controller-manager" --kubeconfig "$pki/controller-manager.kubeconfig" --secure-port 0 \
         --cluster-signing-cert-file "$pki/ca.crt" --cluster-signing-key-file "$pki/ca.key" --service-account-private-key-file "$pki/sa.key"
     for node in "${nodes[@]}"; do
-        start "kubelet-$node" "$bin/kybern-kubelet" --kubeconfig "$pki/node-$node.kubeconfig" --hostname-override "$node" --port 0 --healthz-port 0
+        start "kubelet-$node" "$bin/kybern-kubelet" --kubeconfig "$pki/node-$node.kubeconfig" --hostname-override "$node" --port 0 --healthz-port 0 \
+            --client-ca-file "$pki/ca.crt" --tls-cert-file "$pki/kubelet-$node.crt" --tls-private-key-file "$pki/kubelet-$node.key"
     done
     for node in "${nodes[@]}"; do
         until kubectl get node "$node" >/dev/null 2>&1; do sleep 0.1; done

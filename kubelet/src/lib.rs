@@ -1,13 +1,16 @@
 //! The node agent. It registers its node and keeps it alive, and runs the pods that are bound to it: a pure state
-//! machine ([`machine`]) decides, a [`runtime`] carries out, the [`agent`] connects both with the API server. One
+//! machine ([`machine`]) decides, a [`runtime`] carries out, the [`agent`] connects both with the API server. Users reach
+//! what runs through the API server, which asks the kubelet's own `server` to give them [`access`]. One
 //! process can be the agent of thousands of simulated nodes.
 
+pub mod access;
 pub mod agent;
 pub mod machine;
 pub mod node;
 pub mod options;
 pub mod pod;
 pub mod runtime;
+mod server;
 mod service;
 pub mod simulated;
 pub mod start;
@@ -18,7 +21,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 pub use options::{Args, Options};
-pub use service::run;
+pub use service::{Serving, run};
 
 /// The time; tests bring their own.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;

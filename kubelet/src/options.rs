@@ -90,7 +90,8 @@ pub struct Args {
     #[arg(long, value_name = "IP", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
     pub address: IpAddr,
 
-    /// The port for health and metrics over TLS, which the node announces; 0 serves neither
+    /// The port over TLS at which the API server reaches this node's containers, which the node announces; health and
+    /// metrics are served there too; 0 for any that is free
     #[arg(long, value_name = "PORT", default_value_t = PORT)]
     pub port: u16,
 
@@ -106,7 +107,7 @@ pub struct Args {
     #[arg(long, value_name = "FILE", requires = "tls_cert_file")]
     pub tls_private_key_file: Option<PathBuf>,
 
-    /// Metrics are shown only to clients with a certificate of this authority
+    /// The authority of clients' certificates: the API server needs one, and so does whoever wants to see metrics
     #[arg(long, value_name = "FILE")]
     pub client_ca_file: Option<PathBuf>,
 }
@@ -126,6 +127,8 @@ pub struct Options {
     pub reserved: Resources,
     pub pod_cidr: Option<String>,
     pub port: u16,
+    /// The address at which this process is reached, if that is not the nodes' own.
+    pub reached_at: Option<IpAddr>,
     pub rhythm: Rhythm,
     /// Whether users are told of pods' lives by Event objects; never where one process has very many nodes.
     pub record_events: bool,
@@ -147,6 +150,7 @@ impl Options {
             reserved: Resources::default(),
             pod_cidr: None,
             port: PORT,
+            reached_at: None,
             rhythm: rhythm(Duration::from_secs(10), Duration::from_secs(300)),
             record_events: true,
             metrics: Metrics::default(),
@@ -164,6 +168,7 @@ impl Options {
             capacity: self.capacity.clone(),
             reserved: self.reserved.clone(),
             port: self.port,
+            reached_at: self.reached_at,
         });
         let describe = |(number, name): (usize, &String)| {
             let name: Arc<str> = name.as_str().into();

@@ -51,6 +51,8 @@ pub struct Pod {
     pub conditions: Vec<PodCondition>,
     /// What else of the status is not the kubelet's, where there is anything.
     pub foreign: Option<Box<PodStatus>>,
+    /// When each container ran, of a pod that has ended.
+    pub ended: Box<[Option<(Timestamp, Timestamp)>]>,
     /// The whole status, in pods that may have run here before this process.
     pub history: Option<Box<PodStatus>>,
 }
@@ -130,6 +132,7 @@ impl Pod {
             requests: Resources::requested(pod),
             placement: placement(spec),
             tolerations: tolerations(spec),
+            ended: ended(spec, status),
             containers: templates.share(containers(spec)),
             phase: status.phase.clone(),
             history: with_history.then(|| Box::new(status.clone())),
@@ -148,6 +151,10 @@ impl Pod {
 
     pub fn key(&self) -> NamespacedName {
         NamespacedName::of(&self.meta)
+    }
+
+    pub fn name(&self) -> &str {
+        self.meta.name.as_deref().unwrap_or_default()
     }
 
     pub fn generation(&self) -> Option<i64> {
@@ -188,6 +195,19 @@ fn containers(spec: &PodSpec) -> Vec<Container> {
         Container::of(container, kind)
     });
     init.chain(spec.containers.iter().map(|container| Container::of(container, Kind::Main))).collect()
+}
+
+/// When the containers of a pod that has ended ran; nothing for one that has not.
+fn ended(spec: &PodSpec, status: &PodStatus) -> Box<[Option<(Timestamp, Timestamp)>]> {
+    if !matches!(status.phase.as_deref(), Some("Succeeded" | "Failed")) {
+        return Box::default();
+    }
+    let statuses = || status.init_container_statuses.iter().chain(&status.container_statuses).flatten();
+    let life = |container: &ApiContainer| {
+        let ended = statuses().find(|one| one.name == container.name)?.state.as_ref()?.terminated.as_ref()?;
+        Some((ended.started_at.as_ref()?.0, ended.finished_at.as_ref()?.0))
+    };
+    spec.init_containers.iter().flatten().chain(&spec.containers).map(life).collect()
 }
 
 /// Managed fields are the largest part of an object's metadata, and nothing to a kubelet.

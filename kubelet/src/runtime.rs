@@ -1,8 +1,11 @@
 //! [`Runtime`]: what runs containers. The pod state machine looks at what a runtime [observes](Observation) and
 //! answers with [actions](Action); it neither knows nor waits for how they are carried out.
 
+use std::sync::Arc;
+
 use jiff::{SignedDuration, Timestamp};
 
+use crate::access::Access;
 use crate::pod::{Pod, Uid};
 
 /// Runs the containers of pods. Methods do not block: a runtime whose actions take time carries them out in the
@@ -22,6 +25,9 @@ pub trait Runtime: Send + 'static {
 
     /// Forgets a pod that is gone, and kills what is left of it.
     fn forget(&mut self, uid: &Uid);
+
+    /// The way for users into its containers.
+    fn access(&self) -> Arc<dyn Access>;
 }
 
 /// Containers are told apart by their place in [`Pod::containers`].

@@ -4,8 +4,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use ::runtime::server::Server;
 use ::runtime::shutdown::Died;
-use ::runtime::{CancellationToken, Tasks};
+use ::runtime::{CancellationToken, Health, Metrics, Tasks};
 use client::{Backoff, EventRecorder, Informer, Selection, Store, Transport, WorkQueue};
 use k8s_openapi::api::core::v1::{Node, Pod as ApiPod};
 
@@ -16,6 +17,8 @@ use crate::node::heartbeat::{self, Beat, Heartbeats};
 use crate::node::object::Description;
 use crate::options::Options;
 use crate::pod::{Pod, Templates};
+use crate::runtime::Runtime as _;
+use crate::server::{self, Served};
 use crate::simulated::Simulated;
 use crate::simulated::addresses::Addresses;
 
@@ -25,11 +28,31 @@ const MOST_NODES_WITH_EVENTS: usize = 32;
 /// Waiting times after writes that failed.
 const WRITE_BACKOFF: Backoff = Backoff { first: std::time::Duration::from_millis(10), longest: std::time::Duration::from_secs(30) };
 
+/// Connections to the kubelet's port at once.
+const MOST_CONNECTIONS: usize = 2_048;
+
+/// The port of a kubelet, and what is served on it besides its pods.
+pub struct Serving {
+    pub server: Server,
+    pub health: Health,
+    pub metrics: Metrics,
+}
+
 /// Runs the kubelet of the options' nodes until `shutdown`.
 ///
 /// # Errors
 /// A part of it died.
-pub async fn run(transport: Arc<dyn Transport>, options: Options, shutdown: CancellationToken) -> Result<(), Died> {
+pub async fn run(
+    transport: Arc<dyn Transport>,
+    mut options: Options,
+    serving: Option<Serving>,
+    shutdown: CancellationToken,
+) -> Result<(), Died> {
+    if let Some(address) = serving.as_ref().and_then(|serving| serving.server.address().ok()) {
+        options.port = address.port();
+        // On all addresses, it is the node's name by which others reach it.
+        options.reached_at = Some(address.ip()).filter(|ip| !ip.is_unspecified());
+    }
     let mut addresses = Addresses::default();
     let descriptions: Arc<[Description]> = options.describe(&mut addresses).into();
     let hosts: HashMap<Arc<str>, String> = descriptions.iter().map(|node| (node.name.clone(), node.address.clone())).collect();
@@ -48,7 +71,11 @@ pub async fn run(transport: Arc<dyn Transport>, options: Options, shutdown: Canc
         tasks.critical("events", writer.run(shutdown.clone()));
         recorder
     });
-    let runtime = Simulated::new(addresses);
+    let runtime = Simulated::new(addresses, options.clock.clone());
+    if let Some(Serving { server, health, metrics }) = serving {
+        let routes = server::routes(Served::new(pods.clone(), runtime.access(), options.clock.clone()));
+        tasks.critical("server", server.with_routes(routes, MOST_CONNECTIONS).serve(health, metrics, shutdown.clone()));
+    }
     let world = World { pods, nodes, hosts };
     let tell = (Events::new(recorder), Figures::new(&options.metrics));
     let agent = Agent::new(world, queue, runtime, Writer::new(transport), tell, options.clock);

@@ -7,6 +7,7 @@ use ::runtime::server::Server;
 use ::runtime::{CancellationToken, Health, Metrics, Tasks, kubeconfig};
 use anyhow::Context;
 
+use crate::Serving;
 use crate::options::Args;
 
 /// Runs until `shutdown`.
@@ -19,13 +20,12 @@ pub async fn run(args: Args, shutdown: CancellationToken) -> anyhow::Result<()> 
     let options = args.options().context("the host has no name")?;
     let (health, metrics) = (Health::default(), Metrics::default());
     let mut tasks = Tasks::new(shutdown.clone());
-    if let Some(server) = Server::bind(&args.serving(), args.port).await? {
-        tasks.critical("server", server.serve(health.clone(), metrics.clone(), shutdown.clone()));
-    }
+    let server = Server::bind_at(SocketAddr::new(args.address, args.port), &args.serving()).await?;
+    let serving = Serving { server, health: health.clone(), metrics: metrics.clone() };
     if args.healthz_port != 0 {
         let server = Server::bind_plain(SocketAddr::from((Ipv4Addr::LOCALHOST, args.healthz_port))).await?;
         tasks.critical("healthz", server.serve(health, metrics, shutdown.clone()));
     }
-    tasks.fallible("kubelet", crate::run(transport, options, shutdown));
+    tasks.fallible("kubelet", crate::run(transport, options, Some(serving), shutdown));
     Ok(tasks.wait().await?)
 }

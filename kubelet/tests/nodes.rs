@@ -42,7 +42,7 @@ impl Cluster {
         let names = (1..=nodes).map(|number| format!("node-{number}"));
         let options = Options { clock: self.clock.clone(), ..Options::simulated(names) };
         let stop = CancellationToken::new();
-        tokio::spawn(kubelet::run(Arc::new(self.memory.clone()), options, stop.clone()));
+        tokio::spawn(kubelet::run(Arc::new(self.memory.clone()), options, None, stop.clone()));
         self.stop = Some(stop.drop_guard());
     }
 

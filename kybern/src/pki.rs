@@ -37,12 +37,15 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let pki = Pki::open(&args.dir)?;
     server(&pki, &args.hosts)?;
     pki.service_account_key()?;
+    kubelet_client(&pki)?;
     write_kubeconfig(&pki, &args.dir.join("admin.kubeconfig"), &args.server, &admin(&pki)?)?;
     for (name, user) in COMPONENTS {
         let identity = pki.client(name, user, None)?;
         write_kubeconfig(&pki, &args.dir.join(format!("{name}.kubeconfig")), &args.server, &identity)?;
     }
+    kubelet(&pki, "kubelet", &[])?;
     for node in &args.nodes {
+        kubelet(&pki, &format!("kubelet-{node}"), std::slice::from_ref(node))?;
         let identity = pki.client(&format!("node-{node}"), &format!("system:node:{node}"), Some("system:nodes"))?;
         write_kubeconfig(&pki, &args.dir.join(format!("node-{node}.kubeconfig")), &args.server, &identity)?;
     }
@@ -57,6 +60,18 @@ pub fn server(pki: &Pki, hosts: &[String]) -> anyhow::Result<Identity> {
     all.extend(hosts.iter().filter(|h| !h.is_empty()).cloned());
     all.dedup();
     Ok(pki.server("apiserver", &all)?)
+}
+
+/// The API server's identity as a client of kubelets.
+pub fn kubelet_client(pki: &Pki) -> anyhow::Result<Identity> {
+    Ok(pki.client("apiserver-kubelet-client", "kube-apiserver-kubelet-client", Some("system:masters"))?)
+}
+
+/// A kubelet's identity on its port: good for loopback and `hosts`.
+pub fn kubelet(pki: &Pki, name: &str, hosts: &[String]) -> anyhow::Result<Identity> {
+    let mut all: Vec<String> = ["localhost", "127.0.0.1", "::1"].map(str::to_owned).into();
+    all.extend_from_slice(hosts);
+    Ok(pki.server(name, &all)?)
 }
 
 /// The administrator's identity: `system:masters` may do everything.

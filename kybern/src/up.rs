@@ -13,10 +13,12 @@ use apiserver::in_process::InProcess;
 use apiserver::server::ApiServer;
 use client::Transport;
 use controller_manager::Transports;
+use kubelet::Serving;
 use runtime::args::LogArgs;
 use runtime::health::Health;
 use runtime::metrics::Metrics;
 use runtime::pki::Pki;
+use runtime::server::Server;
 use runtime::shutdown::{Shutdown, Tasks};
 use tokio::net::TcpListener;
 
@@ -55,6 +57,12 @@ pub async fn run(mut args: Args, shutdown: Shutdown) -> anyhow::Result<()> {
         pki.service_account_key()?;
         args.api.service_account_signing_key_file = Some(pki.path("sa.key"));
     }
+    if args.api.kubelet_client_certificate.is_none() {
+        pki::kubelet_client(&pki)?;
+        args.api.kubelet_client_certificate = Some(pki.path("apiserver-kubelet-client.crt"));
+        args.api.kubelet_client_key = Some(pki.path("apiserver-kubelet-client.key"));
+        args.api.kubelet_certificate_authority.get_or_insert(pki.path("ca.crt"));
+    }
     let mut hosts = vec![args.bind_address.to_string()];
     hosts.extend(args.api.advertise_address.map(|a| a.to_string()));
     let identity = pki::server(&pki, &hosts)?;
@@ -80,7 +88,7 @@ pub async fn run(mut args: Args, shutdown: Shutdown) -> anyhow::Result<()> {
     let transport = component(&api, "system:kube-scheduler");
     tasks.critical("the scheduler", scheduler::run(transport, args.scheduling, metrics.clone(), shutdown.token()));
     controllers(&mut tasks, args.controllers, &pki, &api, metrics.clone(), &shutdown);
-    nodes(&mut tasks, args.nodes, &api, metrics, &shutdown);
+    nodes(&mut tasks, args.nodes, &api, &pki, metrics, &shutdown).await?;
     println!("kybern is ready after {} ms: export KUBECONFIG={}", started.elapsed().as_millis(), kubeconfig.display());
     let ended = tasks.wait().await;
     api.stop();
@@ -129,13 +137,25 @@ fn controllers(
     tasks.fallible("the controller manager", controller_manager::run(transports, options, metrics, shutdown.token()));
 }
 
-fn nodes(tasks: &mut Tasks, count: usize, api: &Arc<ApiServer>, metrics: Metrics, shutdown: &Shutdown) {
+async fn nodes(
+    tasks: &mut Tasks,
+    count: usize,
+    api: &Arc<ApiServer>,
+    pki: &Pki,
+    metrics: Metrics,
+    shutdown: &Shutdown,
+) -> anyhow::Result<()> {
     if count == 0 {
-        return;
+        return Ok(());
     }
     let mut options = kubelet::Options::simulated((1..=count).map(|number| format!("node-{number}")));
-    options.metrics = metrics;
+    options.metrics = metrics.clone();
+    // Only this process looks for the port, in the nodes' status.
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    let server = Server::bind_with(address, &pki::kubelet(pki, "kubelet", &[])?, pki.ca().as_bytes()).await?;
+    let serving = Serving { server, health: Health::default(), metrics };
     // One agent for all of them, which a node's own credentials would not let write for the others.
     let transport = component(api, "kybern:simulated-nodes");
-    tasks.fallible("the nodes", kubelet::run(transport, options, shutdown.token()));
+    tasks.fallible("the nodes", kubelet::run(transport, options, Some(serving), shutdown.token()));
+    Ok(())
 }

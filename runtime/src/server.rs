@@ -76,7 +76,17 @@ impl Server {
     /// # Errors
     /// A port that is taken; certificates that cannot be used.
     pub async fn bind(args: &ServingArgs, default_port: u16) -> Result<Option<Self>, Error> {
-        let Some(address) = args.address(default_port) else { return Ok(None) };
+        match args.address(default_port) {
+            Some(address) => Self::bind_at(address, args).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Binds a port, 0 for any that is free, with the certificates that the arguments name.
+    ///
+    /// # Errors
+    /// As for [`bind`](Self::bind).
+    pub async fn bind_at(address: SocketAddr, args: &ServingArgs) -> Result<Self, Error> {
         let identity = match (&args.tls_cert_file, &args.tls_private_key_file) {
             (Some(certificate), Some(key)) => Identity::read(certificate, key)?,
             _ => pki::self_signed(&["localhost".to_owned(), args.bind_address.to_string()])?,
@@ -87,7 +97,7 @@ impl Server {
         };
         let tls = tls::server(&identity, client_ca.as_deref())?;
         let listener = listen(address).await?;
-        Ok(Some(Self { listener, tls: Some(TlsAcceptor::from(tls)), guarded: client_ca.is_some(), more: None }))
+        Ok(Self { listener, tls: Some(TlsAcceptor::from(tls)), guarded: client_ca.is_some(), more: None })
     }
 
     /// Binds a port without TLS, for health alone or on a loopback address.

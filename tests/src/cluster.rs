@@ -106,6 +106,9 @@ impl Cluster {
             format!("--tls-private-key-file={}", file("apiserver.key")),
             format!("--service-account-signing-key-file={}", file("sa.key")),
             format!("--client-ca-file={}", file("ca.crt")),
+            format!("--kubelet-certificate-authority={}", file("ca.crt")),
+            format!("--kubelet-client-certificate={}", file("apiserver-kubelet-client.crt")),
+            format!("--kubelet-client-key={}", file("apiserver-kubelet-client.key")),
         ];
         args.extend(self.extra.iter().cloned());
         self.service("kybern-apiserver", "apiserver", args);
@@ -116,11 +119,16 @@ impl Cluster {
         }
         for name in names {
             let host = format!("--hostname-override={name}");
-            self.service(
-                "kybern-kubelet",
-                &name,
-                vec![client(&format!("node-{name}")), host, "--port=0".to_owned(), "--healthz-port=0".to_owned()],
-            );
+            let args = vec![
+                client(&format!("node-{name}")),
+                host,
+                "--port=0".to_owned(),
+                "--healthz-port=0".to_owned(),
+                format!("--client-ca-file={}", file("ca.crt")),
+                format!("--tls-cert-file={}", file(&format!("kubelet-{name}.crt"))),
+                format!("--tls-private-key-file={}", file(&format!("kubelet-{name}.key"))),
+            ];
+            self.service("kybern-kubelet", &name, args);
         }
     }
 

@@ -3,7 +3,7 @@
 //! reads no clock. [`status`](status::status) says what users see.
 
 pub mod admission;
-mod restart;
+pub mod restart;
 pub mod restore;
 pub mod status;
 

@@ -12,7 +12,7 @@ const RECOVERED_AFTER: SignedDuration = SignedDuration::from_mins(10);
 
 /// Whether a container that ended with `code` is to be started again. A container's own rules come first, then
 /// its own policy, then the pod's.
-pub(super) fn wanted(pod: &Pod, container: &Container, code: i32) -> bool {
+pub fn wanted(pod: &Pod, container: &Container, code: i32) -> bool {
     if container.kind == Kind::Sidecar {
         return true;
     }

@@ -2,6 +2,7 @@
 //! resources that the kubelet does not own.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use api::scheduling::resources::Resources;
@@ -44,6 +45,8 @@ pub struct Common {
     /// What is kept back for the system, by resource.
     pub reserved: Resources,
     pub port: u16,
+    /// The address of the process, if it is not the node's own, as of nodes that are simulated.
+    pub reached_at: Option<IpAddr>,
 }
 
 /// The conditions in the order in which a kubelet reports them: type, status, reason, message.
@@ -123,7 +126,11 @@ impl Description {
     fn addresses(&self) -> Vec<NodeAddress> {
         vec![
             NodeAddress { type_: "InternalIP".into(), address: self.address.clone() },
-            NodeAddress { type_: "Hostname".into(), address: self.name.to_string() },
+            // The API server looks for this one first.
+            NodeAddress {
+                type_: "Hostname".into(),
+                address: self.common.reached_at.map_or_else(|| self.name.to_string(), |ip| ip.to_string()),
+            },
         ]
     }
 
@@ -213,6 +220,7 @@ mod tests {
                 capacity: capacity.into_iter().map(|(resource, amount)| (resource.to_owned(), Quantity(amount.to_owned()))).collect(),
                 reserved: Resources { cpu_milli: 500, ..Resources::default() },
                 port: 10250,
+                reached_at: None,
             }),
         }
     }

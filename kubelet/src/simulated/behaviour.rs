@@ -10,6 +10,8 @@
 //! | `simulated.kybern.dev/live-for: 1m` | its liveness probe fails after so long |
 //! | `simulated.kybern.dev/stop-delay: 5s` | time it takes to end when asked to |
 //! | `simulated.kybern.dev/unpullable: "true"` | its image cannot be pulled |
+//! | `simulated.kybern.dev/output: ready` | what it writes when it has started, line by line |
+//! | `simulated.kybern.dev/output-every: 1s` | it writes these lines one after another, again and again |
 //!
 //! Without annotations the command tells: `sleep N`, `exit N`, `true`, `false`, alone or in a script for `sh -c`.
 //! Images whose names say that they do not exist cannot be pulled.
@@ -18,9 +20,10 @@ use jiff::SignedDuration;
 use runtime::args::duration;
 
 use super::probe_delays;
+use super::shell::{self, Separator, Statement};
 use crate::pod::{Container, Kind, Pod, RestartPolicy};
 
-const PREFIX: &str = "simulated.kybern.dev";
+pub(super) const PREFIX: &str = "simulated.kybern.dev";
 /// How long a program takes to end when it is asked to.
 const STOP_DELAY: SignedDuration = SignedDuration::from_millis(200);
 /// How long a program runs of which only is known that it ends.
@@ -111,14 +114,11 @@ fn by_command(pod: &Pod, container: &Container) -> (Option<SignedDuration>, i32)
 
 fn outcome(command: &[String]) -> Outcome {
     let words: Vec<&str> = command.iter().map(String::as_str).collect();
-    let program = words.first().map(|program| program.rsplit('/').next().unwrap_or(program));
+    let program = words.first().map(|program| shell::program(program));
     match program {
         None => Outcome::Runs,
-        Some("sh" | "bash" | "ash" | "dash") => {
-            // The script follows an option that ends in c: -c, -ec, -xc.
-            let script =
-                words.iter().position(|word| word.starts_with('-') && word.ends_with('c')).and_then(|option| words.get(option + 1));
-            script.map_or(Outcome::Unknown { after: SignedDuration::ZERO }, |script| of_script(script))
+        Some(program) if shell::is_shell(program) => {
+            shell::script(&words).map_or(Outcome::Unknown { after: SignedDuration::ZERO }, of_script)
         }
         Some(_) => of_words(&words),
     }
@@ -129,8 +129,8 @@ fn of_script(script: &str) -> Outcome {
     let mut after = SignedDuration::ZERO;
     let mut code = 0;
     let mut stops_at_failure = false;
-    for (separator, statement) in statements(script) {
-        let words: Vec<&str> = statement.split_whitespace().collect();
+    for Statement { separator, words } in &shell::statements(script) {
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
         let Some(first) = words.first() else { continue };
         let skipped = matches!((separator, code), (Separator::And, 1..) | (Separator::Or, 0));
         if skipped {
@@ -159,36 +159,10 @@ fn of_script(script: &str) -> Outcome {
     Outcome::Ends { after, code }
 }
 
-#[derive(Clone, Copy)]
-enum Separator {
-    Always,
-    And,
-    Or,
-}
-
-/// The statements of a script, each with what stands between it and the one before.
-fn statements(script: &str) -> Vec<(Separator, &str)> {
-    let mut found = Vec::new();
-    for line in script.split(['\n', ';']) {
-        let mut separator = Separator::Always;
-        let mut rest = line;
-        loop {
-            let next = [("&&", Separator::And), ("||", Separator::Or)];
-            let next = next.into_iter().filter_map(|(text, kind)| rest.find(text).map(|at| (at, kind))).min_by_key(|(at, _)| *at);
-            let Some((at, kind)) = next else { break };
-            found.push((separator, &rest[..at]));
-            rest = &rest[at + 2..];
-            separator = kind;
-        }
-        found.push((separator, rest));
-    }
-    found
-}
-
 /// One program with its arguments.
 fn of_words(words: &[&str]) -> Outcome {
     let at_once = |code| Outcome::Ends { after: SignedDuration::ZERO, code };
-    let program = words.first().map(|program| program.rsplit('/').next().unwrap_or(program));
+    let program = words.first().map(|program| shell::program(program));
     match (program.unwrap_or_default(), words.get(1)) {
         ("exec" | "time" | "nohup", Some(_)) => of_words(&words[1..]),
         ("sleep", Some(&"infinity" | &"inf")) => Outcome::Runs,
@@ -215,7 +189,7 @@ fn of_words(words: &[&str]) -> Outcome {
 }
 
 /// The argument of `sleep`: seconds, or a number with a unit.
-fn sleep_time(text: &str) -> Option<SignedDuration> {
+pub(super) fn sleep_time(text: &str) -> Option<SignedDuration> {
     let (number, unit) = match text.strip_suffix(['s', 'm', 'h', 'd']) {
         Some(number) => (number, &text[number.len()..]),
         None => (text, "s"),

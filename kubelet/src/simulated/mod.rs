@@ -4,12 +4,20 @@
 
 pub mod addresses;
 pub mod behaviour;
+mod exec;
+mod output;
+mod reach;
+mod shell;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
+use parking_lot::Mutex;
+use tokio::sync::Notify;
 
+use crate::Clock;
+use crate::access::Access;
 use crate::machine::restore;
 use crate::pod::{Container, Pod, Uid};
 use crate::runtime::{Action, Exit, Observation, Observed, Probes, Runtime, Sandbox, State};
@@ -22,7 +30,15 @@ const KILLED: i32 = 137;
 
 pub struct Simulated {
     addresses: Addresses,
-    pods: HashMap<Uid, Playing>,
+    shared: Arc<Shared>,
+}
+
+/// What the pod machine plays, and users look into.
+pub struct Shared {
+    pods: Mutex<HashMap<Uid, Playing>>,
+    /// Something was begun or ended by an action.
+    changed: Notify,
+    clock: Clock,
 }
 
 /// A pod that is being played.
@@ -40,6 +56,8 @@ struct Attempt {
     stop: Option<Stop>,
     /// The identity and end of an attempt from before this process began.
     former: Option<Former>,
+    /// When the attempt before ran.
+    past: Option<(Timestamp, Timestamp)>,
 }
 
 struct Former {
@@ -53,17 +71,22 @@ struct Stop {
 }
 
 impl Simulated {
-    pub fn new(addresses: Addresses) -> Self {
-        Self { addresses, pods: HashMap::new() }
+    pub fn new(addresses: Addresses, clock: Clock) -> Self {
+        Self { addresses, shared: Arc::new(Shared { pods: Mutex::default(), changed: Notify::new(), clock }) }
     }
 
-    fn playing(&mut self, pod: &Pod) -> &mut Playing {
-        self.pods.entry(pod.uid.clone()).or_insert_with(|| Playing {
+    /// Changes what is played of a pod.
+    fn play<T>(&self, pod: &Pod, change: impl FnOnce(&mut Playing) -> T) -> T {
+        let mut pods = self.shared.pods.lock();
+        let playing = pods.entry(pod.uid.clone()).or_insert_with(|| Playing {
             node: pod.node.clone(),
             has_sandbox: false,
             address: None,
             containers: Vec::new(),
-        })
+        });
+        let result = change(playing);
+        self.shared.changed.notify_waiters();
+        result
     }
 }
 
@@ -78,24 +101,31 @@ impl Runtime for Simulated {
         match action {
             Action::CreateSandbox => {
                 let address = (!pod.host_network).then(|| self.addresses.take(&pod.node)).flatten();
-                let playing = self.playing(pod);
-                playing.has_sandbox = true;
-                playing.address = address;
+                self.play(pod, |playing| {
+                    playing.has_sandbox = true;
+                    playing.address = address;
+                });
             }
             Action::Start { container, attempt } => {
                 let behaviour = Behaviour::of(pod, &pod.containers[container]);
-                let begun = Attempt { number: attempt, begun_at: now, behaviour, stop: None, former: None };
-                self.playing(pod).put(container, begun);
+                self.play(pod, |playing| {
+                    let past = playing.past(container, now);
+                    playing.put(container, Attempt { number: attempt, begun_at: now, behaviour, stop: None, former: None, past });
+                });
             }
             Action::Stop { container, grace } => {
-                if let Some(Some(attempt)) = self.playing(pod).containers.get_mut(container) {
-                    attempt.stop(grace, now);
-                }
+                self.play(pod, |playing| {
+                    if let Some(Some(attempt)) = playing.containers.get_mut(container) {
+                        attempt.stop(grace, now);
+                    }
+                });
             }
             Action::RemoveSandbox => {
-                let playing = self.playing(pod);
-                playing.has_sandbox = false;
-                if let Some(address) = playing.address.take() {
+                let address = self.play(pod, |playing| {
+                    playing.has_sandbox = false;
+                    playing.address.take()
+                });
+                if let Some(address) = address {
                     self.addresses.give_back(&pod.node, &address);
                 }
             }
@@ -103,7 +133,8 @@ impl Runtime for Simulated {
     }
 
     fn observe(&self, uid: &Uid, now: Timestamp) -> Observation {
-        let Some(playing) = self.pods.get(uid) else { return Observation::default() };
+        let pods = self.shared.pods.lock();
+        let Some(playing) = pods.get(uid) else { return Observation::default() };
         let mut next_change = None;
         let containers = playing.containers.iter().enumerate().map(|(index, attempt)| {
             let attempt = attempt.as_ref()?;
@@ -138,27 +169,44 @@ impl Runtime for Simulated {
             let behaviour = Behaviour::of(pod, container).without_start_delay();
             let former = Some(Former { id: id.clone(), exit });
             let number = u32::try_from(was.restart_count).unwrap_or_default();
-            self.playing(pod).put(index, Attempt { number, begun_at, behaviour, stop: None, former });
+            let last = was.last_state.as_ref().and_then(|last| last.terminated.as_ref()).and_then(restore::exit);
+            let past = last.filter(|_| state.running.is_some()).map(|exit| (exit.since, exit.at));
+            self.play(pod, |playing| playing.put(index, Attempt { number, begun_at, behaviour, stop: None, former, past }));
         }
         if is_up || (!pod.is_terminal() && address.is_some()) {
             if let Some(address) = &address {
                 self.addresses.claim(&pod.node, address);
             }
-            let playing = self.playing(pod);
-            playing.has_sandbox = true;
-            playing.address = address;
+            self.play(pod, |playing| {
+                playing.has_sandbox = true;
+                playing.address = address;
+            });
         }
     }
 
     fn forget(&mut self, uid: &Uid) {
-        let Some(playing) = self.pods.remove(uid) else { return };
+        let Some(playing) = self.shared.pods.lock().remove(uid) else { return };
+        self.shared.changed.notify_waiters();
         if let Some(address) = playing.address {
             self.addresses.give_back(&playing.node, &address);
         }
     }
+
+    fn access(&self) -> Arc<dyn Access> {
+        Arc::new(self.shared.clone())
+    }
 }
 
 impl Playing {
+    /// When the last attempt ran, if it has ended.
+    fn past(&self, container: usize, now: Timestamp) -> Option<(Timestamp, Timestamp)> {
+        let attempt = self.containers.get(container)?.as_ref()?;
+        match attempt.state(now).0 {
+            State::Exited(exit) => Some((exit.since, exit.at)),
+            _ => attempt.past,
+        }
+    }
+
     fn put(&mut self, container: usize, attempt: Attempt) {
         if self.containers.len() <= container {
             self.containers.resize_with(container + 1, || None);
