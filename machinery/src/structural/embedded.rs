@@ -126,7 +126,7 @@ fn check_one(path: &Path, fields: &Map<String, Value>) -> Errors {
                 meta.name = Some("fakename".to_owned());
             }
             let namespaced = meta.namespace.as_deref().is_some_and(|namespace| !namespace.is_empty());
-            errors.extend(objectmeta::validate_at(&meta, Rules { namespaced, name: &names::path_segment }, &at));
+            errors.extend(objectmeta::validate_at(&meta, Rules { namespaced, finalizer_domains: false, name: &names::path_segment }, &at));
         }
     }
     errors
