@@ -127,7 +127,7 @@ fn namespace() -> Declared {
         text("namespace"),
         pairs("labels"),
         pairs("annotations"),
-        text("UID"),
+        ("UID".to_owned(), Field { json: "uid".to_owned(), declared: Declared::new(Shape::String) }),
         time("creationTimestamp"),
         number("deletionGracePeriodSeconds"),
         time("deletionTimestamp"),

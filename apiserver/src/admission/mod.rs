@@ -8,6 +8,7 @@ mod default_tolerations;
 mod limit_ranger;
 mod namespace_lifecycle;
 mod pod_security;
+mod policies;
 mod priority;
 pub(crate) mod resource_quota;
 mod runtime_class;
@@ -109,6 +110,14 @@ impl World {
         self.logs.get(&(group, plural))
     }
 
+    /// The log of the resource that has a kind.
+    pub fn log_of_kind(&self, group: &str, version: &str, kind: &str) -> Option<&Arc<Log>> {
+        self.logs.values().find(|log| {
+            let names = log.resource().names();
+            names.group == group && names.version == version && names.kind == kind
+        })
+    }
+
     /// An object, as its log has it.
     pub fn get(&self, group: &'static str, plural: &'static str, namespace: &str, name: &str) -> Option<Arc<Entry>> {
         self.log(group, plural)?.get(&path(namespace, name))
@@ -153,6 +162,7 @@ impl Default for Chain {
                 Box::new(crate::auth::certificates::Signing),
                 Box::new(crate::auth::certificates::SubjectRestriction),
                 Box::new(crate::auth::rbac::Escalation),
+                Box::new(policies::ValidatingAdmissionPolicy::default()),
             ],
         }
     }
