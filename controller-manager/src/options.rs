@@ -10,7 +10,7 @@ use clap::Args;
 #[command(next_help_heading = "Controllers")]
 #[group(id = "controller-flags")]
 pub struct Options {
-    /// The controllers to run: `*` for all, `name` to run one, `-name` not to
+    /// The controllers to run: `*` for all but token-cleaner-controller, `name` to run one, `-name` not to
     #[arg(long, value_name = "NAMES", value_delimiter = ',', default_value = "*")]
     pub controllers: Vec<String>,
 
@@ -104,9 +104,12 @@ impl Default for Options {
 }
 
 impl Options {
+    /// Those that `*` does not stand for.
+    const ON_DEMAND: [&str; 1] = ["token-cleaner-controller"];
+
     /// Whether a controller is to run. A name that is listed, either way, goes before `*`.
     pub fn runs(&self, controller: &str) -> bool {
         let listed = |name: &str| self.controllers.iter().any(|c| c == name);
-        !listed(&format!("-{controller}")) && (listed(controller) || listed("*"))
+        !listed(&format!("-{controller}")) && (listed(controller) || (listed("*") && !Self::ON_DEMAND.contains(&controller)))
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use rcgen::{CertificateSigningRequestParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose};
+use rcgen::{CertificateSigningRequestParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, SigningKey as _};
 use rustls_pki_types::pem::{PemObject, SectionKind};
 use rustls_pki_types::{CertificateDer, CertificateSigningRequestDer};
 use x509_parser::certification_request::X509CertificationRequest;
@@ -17,12 +17,14 @@ const BACKDATED: SignedDuration = SignedDuration::from_mins(5);
 pub enum Error {
     #[error("the request does not read, or is not signed by its own key")]
     Request,
-    #[error("the request names more than one organization, or says what cannot be signed here: {0}")]
+    #[error("the request says what cannot be signed here: {0}")]
     Unsupported(String),
     #[error("the authority's certificate or key cannot be used: {0}")]
     Authority(String),
     #[error("signing failed: {0}")]
     Sign(#[from] rcgen::Error),
+    #[error("the certificate that was made does not read: {0}")]
+    Made(#[from] yasna::ASN1Error),
 }
 
 /// What a certificate is asked for to say.
@@ -34,6 +36,8 @@ pub struct CertificateRequest {
     pub addresses: usize,
     /// Alternative names of other sorts.
     pub other_names: usize,
+    /// Encoded, as it was asked for.
+    subject: Vec<u8>,
     der: Vec<u8>,
 }
 
@@ -50,6 +54,7 @@ impl CertificateRequest {
         let (_, request) = X509CertificationRequest::from_der(&der).map_err(|_| Error::Request)?;
         request.verify_signature().map_err(|_| Error::Request)?;
         let subject = &request.certification_request_info.subject;
+        let encoded = subject.as_raw().to_vec();
         let texts = |values: Vec<Option<String>>| values.into_iter().collect::<Option<Vec<_>>>().ok_or(Error::Request);
         let common_names = texts(subject.iter_common_name().map(|name| name.as_str().ok().map(str::to_owned)).collect())?;
         let organizations = texts(subject.iter_organization().map(|name| name.as_str().ok().map(str::to_owned)).collect())?;
@@ -65,7 +70,7 @@ impl CertificateRequest {
             }
         }
         let common_name = common_names.into_iter().next().unwrap_or_default();
-        Ok(Self { common_name, organizations, dns_names, addresses, other_names, der })
+        Ok(Self { common_name, organizations, dns_names, addresses, other_names, subject: encoded, der })
     }
 }
 
@@ -93,10 +98,6 @@ impl Authority {
     /// # Errors
     /// A request that says more than can be signed here.
     pub fn sign(&self, request: &CertificateRequest, usages: &[String], now: Timestamp, lives: SignedDuration) -> Result<String, Error> {
-        // The subject is kept by the names of its parts: a second organization would take the first one's place.
-        if request.organizations.len() > 1 {
-            return Err(Error::Unsupported("organizations".to_owned()));
-        }
         let der = CertificateSigningRequestDer::from(request.der.as_slice());
         let mut signed = CertificateSigningRequestParams::from_der(&der).map_err(|error| Error::Unsupported(error.to_string()))?;
         let params = &mut signed.params;
@@ -110,7 +111,39 @@ impl Authority {
         let after = |at: Timestamp| Duration::from_secs(u64::try_from(at.as_second()).unwrap_or(0));
         params.not_before = epoch + after(now.saturating_sub(BACKDATED).unwrap_or(now));
         params.not_after = epoch + after(until);
-        Ok(signed.signed_by(&self.issuer)?.pem())
+        let certificate = self.with_subject(signed.signed_by(&self.issuer)?.der(), &request.subject)?;
+        let lines = pem::EncodeConfig::new().set_line_ending(pem::LineEnding::LF);
+        Ok(pem::encode_config(&pem::Pem::new("CERTIFICATE", certificate), lines))
+    }
+
+    /// The certificate with the subject as it was asked for, signed anew. rcgen keeps a subject by the sorts of its
+    /// parts, where a second organization takes the first one's place.
+    fn with_subject(&self, certificate: &[u8], subject: &[u8]) -> Result<Vec<u8>, Error> {
+        /// After version, serial number, algorithm, issuer and validity.
+        const SUBJECT: usize = 5;
+        let (fields, algorithm) = yasna::parse_der(certificate, |reader| {
+            reader.read_sequence(|reader| {
+                let fields = reader.next().collect_sequence_of(|field| field.read_der())?;
+                let algorithm = reader.next().read_der()?;
+                reader.next().read_der()?;
+                Ok((fields, algorithm))
+            })
+        })?;
+        let to_sign = yasna::construct_der(|writer| {
+            writer.write_sequence_of(|writer| {
+                for (at, field) in fields.iter().enumerate() {
+                    writer.next().write_der(if at == SUBJECT { subject } else { field });
+                }
+            });
+        });
+        let signature = self.issuer.key().sign(&to_sign)?;
+        Ok(yasna::construct_der(|writer| {
+            writer.write_sequence(|writer| {
+                writer.next().write_der(&to_sign);
+                writer.next().write_der(&algorithm);
+                writer.next().write_bitvec_bytes(&signature, signature.len() * 8);
+            });
+        }))
     }
 }
 
@@ -147,8 +180,10 @@ mod tests {
         let mut params = CertificateParams::new(["node.example".to_owned()]).unwrap();
         params.distinguished_name = rcgen::DistinguishedName::new();
         params.distinguished_name.push(DnType::CommonName, "ann");
-        for organization in organizations {
-            params.distinguished_name.push(DnType::OrganizationName, *organization);
+        // rcgen keeps one value of each sort; this one has two names.
+        let sorts = [DnType::OrganizationName, DnType::CustomDnType(vec![2, 5, 4, 10])];
+        for (sort, organization) in sorts.into_iter().zip(organizations) {
+            params.distinguished_name.push(sort, *organization);
         }
         params.serialize_request(&KeyPair::generate().unwrap()).unwrap().pem().unwrap()
     }
@@ -163,8 +198,9 @@ mod tests {
 
     #[test]
     fn what_is_signed_says_what_was_asked_for_and_no_more() {
-        let read = CertificateRequest::from_pem(request(&["dev"]).as_bytes()).unwrap();
-        assert_eq!((read.common_name.as_str(), read.organizations.as_slice(), read.dns_names), ("ann", &["dev".to_owned()][..], 1));
+        let read = CertificateRequest::from_pem(request(&["dev", "ops"]).as_bytes()).unwrap();
+        let organizations = ["dev".to_owned(), "ops".to_owned()];
+        assert_eq!((read.common_name.as_str(), read.organizations.as_slice(), read.dns_names), ("ann", &organizations[..], 1));
         let (authority, ca) = authority();
         let usages = ["client auth".to_owned(), "digital signature".to_owned()];
         let pem = authority.sign(&read, &usages, Timestamp::now(), SignedDuration::from_hours(1)).unwrap();
@@ -173,7 +209,8 @@ mod tests {
         let (_, ca) = X509Certificate::from_der(&ca).unwrap();
         certificate.verify_signature(Some(ca.public_key())).unwrap();
         assert!(!certificate.is_ca());
-        assert_eq!(certificate.subject().iter_organization().next().unwrap().as_str().unwrap(), "dev");
+        let kept: Vec<&str> = certificate.subject().iter_organization().map(|one| one.as_str().unwrap()).collect();
+        assert_eq!(kept, organizations);
         let usage = certificate.extended_key_usage().unwrap().unwrap().value;
         assert!(usage.client_auth && !usage.server_auth);
         let lives = certificate.validity().not_after.timestamp() - Timestamp::now().as_second();

@@ -435,6 +435,8 @@ pub(crate) fn store_status(error: storage::Error) -> Status {
     match error {
         storage::Error::Compacted { .. } => Status::expired(error.to_string()),
         storage::Error::TooLarge { limit, .. } => Status::too_large(limit),
+        // As upstream passes on what etcd says when its quota is used up: no reason, nothing to try again for.
+        storage::Error::NoSpace(_) => Status::unclassified(error.to_string()),
         storage::Error::Unavailable(_) => Status::unavailable(error.to_string()),
         _ => Status::internal(error.to_string()),
     }

@@ -27,6 +27,7 @@ pub mod service_cidr;
 pub mod set;
 pub mod stateful_set;
 pub mod taint_eviction;
+pub mod token_cleaner;
 pub mod ttl_after_finished;
 pub mod volume_binder;
 pub mod volume_protection;

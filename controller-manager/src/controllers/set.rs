@@ -25,6 +25,7 @@ use super::service_account::ServiceAccountController;
 use super::service_cidr::ServiceCidrController;
 use super::stateful_set::StatefulSetController;
 use super::taint_eviction::TaintEvictionController;
+use super::token_cleaner::TokenCleaner;
 use super::ttl_after_finished::TimeToLiveController;
 use super::volume_binder::VolumeBinder;
 use super::volume_protection::VolumeProtectionController;
@@ -73,6 +74,7 @@ pub fn controllers(options: &Options, authorities: Authorities) -> Vec<(Arc<dyn 
         (Arc::new(CertificateApprover), 5),
         (Arc::new(CronJobController), 5),
         (Arc::new(TimeToLiveController), 5),
+        (Arc::new(TokenCleaner), 1),
         (Arc::new(ServiceCidrController), 1),
     ];
     if let Some(authority) = authorities.signing {
