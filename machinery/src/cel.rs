@@ -31,7 +31,7 @@ use regex::Regex;
 
 pub use authorizer::{Authorizer, Check, Verdict};
 pub use environment::{Environment, is_object, is_patch};
-pub(crate) use pattern::compile as compile_pattern;
+pub use pattern::compile as compile_pattern;
 pub use types::{Declared, Type};
 pub use value::{Fields, Key, List, Made, Map, Text, Value};
 

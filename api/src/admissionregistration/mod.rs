@@ -9,7 +9,7 @@ pub mod mutating_webhook_configuration;
 pub mod validating_admission_policy;
 pub mod validating_admission_policy_binding;
 pub mod validating_webhook_configuration;
-mod webhooks;
+pub(crate) mod webhooks;
 
 use crate::kind::Names;
 

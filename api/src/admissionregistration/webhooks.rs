@@ -1,6 +1,6 @@
 //! What validating and mutating webhooks share: all but who may be called again.
 
-use k8s_openapi::api::admissionregistration::v1::{MatchCondition, RuleWithOperations, ServiceReference, WebhookClientConfig};
+use k8s_openapi::api::admissionregistration::v1::{MatchCondition, RuleWithOperations, WebhookClientConfig};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use machinery::field::{Error, Errors, Path};
 use machinery::{labels, names};
@@ -101,12 +101,15 @@ fn check_name(path: &Path, name: &str) -> Errors {
 fn check_client(path: &Path, client: &WebhookClientConfig) -> Errors {
     match (&client.url, &client.service) {
         (Some(url), None) => check_url(&path.child("url"), url),
-        (None, Some(service)) => check_service(&path.child("service"), service),
+        (None, Some(service)) => {
+            check_service(&path.child("service"), (&service.name, &service.namespace), service.path.as_deref(), service.port)
+        }
         _ => vec![Error::required(path, "exactly one of url and service is required")],
     }
 }
 
-fn check_url(path: &Path, url: &str) -> Errors {
+/// The address of a webhook outside of the cluster.
+pub(crate) fn check_url(path: &Path, url: &str) -> Errors {
     let invalid = |why: &str| vec![Error::invalid(path, url, why)];
     let Some(rest) = url.strip_prefix("https://") else { return invalid("'https' is the only allowed scheme") };
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
@@ -125,17 +128,18 @@ fn check_url(path: &Path, url: &str) -> Errors {
     errors
 }
 
-fn check_service(path: &Path, service: &ServiceReference) -> Errors {
+/// The address of a webhook within the cluster: the name and the namespace of a Service, a path and a port.
+pub(crate) fn check_service(path: &Path, (name, namespace): (&str, &str), below: Option<&str>, port: Option<i32>) -> Errors {
     let mut errors = Errors::new();
-    for (name, value) in [("name", &service.name), ("namespace", &service.namespace)] {
+    for (name, value) in [("name", name), ("namespace", namespace)] {
         if value.is_empty() {
             errors.push(Error::required(&path.child(name), ""));
         }
     }
-    if let Some(port) = service.port {
+    if let Some(port) = port {
         errors.extend(names::port_number(port).into_iter().map(|why| Error::invalid(&path.child("port"), port, why)));
     }
-    if let Some(text) = service.path.as_deref().filter(|text| !text.is_empty() && *text != "/") {
+    if let Some(text) = below.filter(|text| !text.is_empty() && *text != "/") {
         let path = path.child("path");
         let well_formed = |rest: &str| rest.split('/').all(|segment| names::dns1123_subdomain(segment, false).is_empty());
         match text.strip_prefix('/').map(|rest| rest.strip_suffix('/').unwrap_or(rest)) {
@@ -147,7 +151,8 @@ fn check_service(path: &Path, service: &ServiceReference) -> Errors {
     errors
 }
 
-fn check_reviews(path: &Path, versions: &[String]) -> Errors {
+/// The versions of reviews that a webhook takes.
+pub(crate) fn check_reviews(path: &Path, versions: &[String]) -> Errors {
     if versions.is_empty() {
         return vec![Error::required(path, format!("one of {}", REVIEWS.join(", ")))];
     }

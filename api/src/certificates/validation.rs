@@ -147,7 +147,7 @@ fn same(a: &Condition, b: &Condition) -> bool {
 }
 
 /// Whether the text is one or more PEM blocks of that type, each a DER sequence as long as it says.
-fn pem(kind: &str, text: &[u8]) -> Result<(), String> {
+pub(crate) fn pem(kind: &str, text: &[u8]) -> Result<(), String> {
     let text = std::str::from_utf8(text).map_err(|_| "is not PEM".to_owned())?;
     let (begin, end) = (format!("-----BEGIN {kind}-----"), format!("-----END {kind}-----"));
     let mut rest = text.trim();

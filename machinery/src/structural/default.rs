@@ -3,6 +3,8 @@
 use serde_json::Value;
 
 use super::node::{Additional, Node};
+use super::{embedded, prune, validate};
+use crate::field::{Error, Errors, Path};
 
 /// What defaults may add to an object, in bytes. Nothing nearly as large can be stored.
 const MOST_ADDED: usize = 32 << 20;
@@ -89,4 +91,41 @@ impl Fill {
         }
         self.value(node, value);
     }
+}
+
+/// What is wrong with the defaults of a schema and of those below it.
+pub(super) fn validate_all(node: &Node, path: &Path, within_meta: bool, errors: &mut Errors) {
+    if let Some(default) = &node.default {
+        errors.extend(validate_one(node, &path.child("default"), default, within_meta));
+    }
+    if let Some(items) = &node.items {
+        validate_all(items, &path.child("items"), within_meta, errors);
+    }
+    for (name, child) in &node.properties {
+        let is_meta = node.embedded && matches!(&**name, "apiVersion" | "kind" | "metadata");
+        let within_meta = is_meta || within_meta && !child.embedded;
+        validate_all(child, &path.child("properties").key(name), within_meta, errors);
+    }
+}
+
+fn validate_one(node: &Node, path: &Path, default: &Value, within_meta: bool) -> Errors {
+    let mut errors = Errors::new();
+    if !within_meta {
+        let mut pruned = default.clone();
+        prune::prune(node, &mut pruned, &mut Vec::new());
+        if pruned != *default {
+            errors.push(Error::invalid(path, default, "must not have unknown fields"));
+        }
+        if let Err(error) = embedded::conform_part(node, &mut pruned, &mut Vec::new()) {
+            errors.push(Error::invalid(path, default, error.to_string()));
+            return errors;
+        }
+        let wrong = embedded::validate(node, path, default);
+        if !wrong.is_empty() {
+            errors.extend(wrong);
+            return errors;
+        }
+    }
+    errors.extend(validate::validate(node, path, default, None));
+    errors
 }

@@ -21,6 +21,11 @@ pub(super) fn conform(node: &Node, value: &mut Value, findings: &mut Vec<Finding
     if !value.is_object() {
         return Err(TypeError { path: String::new(), expected: "an object", found: value.to_string() });
     }
+    conform_part(node, value, findings)
+}
+
+/// [`conform`], of a value that need not be an object.
+pub(super) fn conform_part(node: &Node, value: &mut Value, findings: &mut Vec<Finding>) -> Result<(), TypeError> {
     walk(node, value, &json::Path::Root, findings)
 }
 
@@ -69,9 +74,16 @@ fn conform_one(fields: &mut Map<String, Value>, path: &json::Path<'_>, findings:
 }
 
 /// What is wrong with the types and metadata of objects within the object. Its own are validated as everybody's.
-pub(super) fn validate(node: &Node, path: &Path, value: &Value) -> Errors {
+pub(super) fn validate_below(node: &Node, path: &Path, value: &Value) -> Errors {
     let mut errors = Errors::new();
     check_below(node, path, value, &mut errors);
+    errors
+}
+
+/// The same of a part, which may be an embedded object itself.
+pub(super) fn validate(node: &Node, path: &Path, value: &Value) -> Errors {
+    let mut errors = Errors::new();
+    check(node, path, value, &mut errors);
     errors
 }
 

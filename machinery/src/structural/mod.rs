@@ -61,11 +61,6 @@ impl Structural {
         Ok(Self { root })
     }
 
-    /// Compiles a schema that is not that of a whole object: a default is held to the schema it stands in.
-    pub fn compile_part(schema: &Value) -> Result<Self, Error> {
-        Ok(Self { root: compile::node(schema, &mut Vec::new())? })
-    }
-
     pub fn root(&self) -> &Node {
         &self.root
     }
@@ -91,16 +86,20 @@ impl Structural {
 
     /// Everything wrong with an object, or with what an update changes.
     pub fn validate(&self, new: &Value, old: Option<&Value>) -> Errors {
-        self.validate_at(&Path::root(), new, old)
+        let path = Path::root();
+        let mut errors = validate::validate(&self.root, &path, new, old);
+        errors.extend(embedded::validate_below(&self.root, &path, new));
+        if old.is_none_or(|old| lists::validate(&self.root, &path, old).is_empty()) {
+            errors.extend(lists::validate(&self.root, &path, new));
+        }
+        errors
     }
 
-    /// [`Structural::validate`] of a value that stands at `path`.
-    pub fn validate_at(&self, path: &Path, new: &Value, old: Option<&Value>) -> Errors {
-        let mut errors = validate::validate(&self.root, path, new, old);
-        errors.extend(embedded::validate(&self.root, path, new));
-        if old.is_none_or(|old| lists::validate(&self.root, path, old).is_empty()) {
-            errors.extend(lists::validate(&self.root, path, new));
-        }
+    /// Everything wrong with the defaults in the schema, which stands at `path`: a default is an object's part like any other,
+    /// and has no field that would be dropped. Those of metadata are held to their schema alone.
+    pub fn validate_defaults(&self, path: &Path) -> Errors {
+        let mut errors = Errors::new();
+        default::validate_all(&self.root, path, false, &mut errors);
         errors
     }
 }

@@ -69,6 +69,10 @@ impl Kind for CustomResourceDefinitions {
         validation::check_new(definition)
     }
 
+    fn warnings_create(definition: &CustomResourceDefinition) -> Vec<String> {
+        format_warnings(definition, None)
+    }
+
     fn update() -> &'static dyn UpdateStrategy<CustomResourceDefinition> {
         &Update
     }
@@ -133,6 +137,13 @@ fn note_stored_version(definition: &mut CustomResourceDefinition) {
     }
 }
 
+/// New formats in schemas that nobody knows, and that are therefore not checked.
+fn format_warnings(new: &CustomResourceDefinition, old: Option<&CustomResourceDefinition>) -> Vec<String> {
+    let known = old.map(validation::unknown_formats).unwrap_or_default();
+    let unknown = validation::unknown_formats(new).into_iter().filter(|format| !known.contains(format));
+    unknown.map(|format| format!("unrecognized format {format:?}")).collect()
+}
+
 struct Update;
 
 impl UpdateStrategy<CustomResourceDefinition> for Update {
@@ -146,6 +157,10 @@ impl UpdateStrategy<CustomResourceDefinition> for Update {
 
     fn validate(&self, _cx: &Context<'_>, new: &CustomResourceDefinition, old: &CustomResourceDefinition) -> Errors {
         validation::check_update(new, old)
+    }
+
+    fn warnings(&self, new: &CustomResourceDefinition, old: &CustomResourceDefinition) -> Vec<String> {
+        format_warnings(new, Some(old))
     }
 
     fn reset_fields(&self) -> &'static [&'static str] {
