@@ -87,7 +87,6 @@ fn indexed(definition: &CustomResourceDefinition) -> Arc<[Selectable]> {
 fn shape(version: &CustomResourceDefinitionVersion) -> Result<Shape, Error> {
     let schema = version.schema.as_ref().and_then(|schema| schema.open_api_v3_schema.as_ref());
     let schema = schema.ok_or_else(|| Error::NoSchema(version.name.clone()))?;
-    let schema = serde_json::to_value(schema).map_err(|error| Error::Schema { version: version.name.clone(), why: error.to_string() })?;
     Shape::new(schema).map_err(|why| Error::Schema { version: version.name.clone(), why })
 }
 

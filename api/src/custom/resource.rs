@@ -63,7 +63,7 @@ impl Parts {
     /// Drops what the storage version does not know.
     pub(super) fn drop_unstored(&self, object: &mut Unstructured) {
         if !self.is_stored() {
-            self.stored_shape.prune(object.content_mut(), &mut Vec::new());
+            self.stored_shape.prune(object.content_mut());
         }
     }
 
@@ -200,7 +200,7 @@ impl Resource for CustomResource {
         let value = serde_json::from_slice(json).map_err(|error| error.to_string())?;
         let mut object = Unstructured::new(value)?;
         let shape = &self.parts.stored_shape;
-        shape.prune(object.content_mut(), &mut Vec::new());
+        shape.prune(object.content_mut());
         shape.default(object.content_mut());
         object.set_field("apiVersion", Some(self.stored_kind().api_version().into()));
         Ok(Box::new(object))
@@ -294,7 +294,7 @@ impl Resource for CustomResource {
 impl CustomResource {
     /// Makes an object of the storage version one of this version.
     fn convert(&self, value: &mut Value) {
-        self.parts.shape.prune(value, &mut Vec::new());
+        self.parts.shape.prune(value);
         value["apiVersion"] = json!(self.parts.api_version());
     }
 }

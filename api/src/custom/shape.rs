@@ -1,12 +1,13 @@
 //! [`Shape`]: what the schema of a version means for its objects.
 
-use std::sync::LazyLock;
-
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::JSONSchemaProps;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use machinery::decode::{self, Finding, TypeError};
-use machinery::field::Errors;
+use machinery::cel::rules::Rules;
+use machinery::decode::{Finding, TypeError};
+use machinery::field::{Error, ErrorKind, Errors, Path};
 use machinery::schema::{Definitions, Schema};
-use serde_json::{Map, Value, json};
+use machinery::structural::Structural;
+use serde_json::{Value, json};
 
 const OBJECT_META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta";
 
@@ -14,12 +15,12 @@ const OBJECT_META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta";
 pub(super) struct Shape {
     /// As the definition has it.
     published: Value,
+    structural: Structural,
+    /// What the rules in it say of an object's values.
+    rules: Option<Rules>,
     /// What field ownership goes by.
     ownership: Schema,
 }
-
-/// An object of which only the metadata is known.
-static METADATA: LazyLock<Schema> = LazyLock::new(|| with_metadata(json!({ "type": "object" })));
 
 /// The schema of an object with metadata like everybody's.
 fn with_metadata(mut schema: Value) -> Schema {
@@ -43,9 +44,11 @@ fn add_type_meta(schema: &mut Value) {
 }
 
 impl Shape {
-    /// Compiles an `openAPIV3Schema`. The error says what cannot be used of it.
-    pub(super) fn new(schema: Value) -> Result<Self, String> {
-        Ok(Self { ownership: with_metadata(schema.clone()), published: schema })
+    /// Compiles the schema of a version.
+    pub(super) fn new(schema: &JSONSchemaProps) -> Result<Self, String> {
+        let published = serde_json::to_value(schema).map_err(|error| error.to_string())?;
+        let structural = Structural::compile(&published).map_err(|error| error.to_string())?;
+        Ok(Self { structural, rules: Rules::compile(schema), ownership: with_metadata(published.clone()), published })
     }
 
     pub(super) fn ownership(&self) -> &Schema {
@@ -61,33 +64,45 @@ impl Shape {
 
     /// Makes an object fit: metadata as everybody's is, of the rest what the schema knows. What is dropped is a finding.
     pub(super) fn conform(&self, value: &mut Value, findings: &mut Vec<Finding>) -> Result<(), TypeError> {
-        let Value::Object(fields) = value else {
+        if !value.is_object() {
             return Err(TypeError { path: String::new(), expected: "an object", found: value.to_string() });
-        };
+        }
         for name in ["apiVersion", "kind"] {
-            if let Some(other) = fields.get(name).filter(|value| !value.is_string() && !value.is_null()) {
+            if let Some(other) = value.get(name).filter(|value| !value.is_string()) {
                 return Err(TypeError { path: name.to_owned(), expected: "a string", found: other.to_string() });
             }
         }
-        if let Some(meta) = fields.remove("metadata") {
-            let mut head = Value::Object(Map::from_iter([("metadata".to_owned(), meta)]));
-            decode::conform(&mut head, &METADATA, findings)?;
-            if let (Value::Object(head), Value::Object(fields)) = (head, &mut *value) {
-                fields.extend(head);
-            }
-        }
-        self.prune(value, findings);
-        Ok(())
+        self.structural.conform(value, findings)
     }
 
     /// Drops what the schema does not know.
-    pub(super) fn prune(&self, _value: &mut Value, _findings: &mut Vec<Finding>) {}
+    pub(super) fn prune(&self, value: &mut Value) {
+        self.structural.prune(value, &mut Vec::new());
+    }
 
     /// Fills what the writer left out.
-    pub(super) fn default(&self, _value: &mut Value) {}
+    pub(super) fn default(&self, value: &mut Value) {
+        // Where there was too much to fill in, the object is larger than any that can be stored.
+        self.structural.default(value);
+    }
 
     /// Everything wrong with an object, or with its change.
-    pub(super) fn validate(&self, _new: &Value, _old: Option<&Value>) -> Errors {
-        Errors::new()
+    pub(super) fn validate(&self, new: &Value, old: Option<&Value>) -> Errors {
+        let mut errors = self.structural.validate(new, old);
+        if let Some(rules) = &self.rules {
+            if errors.iter().any(blocks_rules) {
+                let why = "the rules of the schema were not checked, since the object does not fit it; correct that first";
+                errors.push(Error::invalid(&Path::new("<nil>"), Value::Null, why));
+            } else {
+                errors.extend(rules.validate(new, old).errors);
+            }
+        }
+        errors
     }
+}
+
+/// Rules are for objects whose values are of the right types and sizes.
+fn blocks_rules(error: &Error) -> bool {
+    use ErrorKind::{NotSupported, Required, TooLong, TooMany, TypeInvalid};
+    matches!(error.kind, NotSupported | Required | TooLong | TooMany | TypeInvalid)
 }

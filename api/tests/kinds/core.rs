@@ -18,7 +18,7 @@ fn namespaces() {
     kit.refuses_updates(&*old, "status", &[(&[("status.phase", json!("Terminating"))], "Invalid status.Phase")]);
     let same = kit.updated(&*old, "", &[("spec.finalizers", json!([])), ("status.phase", json!("x"))]);
     assert_eq!((&same["spec"]["finalizers"], &same["status"]["phase"]), (&json!(["kubernetes"]), &json!("Active")));
-    kit.0.begin_deletion(&mut *old);
+    kit.0.begin_deletion(&mut *old, k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(jiff::Timestamp::UNIX_EPOCH));
     assert_eq!(kit.0.encode(&*old)["status"]["phase"], "Terminating");
     let (emptied, _) = kit.update(&*old, "finalize", &[("spec.finalizers", json!([]))]);
     assert!(!kit.0.is_kept(&*emptied));

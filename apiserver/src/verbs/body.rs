@@ -42,7 +42,7 @@ pub(super) fn object(resource: &dyn Resource, body: Body, validation: FieldValid
     resource.conform(&mut value, &mut findings).map_err(|error| unfit(error.into()))?;
     let validation: decode::FieldValidation = validation.into();
     let findings = validation.judge(findings).map_err(unfit)?;
-    check_kind(resource, &value)?;
+    check_kind(resource, &value, resource.is_custom())?;
     let object = resource.decode(value).map_err(Status::bad_request)?;
     Ok(Decoded { object, warnings: findings.iter().map(ToString::to_string).collect() })
 }
@@ -75,14 +75,13 @@ pub(crate) fn typed<T: api::kind::Typed>(
     serde_json::from_value(value).map_err(|error| Status::bad_request(error.to_string()))
 }
 
-/// A body that names a kind names the resource's own; one that names none is taken to be.
-pub(super) fn check_kind(resource: &dyn Resource, value: &Value) -> Result<(), Status> {
+/// A body that names a kind names the resource's own; one that names none is taken to be. `any`: another kind of the same
+/// version is for validation to find.
+pub(super) fn check_kind(resource: &dyn Resource, value: &Value, any: bool) -> Result<(), Status> {
     let text = |field: &str| value.get(field).and_then(Value::as_str).unwrap_or_default();
     let (api_version, kind) = (text("apiVersion"), text("kind"));
     let want = resource.kind();
-    // Custom objects of another kind are for validation to find.
-    let good =
-        (kind.is_empty() || kind == want.kind || resource.is_custom()) && (api_version.is_empty() || api_version == want.api_version());
+    let good = (any || kind.is_empty() || kind == want.kind) && (api_version.is_empty() || api_version == want.api_version());
     if good { Ok(()) } else { Err(api::resource::kind_mismatch(resource, api_version, kind)) }
 }
 

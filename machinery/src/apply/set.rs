@@ -229,7 +229,8 @@ impl<'a> Set<'a> {
         common
     }
 
-    /// The paths of the members that have no members below them, as conflicts show them.
+    /// The paths of the members that have no members below them, as conflicts show them: of each level those that end there
+    /// first.
     pub fn leaf_paths(&self) -> Vec<String> {
         let mut paths = Vec::new();
         self.collect_leaf_paths("", &mut paths);
@@ -237,13 +238,10 @@ impl<'a> Set<'a> {
     }
 
     fn collect_leaf_paths(&self, above: &str, paths: &mut Vec<String>) {
-        for node in &self.0 {
-            let path = format!("{above}{}", node.element);
-            if node.below.is_empty() {
-                paths.push(path);
-            } else {
-                node.below.collect_leaf_paths(&path, paths);
-            }
+        let (leaves, branches): (Vec<_>, Vec<_>) = self.0.iter().partition(|node| node.below.is_empty());
+        paths.extend(leaves.iter().map(|node| format!("{above}{}", node.element)));
+        for node in branches {
+            node.below.collect_leaf_paths(&format!("{above}{}", node.element), paths);
         }
     }
 }
