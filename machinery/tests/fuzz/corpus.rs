@@ -206,3 +206,21 @@ pub fn expressions() -> Vec<Vec<u8>> {
     ];
     texts.iter().map(|text| text.as_bytes().to_vec()).collect()
 }
+
+/// A schema, an object of it, and the object before: each custom object of a case with its definition's schema.
+pub fn custom_resources() -> Vec<Vec<u8>> {
+    let mut seeds = Vec::new();
+    let mut schema = &Value::Null;
+    let mut before = &Value::Null;
+    for (_, body) in &CASES.bodies {
+        match body.pointer("/spec/versions/0/schema/openAPIV3Schema") {
+            Some(of_definition) => (schema, before) = (of_definition, body),
+            None if schema.is_object() && body["apiVersion"].as_str().is_some_and(|version| version.contains(".example.com/")) => {
+                seeds.push(lines([schema, body, before]));
+                before = body;
+            }
+            None => {}
+        }
+    }
+    seeds
+}

@@ -8,7 +8,7 @@ use machinery::patch::json::Patch;
 use serde_json::{Value, json};
 
 use crate::processor_time;
-use crate::targets::{decoders, fields, patches, selectors};
+use crate::targets::{decoders, fields, patches, selectors, structural};
 
 /// Time that may go by besides.
 const SLACK: Duration = Duration::from_millis(100);
@@ -139,4 +139,39 @@ fn selectors_of_many_terms() {
         grows_with_its_size(selectors::labels, 2_000, |size| term.repeat(size / term.len()).into_bytes());
         grows_with_its_size(selectors::fields, 2_000, |size| term.repeat(size / term.len()).into_bytes());
     }
+}
+
+#[test]
+fn custom_objects() {
+    let schema = json!({"type": "object", "properties": {
+        "list": {"type": "array", "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["a"], "items": {
+            "type": "object", "properties": {"a": {"type": "integer", "maximum": 5}, "b": {"type": "string", "default": "d"}},
+            "anyOf": [{"required": ["c"]}, {"properties": {"a": {"minimum": 1}}}],
+        }},
+        "set": {"type": "array", "x-kubernetes-list-type": "set", "items": {"type": "string", "pattern": "^(a|b|ab)*c$"}},
+        "map": {"type": "object", "additionalProperties": {"type": "string", "maxLength": 1}},
+    }});
+    let of = |list: Value, set: Value, map: Value| json!({"metadata": {"name": "x"}, "list": list, "set": set, "map": map});
+    grows_with_its_size(structural::run, 2_000, |size| {
+        let list: Vec<Value> = (0..size / 10).map(|at| json!({"a": at % 100, "odd": at})).collect();
+        let set: Vec<Value> = (0..size / 10).map(|at| "ab".repeat(1 + at % 7).into()).collect();
+        let map = (0..size / 10).map(|at| (format!("k{at}"), json!("long"))).collect::<serde_json::Map<_, _>>();
+        let object = of(list.clone().into(), set.into(), map.into());
+        lines(&[&schema, &object, &of(list.into(), json!([]), json!({}))])
+    });
+    grows_with_its_size(structural::run, 20_000, |size| {
+        let object = of(json!([]), json!(["ab".repeat(size)]), json!({"k".repeat(size): 1}));
+        lines(&[&schema, &object, &object])
+    });
+}
+
+#[test]
+fn schemas_of_many_alternatives() {
+    let of = |size: usize| {
+        let alternatives: Vec<Value> =
+            (0..size).map(|at| json!({"properties": {"a": {"minLength": at}}, "oneOf": [{"maxProperties": at}]})).collect();
+        json!({"type": "object", "properties": {"a": {"type": "string"}}, "anyOf": alternatives.clone(), "oneOf": alternatives})
+    };
+    let object = json!({"metadata": {"name": "x"}, "a": "text"});
+    grows_with_its_size(structural::run, 500, |size| lines(&[&of(size), &object, &object]));
 }

@@ -115,7 +115,7 @@ macro_rules! fuzz {
 }
 
 use mutate::words;
-use targets::{amounts, decoders, expressions, fields, patches, selectors, text};
+use targets::{amounts, decoders, expressions, fields, patches, selectors, structural, text};
 
 fuzz! {
     json: decoders::json, corpus::objects, words::JSON;
@@ -132,5 +132,6 @@ fuzz! {
     int_or_string: amounts::int_or_string, corpus::quantities, words::AMOUNTS;
     time: amounts::time, corpus::times, words::AMOUNTS;
     cel: expressions::cel, corpus::expressions, words::CEL;
+    custom_resources: structural::run, corpus::custom_resources, words::SCHEMAS;
     json_text: text::scan, corpus::objects, words::JSON;
 }

@@ -31,6 +31,28 @@ pub mod words {
         "[",
         "{",
     ];
+    pub const SCHEMAS: &[&str] = &[
+        "\"type\":\"object\",",
+        "\"type\":\"array\",",
+        "\"type\":\"string\",",
+        "\"nullable\":true,",
+        "\"default\":{},",
+        "\"default\":null,",
+        "\"items\":{},",
+        "\"additionalProperties\":true,",
+        "\"additionalProperties\":{\"default\":[]},",
+        "\"x-kubernetes-preserve-unknown-fields\":true,",
+        "\"x-kubernetes-embedded-resource\":true,",
+        "\"x-kubernetes-int-or-string\":true,",
+        "\"x-kubernetes-list-type\":\"set\",",
+        "\"anyOf\":[{}],",
+        "\"not\":{},",
+        "\"multipleOf\":0,",
+        "\"maxLength\":-1,",
+        "\"pattern\":\"(a*)*$\",",
+        "\"format\":\"date-time\",",
+        "null",
+    ];
     pub const POINTERS: &[&str] = &[
         "\"add\"",
         "\"remove\"",

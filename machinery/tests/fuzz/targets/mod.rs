@@ -6,6 +6,7 @@ pub mod expressions;
 pub mod fields;
 pub mod patches;
 pub mod selectors;
+pub mod structural;
 pub mod text;
 
 use std::sync::LazyLock;
