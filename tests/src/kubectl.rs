@@ -97,6 +97,19 @@ impl Kubectl {
         text
     }
 
+    /// Runs it with this for its input, which may be large.
+    pub fn with_input(&self, args: &[&str], input: &[u8]) -> Output {
+        let mut command = self.command(args);
+        let mut child =
+            command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("kubectl: run `make tools`");
+        let mut stdin = child.stdin.take().expect("a pipe");
+        std::thread::scope(|scope| {
+            // Output comes while the input is still being written. A program may end before it has read all.
+            scope.spawn(move || drop(stdin.write_all(input)));
+            child.wait_with_output().expect("kubectl's output")
+        })
+    }
+
     /// `kubectl <args> -f -` with a document.
     pub fn feed_raw(&self, args: &[&str], document: &str) -> Output {
         let mut child = self

@@ -4,6 +4,7 @@
 
 mod cluster;
 mod deletion;
+mod looking;
 mod reading;
 mod rollouts;
 mod workloads;
@@ -47,6 +48,12 @@ fn main() -> ExitCode {
             ("failing_job", workloads::failing_job),
             ("wait", workloads::wait),
             ("the_shop", workloads::the_shop),
+            ("logs", looking::logs),
+            ("logs_follow", looking::logs_follow),
+            ("logs_of_former_lives", looking::logs_of_former_lives),
+            ("exec", looking::exec),
+            ("attach", looking::attach),
+            ("port_forward_and_proxy", looking::port_forward_and_proxy),
             ("explain", cluster::explain),
             ("api_resources_and_versions", cluster::api_resources_and_versions),
             ("auth", cluster::auth),
