@@ -261,7 +261,7 @@ async fn a_client_that_does_not_read_stops_the_kubelet() {
     let (_stream, head) = cluster.begin("root", "GET", &format!("{LOG}?follow=true"), "", "").await;
     assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
     let stalled = async {
-        while written.load(Ordering::SeqCst) % 2 == 0 {
+        while written.load(Ordering::SeqCst).is_multiple_of(2) {
             tokio::task::yield_now().await;
         }
     };

@@ -1,6 +1,8 @@
 //! Programs that are run in simulated containers: a handful that need nothing but their streams, and a shell for them.
 //! All others are missing, as they are from an image without them.
 
+use std::time::Duration;
+
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use jiff::Timestamp;
@@ -10,6 +12,9 @@ use super::behaviour::sleep_time;
 use super::shell::{self, Separator};
 use crate::access::{Place, Streams};
 
+/// How long a program takes to start, about as with a real runtime. Clients count on that: kubectl throws away what
+/// comes over a WebSocket before it has made its streams, which it does after it is connected.
+const START: Duration = Duration::from_millis(50);
 /// What a shell exits with for a program that is not there.
 const NOT_FOUND: i32 = 127;
 /// Of a process that wrote where nobody reads: 128 and the signal's number.
@@ -32,6 +37,7 @@ fn ended(code: i32) -> Ended {
 
 /// Runs a program; its exit code.
 pub async fn run(place: &Place, command: &[String], streams: Streams) -> i32 {
+    tokio::time::sleep(START).await;
     let mut process = Process { hostname: place.pod.name().to_owned(), streams };
     let program = command.first().map(|word| shell::program(word)).unwrap_or_default();
     if !is_known(program) {

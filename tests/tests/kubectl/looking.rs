@@ -116,7 +116,7 @@ pub fn port_forward_and_proxy(cluster: &Cluster) {
     let kubectl = cluster.kubectl.in_namespace("forward");
     talker(&kubectl);
     let log = cluster.dir().join("forward.log");
-    let mut forwarding = kubectl.start(&["port-forward", "pod/talker", ":8080"], &log);
+    let forwarding = kubectl.start(&["port-forward", "pod/talker", ":8080"], &log);
     let port: u16 = wait_for("the local port", || {
         let seen = forwarding.output();
         let port = seen.split("127.0.0.1:").nth(1).and_then(|rest| rest.split_whitespace().next()).and_then(|port| port.parse().ok());
