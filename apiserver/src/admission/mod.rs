@@ -81,6 +81,12 @@ pub trait Plugin: Send + Sync + 'static {
         Ok(())
     }
 
+    /// Puts another object in the place of a new or updated one, after all plugins had their say; true if it did. Then they
+    /// have it again, and this one as well, with `again`.
+    fn rewrite(&self, _request: &Request<'_>, _object: &mut Box<dyn Object>, _again: bool) -> Result<bool, Status> {
+        Ok(false)
+    }
+
     /// An object whose absence makes the plugin refuse the write, and which is likely to be made in a moment.
     fn awaits(&self, _request: &Request<'_>, _object: &dyn Object) -> Option<Awaited> {
         None
@@ -162,6 +168,7 @@ impl Default for Chain {
                 Box::new(crate::auth::certificates::Signing),
                 Box::new(crate::auth::certificates::SubjectRestriction),
                 Box::new(crate::auth::rbac::Escalation),
+                Box::new(policies::MutatingAdmissionPolicy::default()),
                 Box::new(policies::ValidatingAdmissionPolicy::default()),
             ],
         }
@@ -169,8 +176,17 @@ impl Default for Chain {
 }
 
 impl Chain {
-    pub(crate) fn mutate(&self, request: &Request<'_>, object: &mut dyn Object) -> Result<(), Status> {
-        self.plugins.iter().try_for_each(|plugin| plugin.mutate(request, object))
+    pub(crate) fn mutate(&self, request: &Request<'_>, object: &mut Box<dyn Object>) -> Result<(), Status> {
+        self.plugins.iter().try_for_each(|plugin| plugin.mutate(request, &mut **object))?;
+        if self.rewrite(request, object, false)? {
+            self.plugins.iter().try_for_each(|plugin| plugin.mutate(request, &mut **object))?;
+            self.rewrite(request, object, true)?;
+        }
+        Ok(())
+    }
+
+    fn rewrite(&self, request: &Request<'_>, object: &mut Box<dyn Object>, again: bool) -> Result<bool, Status> {
+        self.plugins.iter().try_fold(false, |changed, plugin| Ok(plugin.rewrite(request, object, again)? || changed))
     }
 
     /// What the plugins would wait for, if it is missing.

@@ -103,7 +103,7 @@ impl<'a> Write<'a> {
             Ownership::Record => self.record(resource.update().reset_fields(), None, &mut *object),
             Ownership::Settled(managed) => managed,
         };
-        self.admit(Operation::Create, &mut *object, None)?;
+        self.admit(Operation::Create, &mut object, None)?;
         // Before the strategy, whose validation expects addresses to be there. Given back if the object is refused.
         let reservation = self.server.allocation.reserve(resource, &mut *object, None)?;
         resource.prepare_create(&cx, &mut *object);
@@ -134,7 +134,7 @@ impl<'a> Write<'a> {
             Ownership::Record => self.record(strategy.reset_fields(), Some(live), &mut *new),
             Ownership::Settled(managed) => managed,
         };
-        self.admit(Operation::Update, &mut *new, Some(old))?;
+        self.admit(Operation::Update, &mut new, Some(old))?;
         let reservation = match self.target.subresource {
             None => self.server.allocation.reserve(resource, &mut *new, Some(old))?,
             Some(_) => None,
@@ -172,7 +172,7 @@ impl<'a> Write<'a> {
     }
 
     /// Mutating admission.
-    fn admit(&self, operation: Operation, object: &mut dyn Object, old: Option<&dyn Object>) -> Result<(), Status> {
+    fn admit(&self, operation: Operation, object: &mut Box<dyn Object>, old: Option<&dyn Object>) -> Result<(), Status> {
         self.server.admission.mutate(&self.request(operation, old), object)
     }
 

@@ -11,7 +11,7 @@ use super::set::{Set, Step};
 use crate::schema::{Cursor, Node, Schema};
 
 /// Lays `config` over `live`: what it names takes its value, everything else stays.
-pub(super) fn merge(schema: &Schema, live: Value, config: &Value) -> Value {
+pub fn merge(schema: &Schema, live: Value, config: &Value) -> Value {
     let mut merged = live;
     lay(schema.cursor(), &mut merged, config);
     merged

@@ -26,6 +26,7 @@ pub use compare::Changes;
 pub use conflict::{Conflict, Error};
 pub use entry::{Entry, Fields, FieldsType, Malformed, Operation, Writer, keep_times, starting_entries};
 pub use extract::{Mismatch, fields_of};
+pub use merge::merge;
 pub use server_side::{Applied, apply};
 pub use set::{Element, Set, Step};
 pub use update::update;

@@ -12,8 +12,8 @@ use serde_json::{Map as JsonMap, Value as Json};
 use super::Stop;
 use super::authorizer::{Authorizer, Check, Verdict};
 use super::libraries::{network::Cidr, semver::Version, url::Url};
-use super::time;
 use super::types::{self, ANY, Declared, Identity, Object, Shape, Type};
+use super::{text, time};
 use crate::quantity::Quantity;
 
 #[derive(Clone)]
@@ -298,6 +298,51 @@ impl<'v> Value<'v> {
             Self::Optional(Some(inner)) => inner.size(),
             _ => 1,
         }
+    }
+}
+
+/// Values in what is written as JSON, at most: parts that are shared within a value are written each time.
+const MOST_JSON_VALUES: usize = 1 << 20;
+
+impl Value<'_> {
+    /// The value as JSON. What has no value in an optional is left out of objects.
+    pub fn to_json(&self) -> Result<Json, Stop> {
+        let mut left = MOST_JSON_VALUES;
+        self.json(&mut left).map(Option::unwrap_or_default)
+    }
+
+    fn json(&self, left: &mut usize) -> Result<Option<Json>, Stop> {
+        *left = left.checked_sub(1).ok_or(Stop::Cost)?;
+        Ok(Some(match self {
+            Self::Null => Json::Null,
+            Self::Bool(value) => Json::Bool(*value),
+            Self::Int(number) => (*number).into(),
+            Self::Uint(number) => (*number).into(),
+            Self::Double(number) => (*number).into(),
+            Self::String(text) => (&**text).into(),
+            Self::Bytes(bytes) => {
+                use base64::Engine;
+                base64::engine::general_purpose::STANDARD.encode(bytes).into()
+            }
+            Self::Optional(None) => return Ok(None),
+            Self::Optional(Some(inner)) => return inner.json(left),
+            Self::List(list) => {
+                let elements: Result<Vec<_>, _> = list.iter().map(|element| element.json(left)).collect();
+                elements?.into_iter().map(Option::unwrap_or_default).collect()
+            }
+            Self::Map(map) => {
+                let mut object = JsonMap::new();
+                for key in map.keys() {
+                    let name = text::plain(&key.value()).ok_or_else(|| Stop::failed("a key is no text"))?;
+                    if let Some(value) = map.get(&key).transpose()? {
+                        object.extend(value.json(left)?.map(|value| (name, value)));
+                    }
+                }
+                Json::Object(object)
+            }
+            Self::Quantity(amount) => amount.to_string().into(),
+            other => text::plain(other).ok_or_else(|| Stop::failed(format!("a {} is not written as JSON", other.type_name())))?.into(),
+        }))
     }
 }
 

@@ -119,7 +119,10 @@ impl<'a> Operation<'a> {
                 let path = self.path()?;
                 let found = path.target(object)?.get()?;
                 // A missing key equals null.
-                if found.unwrap_or(&Value::Null) == self.value { Ok(()) } else { Err(path.error("testing the value failed")) }
+                match found.unwrap_or(&Value::Null) == self.value {
+                    true => Ok(()),
+                    false => Err(Error::TestFailed(path.error("testing the value failed").to_string())),
+                }
             }
             "move" => {
                 let (from, path) = (self.from()?, self.path()?);
@@ -319,7 +322,7 @@ mod tests {
 
     #[track_caller]
     fn refused(object: Value, patch: Value) {
-        assert!(matches!(patched(object, patch), Err(Error::DoesNotApply(_))));
+        assert!(matches!(patched(object, patch), Err(Error::DoesNotApply(_) | Error::TestFailed(_))));
     }
 
     #[test]

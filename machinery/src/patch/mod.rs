@@ -25,6 +25,9 @@ pub enum Error {
     /// A well-formed patch that does not fit the object: 422 with empty details.
     #[error("{0}")]
     DoesNotApply(String),
+    /// A `test` of a JSON patch that does not hold: 422 as well.
+    #[error("{0}")]
+    TestFailed(String),
     /// A strategic merge patch whose directives or list elements make no sense for the field: a bare 500, as
     /// upstream never classified these errors.
     #[error("{0}")]
@@ -39,7 +42,7 @@ impl From<Error> for Status {
             Error::TooManyOperations { .. } => {
                 Self { status: "Failure".into(), code: 413, reason: "RequestEntityTooLarge".into(), message, ..Self::default() }
             }
-            Error::DoesNotApply(_) => Self {
+            Error::DoesNotApply(_) | Error::TestFailed(_) => Self {
                 status: "Failure".into(),
                 code: 422,
                 reason: "Invalid".into(),

@@ -59,6 +59,10 @@ impl<'r> Facts<'r> {
             asker: Asker { access: request.access, user: request.user },
         }
     }
+
+    pub fn object(&self) -> &Json {
+        &self.object
+    }
 }
 
 /// The request as webhooks are told of it.

@@ -1,102 +1,46 @@
-//! ValidatingAdmissionPolicy: rules in CEL that whoever runs the cluster has written. A policy says which requests it is
-//! for and what has to hold; a binding puts it in force, with parameters, and says what becomes of those that it does not
-//! hold for.
+//! Policies: rules in CEL that whoever runs the cluster has written. A policy says which requests it is for and what has to
+//! hold ([`validating`]) or is changed ([`mutating`]); a binding puts it in force, with parameters.
 
 mod activation;
 mod authorizer;
-mod compiled;
+mod index;
 mod matching;
+mod mutating;
 mod params;
+mod validating;
 
 use api::Object;
-use k8s_openapi::api::admissionregistration::v1::Validation;
+use api::admissionregistration::environment::{Visible, Wanted, compile};
+use k8s_openapi::api::admissionregistration::v1::{MatchCondition, Variable as Declared};
 use machinery::Status;
-use machinery::cel::{Program, Stop, Value};
+use machinery::cel::{Program, Value};
 
-use super::{Plugin, Request};
-use activation::{Activation, Facts};
-use compiled::{Bound, Expressions, Index};
+use super::Request;
+use activation::{Activation, Variable};
 
-/// Bytes of a message that an expression made, at most.
-const LONGEST_MESSAGE: usize = 5 << 10;
-
-#[derive(Default)]
-pub(super) struct ValidatingAdmissionPolicy {
-    index: Index,
-}
-
-/// Why a request is refused, and with which reason.
-struct Violation {
-    message: String,
-    reason: Option<String>,
-}
-
-impl Violation {
-    fn of(why: impl Into<String>) -> Self {
-        Self { message: why.into(), reason: None }
-    }
-}
-
-impl Plugin for ValidatingAdmissionPolicy {
-    fn name(&self) -> &'static str {
-        "ValidatingAdmissionPolicy"
-    }
-
-    fn validate(&self, request: &Request<'_>, object: Option<&dyn Object>, warnings: &mut Vec<String>) -> Result<(), Status> {
-        let bound = self.index.bound(request.world);
-        if bound.is_empty() || is_exempt(request) {
-            return Ok(());
-        }
-        let mut facts = None;
-        for bound in bound.iter().filter(|bound| concerns(bound, request, object)) {
-            let facts = facts.get_or_insert_with(|| Facts::new(request, object));
-            for violation in violations(bound, request, facts) {
-                act(bound, request, object, &violation, warnings)?;
-            }
-        }
-        Ok(())
-    }
-}
+pub use mutating::MutatingAdmissionPolicy;
+pub use validating::ValidatingAdmissionPolicy;
 
 /// Policies do not apply to what would let an administrator repair them.
 fn is_exempt(request: &Request<'_>) -> bool {
     request.target.resource.names().group == "admissionregistration.k8s.io"
 }
 
-fn concerns(bound: &Bound, request: &Request<'_>, object: Option<&dyn Object>) -> bool {
-    let constraints = bound.policy.spec.match_constraints.as_ref();
-    constraints.is_some_and(|constraints| matching::matches(constraints, request, object))
-        && bound.binding.spec.match_resources.as_ref().is_none_or(|resources| matching::matches(resources, request, object))
+fn conditions(conditions: Option<&[MatchCondition]>, params: bool) -> Result<Vec<Program>, String> {
+    let environment = Visible::of_conditions(params).environment();
+    let conditions = conditions.unwrap_or_default().iter();
+    conditions.map(|condition| compile(&condition.expression, &environment, Wanted::Condition)).collect()
 }
 
-/// What a policy has to say against a request, with each set of parameters.
-fn violations(bound: &Bound, request: &Request<'_>, facts: &Facts<'_>) -> Vec<Violation> {
-    let spec = &bound.policy.spec;
-    let fails_closed = spec.failure_policy.as_deref() != Some("Ignore");
-    let failure = |why: String| if fails_closed { vec![Violation::of(why)] } else { Vec::new() };
-    let expressions = match &bound.policy.expressions {
-        Ok(expressions) => expressions,
-        Err(why) => return failure(why.clone()),
-    };
-    let params = match params::find(spec.param_kind.as_ref(), bound.binding.spec.param_ref.as_ref(), request) {
-        Ok(params) => params,
-        Err(why) => return failure(why),
-    };
-    let mut violations = Vec::new();
-    for params in &params {
-        let activation = Activation::new(facts, params, &expressions.variables);
-        match is_meant(&expressions.conditions, &activation) {
-            Ok(false) => continue,
-            Ok(true) => {}
-            Err(why) => {
-                violations.extend(failure(why));
-                continue;
-            }
-        }
-        let all = spec.validations.as_deref().unwrap_or_default();
-        violations.extend(evaluate(all, expressions, &activation, fails_closed));
+/// The variables, each of which becomes visible to those after it.
+fn variables(declared: Option<&[Declared]>, visible: &mut Visible) -> Result<Vec<Variable>, String> {
+    let mut variables = Vec::new();
+    for variable in declared.unwrap_or_default() {
+        let program = compile(&variable.expression, &visible.environment(), Wanted::Anything)?;
+        visible.variables.push((variable.name.clone(), program.result().clone()));
+        variables.push((variable.name.clone(), program));
     }
-    violations
+    Ok(variables)
 }
 
 /// Whether all conditions hold: one that does not decides, whatever became of the others.
@@ -112,74 +56,9 @@ fn is_meant<'v>(conditions: &'v [Program], activation: &Activation<'v>) -> Resul
     failure.map_or(Ok(true), Err)
 }
 
-fn evaluate<'v>(
-    validations: &[Validation],
-    expressions: &'v Expressions,
-    activation: &Activation<'v>,
-    fails_closed: bool,
-) -> Vec<Violation> {
-    let mut violations = Vec::new();
-    for (validation, (program, message)) in validations.iter().zip(&expressions.validations) {
-        match activation.evaluate(program) {
-            Ok(Value::Bool(true)) => {}
-            Ok(_) => {
-                let message = message.as_ref().and_then(|message| say(activation.evaluate(message)));
-                let message = message.or_else(|| validation.message.as_deref().map(|message| message.trim().to_owned()));
-                violations.push(Violation {
-                    message: message.unwrap_or_else(|| format!("failed expression: {}", validation.expression.trim())),
-                    reason: validation.reason.clone(),
-                });
-            }
-            Err(error) if fails_closed => {
-                violations.push(Violation::of(format!("expression '{}' resulted in error: {error}", validation.expression.trim())));
-            }
-            Err(_) => {}
-        }
-    }
-    violations
-}
-
-/// What an expression said, if it is fit to be shown.
-fn say(said: Result<Value<'_>, Stop>) -> Option<String> {
-    let Ok(Value::String(text)) = said else { return None };
-    let text = text.trim();
-    (!text.is_empty() && !text.contains('\n') && text.len() <= LONGEST_MESSAGE).then(|| text.to_owned())
-}
-
-fn act(
-    bound: &Bound,
-    request: &Request<'_>,
-    object: Option<&dyn Object>,
-    violation: &Violation,
-    warnings: &mut Vec<String>,
-) -> Result<(), Status> {
-    let (policy, binding) = (&bound.policy.name, &bound.name);
-    let mut denied = Ok(());
-    for action in &bound.binding.spec.validation_actions {
-        match action.as_str() {
-            "Deny" => {
-                let message =
-                    format!("ValidatingAdmissionPolicy '{policy}' with binding '{binding}' denied request: {}", violation.message);
-                denied = Err(denial(request, object, violation.reason.as_deref(), &message));
-            }
-            "Warn" => {
-                let message = &violation.message;
-                warnings.push(format!("Validation failed for ValidatingAdmissionPolicy '{policy}' with binding '{binding}': {message}"));
-            }
-            _ => tracing::info!(policy, binding, violation = violation.message, "an audited policy is violated"),
-        }
-    }
-    denied
-}
-
-/// The answer to a request that is refused.
-fn denial(request: &Request<'_>, object: Option<&dyn Object>, reason: Option<&str>, message: &str) -> Status {
-    let (code, reason) = match reason {
-        Some("Unauthorized") => (401, "Unauthorized"),
-        Some("Forbidden") => (403, "Forbidden"),
-        Some("RequestEntityTooLarge") => (413, "RequestEntityTooLarge"),
-        _ => (422, "Invalid"),
-    };
-    let refused = Status::forbidden(&request.target.resource.group_resource(), matching::name_of(request, object), message);
-    Status { code, reason: reason.to_owned(), ..refused.with_cause("", message, "") }
+/// The answer to a request that a policy is against.
+fn refused(request: &Request<'_>, object: Option<&dyn Object>, message: &str) -> Status {
+    let name = matching::name_of(request, object);
+    let refused = Status::forbidden(&request.target.resource.group_resource(), name, message);
+    Status { reason: "Invalid".to_owned(), ..refused.with_cause("", message, "") }
 }
