@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use runtime::args::{LogArgs, duration};
 
+use crate::auth::Mode;
 use crate::auth::service_accounts::DEFAULT_ISSUER;
 use crate::connect::ADDRESS_TYPES;
 
@@ -45,6 +46,27 @@ pub struct ApiArgs {
     /// Whether requests without credentials are let in as system:anonymous.
     #[arg(long, default_value_t = true, action = clap::ArgAction::Set)]
     pub anonymous_auth: bool,
+    /// The authority of front proxies' certificates, PEM. Proxies say in headers for whom they ask.
+    #[arg(long)]
+    pub requestheader_client_ca_file: Option<PathBuf>,
+    /// The common names of front proxies' certificates, separated by commas; any if not given.
+    #[arg(long, value_delimiter = ',')]
+    pub requestheader_allowed_names: Vec<String>,
+    /// Headers in which front proxies name the user, separated by commas.
+    #[arg(long, value_delimiter = ',', default_value = "X-Remote-User")]
+    pub requestheader_username_headers: Vec<String>,
+    /// Headers in which front proxies name the user's uid, separated by commas.
+    #[arg(long, value_delimiter = ',', default_value = "X-Remote-Uid")]
+    pub requestheader_uid_headers: Vec<String>,
+    /// Headers in which front proxies name the user's groups, separated by commas.
+    #[arg(long, value_delimiter = ',', default_value = "X-Remote-Group")]
+    pub requestheader_group_headers: Vec<String>,
+    /// How headers begin in which front proxies say more of the user, separated by commas.
+    #[arg(long, value_delimiter = ',', default_value = "X-Remote-Extra-")]
+    pub requestheader_extra_headers_prefix: Vec<String>,
+    /// By what it is decided who may do what, separated by commas; the first that allows something decides.
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "Node,RBAC")]
+    pub authorization_mode: Vec<Mode>,
     /// Whether secrets of type bootstrap.kubernetes.io/token in kube-system let new nodes in.
     #[arg(long, default_value_t = false, action = clap::ArgAction::Set, num_args = 0..=1, default_missing_value = "true")]
     pub enable_bootstrap_token_auth: bool,

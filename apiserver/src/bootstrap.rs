@@ -6,6 +6,7 @@ use api::ResourceRef;
 use api::object::downcast_ref;
 use api::strategy::UserInfo;
 use futures::{StreamExt as _, TryStreamExt as _};
+use k8s_openapi::api::core::v1::ConfigMap;
 use machinery::Status;
 use serde_json::{Value, json};
 
@@ -36,7 +37,7 @@ impl ApiServer {
         let namespaces = ["default", "kube-system", "kube-public", "kube-node-lease"];
         let namespaced = async {
             futures::future::try_join_all(namespaces.map(|name| self.ensure_plain("", "v1", "Namespace", name, json!({})))).await?;
-            tokio::try_join!(self.ensure_roles(), self.ensure_own_service()).map(drop)
+            tokio::try_join!(self.ensure_roles(), self.ensure_own_service(), self.publish_authentication()).map(drop)
         };
         let priorities = SYSTEM_PRIORITIES.iter().map(|(name, value, description)| {
             let content = json!({"value": value, "description": description});
@@ -181,6 +182,29 @@ impl ApiServer {
         let slice = self.ensure("discovery.k8s.io", "endpointslices", "default", NAME, slice);
         tokio::try_join!(made, endpoints, slice)?;
         Ok(())
+    }
+
+    /// What aggregated servers need to know their callers, where they look for it.
+    async fn publish_authentication(&self) -> Result<(), Status> {
+        const NAME: &str = "extension-apiserver-authentication";
+        let data = &self.options().extension_authentication;
+        if data.is_empty() {
+            return Ok(());
+        }
+        let object = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": NAME}, "data": data});
+        self.ensure("", "configmaps", "kube-system", NAME, object.clone()).await?;
+        // Authorities may have changed since it was made.
+        let Some(resource) = self.served().find("", "v1", "configmaps") else { return Ok(()) };
+        let Some(entry) = self.log(&*resource)?.get(&crate::log::path("kube-system", NAME)) else { return Ok(()) };
+        let kept = entry.object(&*resource).map_err(Status::internal)?;
+        if downcast_ref::<ConfigMap>(&*kept).is_some_and(|kept| kept.data.as_ref() == Some(data)) {
+            return Ok(());
+        }
+        let target = Target { resource, subresource: None, namespace: "kube-system".into(), name: NAME.into() };
+        match self.update(&caller(), &target, Body::Json(object.to_string().into()), &WriteOptions::default()).await {
+            Err(status) if !status.is_conflict() => Err(status),
+            _ => Ok(()),
+        }
     }
 
     /// Creates an object unless there is one of its name, or its resource is not served.

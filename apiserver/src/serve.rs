@@ -79,7 +79,8 @@ async fn connection(
     };
     let peer = stream.get_ref().1.peer_certificates().and_then(|chain| {
         let own = chain.first()?;
-        Some(if clients.trust(chain) { PeerCertificate::from_der(own) } else { PeerCertificate::Refused })
+        let client = if clients.trust(chain) { PeerCertificate::from_der(own) } else { PeerCertificate::Refused };
+        Some(if clients.trust_proxy(chain) { PeerCertificate::of_proxy(own, client) } else { client })
     });
     let service = service_fn(move |mut request: Request<Incoming>| {
         if let Some(peer) = &peer {

@@ -1,5 +1,6 @@
 //! [`ApiServer`]: what serves the API, below its doors. Its verbs stand in [`crate::verbs`], one file each.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use crate::admission::resource_quota::charge::Cashier;
 use crate::admission::{self, World};
 use crate::allocation::{self, Allocation};
-use crate::auth::{Access, Authenticator};
+use crate::auth::{Access, Authenticator, Mode};
 use crate::connect::{Connector, KubeletAccess};
 use crate::definitions::{self, Definitions};
 use crate::leases::Leases;
@@ -38,6 +39,10 @@ pub struct Options {
     pub secure_port: u16,
     /// Who is known here, and by what.
     pub authenticator: Arc<Authenticator>,
+    /// By what it is decided who may do what.
+    pub authorization: Vec<Mode>,
+    /// What aggregated servers need to know their callers: the data of a ConfigMap that is made for them.
+    pub extension_authentication: BTreeMap<String, String>,
     /// How kubelets are reached.
     pub kubelets: KubeletAccess,
 }
@@ -53,6 +58,8 @@ impl Default for Options {
             advertise_address: None,
             secure_port: 6443,
             authenticator: Arc::default(),
+            authorization: Mode::USUAL.to_vec(),
+            extension_authentication: BTreeMap::new(),
             kubelets: KubeletAccess::default(),
         }
     }
@@ -100,7 +107,7 @@ impl ApiServer {
         tokio::spawn(feed.clone().run());
         tokio::spawn(upkeep(feed.clone(), options.compaction_interval));
         let server = Arc::new(Self {
-            access: Arc::new(Access::new(&world)),
+            access: Arc::new(Access::new(&world, options.authorization.clone())),
             connector: Connector::new(options.kubelets.clone()),
             world,
             served: ArcSwap::from_pointee(Served::new(registry, None)),

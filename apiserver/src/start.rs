@@ -1,5 +1,6 @@
 //! From flags to a serving API server: opens the store, reads the state, and puts the doors on a port.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -13,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::args::{ApiArgs, Args};
 use crate::auth::Authenticator;
+use crate::auth::front_proxy::FrontProxies;
 use crate::auth::service_accounts::{ServiceAccounts, Settings};
 use crate::chain::{Chain, Limits};
 use crate::connect::KubeletAccess;
@@ -40,7 +42,14 @@ pub async fn open_store(args: &ApiArgs, data_dir: Option<&Path>) -> anyhow::Resu
 }
 
 /// A serving core with its chain, not yet on a port.
-pub async fn core(args: &ApiArgs, store: Arc<dyn Store>, port: u16, health: Health, metrics: Metrics) -> anyhow::Result<Arc<Chain>> {
+pub async fn core(
+    args: &ApiArgs,
+    store: Arc<dyn Store>,
+    port: u16,
+    authorities: &Authorities,
+    health: Health,
+    metrics: Metrics,
+) -> anyhow::Result<Arc<Chain>> {
     let options = Options {
         prefix: args.etcd_prefix.trim_matches('/').to_owned(),
         service_cluster_ip_range: args.service_cluster_ip_range.clone(),
@@ -50,11 +59,74 @@ pub async fn core(args: &ApiArgs, store: Arc<dyn Store>, port: u16, health: Heal
         advertise_address: args.advertise_address,
         secure_port: port,
         authenticator: Arc::new(authenticator(args)?),
+        authorization: args.authorization_mode.clone(),
+        extension_authentication: authorities.publish(args)?,
         kubelets: kubelets(args)?,
     };
     let api = ApiServer::start(store, Registry::built_in(), options).await?;
     let limits = Limits { reads: args.max_requests_inflight, writes: args.max_mutating_requests_inflight };
     Ok(Chain::new(api, health, metrics, limits))
+}
+
+/// The authorities that callers' certificates are judged by, PEM.
+#[derive(Debug, Default)]
+pub struct Authorities {
+    pub clients: Option<String>,
+    pub proxies: Option<String>,
+}
+
+impl Authorities {
+    /// Those that the flags name; clients' may be known already.
+    ///
+    /// # Errors
+    /// A file that cannot be read.
+    pub fn read(args: &ApiArgs, clients: Option<String>) -> anyhow::Result<Self> {
+        Ok(Self { clients, proxies: args.requestheader_client_ca_file.as_ref().map(read_text).transpose()? })
+    }
+
+    /// The port's side of TLS.
+    ///
+    /// # Errors
+    /// Certificates or keys that cannot be used.
+    pub fn door(&self, identity: &runtime::tls::Identity) -> anyhow::Result<runtime::tls::Door> {
+        let bytes = |pem: &Option<String>| pem.as_ref().map(|pem| pem.as_bytes().to_vec());
+        Ok(runtime::tls::door(identity, bytes(&self.clients).as_deref(), bytes(&self.proxies).as_deref())?)
+    }
+
+    /// What servers that stand behind this one have to know of who calls them.
+    fn publish(&self, args: &ApiArgs) -> anyhow::Result<BTreeMap<String, String>> {
+        let mut data = BTreeMap::new();
+        data.extend(self.clients.clone().map(|pem| ("client-ca-file".to_owned(), pem)));
+        if let Some(pem) = &self.proxies {
+            data.insert("requestheader-client-ca-file".to_owned(), pem.clone());
+            for (key, list) in [
+                ("requestheader-allowed-names", &args.requestheader_allowed_names),
+                ("requestheader-username-headers", &args.requestheader_username_headers),
+                ("requestheader-uid-headers", &args.requestheader_uid_headers),
+                ("requestheader-group-headers", &args.requestheader_group_headers),
+                ("requestheader-extra-headers-prefix", &args.requestheader_extra_headers_prefix),
+            ] {
+                data.insert(key.to_owned(), serde_json::to_string(list)?);
+            }
+        }
+        Ok(data)
+    }
+}
+
+fn read_text(file: &PathBuf) -> anyhow::Result<String> {
+    std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))
+}
+
+/// Whom front proxies may name, as the flags say.
+fn front_proxies(args: &ApiArgs) -> FrontProxies {
+    let lower = |names: &[String]| names.iter().map(|name| name.to_lowercase()).collect();
+    FrontProxies {
+        names: args.requestheader_allowed_names.clone(),
+        user_headers: lower(&args.requestheader_username_headers),
+        uid_headers: lower(&args.requestheader_uid_headers),
+        group_headers: lower(&args.requestheader_group_headers),
+        extra_prefixes: lower(&args.requestheader_extra_headers_prefix),
+    }
 }
 
 /// How kubelets are reached, as the flags say.
@@ -77,7 +149,10 @@ fn authenticator(args: &ApiArgs) -> anyhow::Result<Authenticator> {
     if args.enable_bootstrap_token_auth {
         authenticator = authenticator.with_bootstrap_tokens();
     }
-    let read = |file: &PathBuf| std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()));
+    if args.requestheader_client_ca_file.is_some() {
+        authenticator = authenticator.with_front_proxies(front_proxies(args));
+    }
+    let read = read_text;
     let settings = Settings {
         issuers: args.service_account_issuer.clone(),
         signing_key: args.service_account_signing_key_file.as_ref().map(read).transpose()?,
@@ -94,15 +169,15 @@ fn authenticator(args: &ApiArgs) -> anyhow::Result<Authenticator> {
 /// Runs `kybern-apiserver` until `shutdown`.
 pub async fn run(args: Args, shutdown: CancellationToken) -> anyhow::Result<()> {
     let identity = runtime::tls::Identity::read(&args.tls_cert_file, &args.tls_private_key_file)?;
-    let ca = args.client_ca_file.as_ref().map(|f| std::fs::read(f).with_context(|| format!("cannot read {}", f.display()))).transpose()?;
-    let tls = runtime::tls::door(&identity, ca.as_deref())?;
+    let authorities = Authorities::read(&args.api, args.client_ca_file.as_ref().map(read_text).transpose()?)?;
+    let tls = authorities.door(&identity)?;
     let address = std::net::SocketAddr::new(args.bind_address, args.secure_port);
     let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
     let store = open_store(&args.api, args.data_dir.as_deref()).await?;
     let health = Health::default();
     let draining = shutdown.clone();
     health.ready("shutdown", move || if draining.is_cancelled() { Err("shutting down".to_owned()) } else { Ok(()) });
-    let chain = core(&args.api, store.clone(), listener.local_addr()?.port(), health, Metrics::default()).await?;
+    let chain = core(&args.api, store.clone(), listener.local_addr()?.port(), &authorities, health, Metrics::default()).await?;
     tracing::info!(%address, "serving");
     let api = chain.api.clone();
     serve::serve(listener, tls, chain, shutdown).await;

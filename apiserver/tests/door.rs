@@ -30,7 +30,7 @@ async fn open() -> Port {
     let directory = tempfile::tempdir().unwrap();
     let pki = Pki::open(directory.path()).unwrap();
     let identity = pki.server("apiserver", &["127.0.0.1".to_owned()]).unwrap();
-    let door = tls::door(&identity, Some(pki.ca().as_bytes())).unwrap();
+    let door = tls::door(&identity, Some(pki.ca().as_bytes()), None).unwrap();
     let mut authenticator = Authenticator::new(true);
     authenticator.add_token("ann-token", "ann", "", &["dev"]);
     let options = Options { authenticator: Arc::new(authenticator), ..Options::default() };

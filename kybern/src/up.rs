@@ -11,6 +11,7 @@ use api::strategy::UserInfo;
 use apiserver::args::ApiArgs;
 use apiserver::in_process::InProcess;
 use apiserver::server::ApiServer;
+use apiserver::start::Authorities;
 use client::Transport;
 use controller_manager::Transports;
 use kubelet::Serving;
@@ -67,7 +68,8 @@ pub async fn run(mut args: Args, shutdown: Shutdown) -> anyhow::Result<()> {
     hosts.extend(args.api.advertise_address.map(|a| a.to_string()));
     let identity = pki::server(&pki, &hosts)?;
     let admin = pki::admin(&pki)?;
-    let tls = runtime::tls::door(&identity, Some(pki.ca().as_bytes()))?;
+    let authorities = Authorities::read(&args.api, Some(pki.ca().to_owned()))?;
+    let tls = authorities.door(&identity)?;
 
     let address = SocketAddr::new(args.bind_address, args.secure_port);
     let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
@@ -77,7 +79,7 @@ pub async fn run(mut args: Args, shutdown: Shutdown) -> anyhow::Result<()> {
     let metrics = Metrics::default();
     let draining = shutdown.token();
     health.ready("shutdown", move || if draining.is_cancelled() { Err("shutting down".to_owned()) } else { Ok(()) });
-    let chain = apiserver::start::core(&args.api, store.clone(), address.port(), health, metrics.clone()).await?;
+    let chain = apiserver::start::core(&args.api, store.clone(), address.port(), &authorities, health, metrics.clone()).await?;
     let api = chain.api.clone();
 
     let kubeconfig = args.data_dir.join("kubeconfig");

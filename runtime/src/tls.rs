@@ -66,14 +66,26 @@ pub struct Door {
 
 /// Judges certificates of clients after the handshake, which has seen that they hold the key. A client that is
 /// refused in the handshake would learn nothing but that the connection broke.
-pub struct Clients(Option<Arc<dyn ClientCertVerifier>>);
+pub struct Clients {
+    clients: Option<Arc<dyn ClientCertVerifier>>,
+    proxies: Option<Arc<dyn ClientCertVerifier>>,
+}
 
 impl Clients {
     /// Whether a certificate, the first of the chain, is good for a client now.
     pub fn trust(&self, chain: &[CertificateDer<'_>]) -> bool {
-        let (Some(verifier), Some((own, others))) = (&self.0, chain.split_first()) else { return false };
-        verifier.verify_client_cert(own, others, UnixTime::now()).is_ok()
+        stands_behind(self.clients.as_ref(), chain)
     }
+
+    /// Whether a certificate is good for a front proxy now.
+    pub fn trust_proxy(&self, chain: &[CertificateDer<'_>]) -> bool {
+        stands_behind(self.proxies.as_ref(), chain)
+    }
+}
+
+fn stands_behind(authority: Option<&Arc<dyn ClientCertVerifier>>, chain: &[CertificateDer<'_>]) -> bool {
+    let (Some(verifier), Some((own, others))) = (authority, chain.split_first()) else { return false };
+    verifier.verify_client_cert(own, others, UnixTime::now()).is_ok()
 }
 
 /// Lets any certificate through the handshake whose key the client holds.
@@ -121,14 +133,20 @@ impl ClientCertVerifier for HoldsKey {
     }
 }
 
-/// A server that takes any client in, and judges its certificate afterwards, so that it can be answered.
+/// A server that takes any client in, and judges its certificate afterwards, so that it can be answered: by the
+/// authority of clients, and by that of front proxies.
 ///
 /// # Errors
 /// Certificates or keys that cannot be used.
-pub fn door(identity: &Identity, client_ca: Option<&[u8]>) -> Result<Door, Error> {
-    let verifier = client_ca.map(verifier).transpose()?;
-    let lenient = verifier.clone().map(|verifier| Arc::new(HoldsKey(verifier)) as Arc<dyn ClientCertVerifier>);
-    Ok(Door { config: config(identity, lenient)?, clients: Clients(verifier) })
+pub fn door(identity: &Identity, client_ca: Option<&[u8]>, proxy_ca: Option<&[u8]>) -> Result<Door, Error> {
+    let (clients, proxies) = (client_ca.map(verifier).transpose()?, proxy_ca.map(verifier).transpose()?);
+    // Clients choose a certificate by the authorities that they are told: both are, if there are both.
+    let told = match (client_ca, proxy_ca) {
+        (Some(one), Some(other)) => Some(verifier(&[one, b"\n", other].concat())?),
+        _ => clients.clone().or(proxies.clone()),
+    };
+    let lenient = told.map(|verifier| Arc::new(HoldsKey(verifier)) as Arc<dyn ClientCertVerifier>);
+    Ok(Door { config: config(identity, lenient)?, clients: Clients { clients, proxies } })
 }
 
 /// A server's configuration. With `client_ca`, clients may present certificates of that authority; those who

@@ -13,6 +13,7 @@ use machinery::{Status, status};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::bootstrap_tokens;
+use super::front_proxy::FrontProxies;
 use super::service_accounts::ServiceAccounts;
 use crate::admission::World;
 use crate::server::ApiServer;
@@ -29,6 +30,13 @@ pub enum PeerCertificate {
         user: Arc<UserInfo>,
         /// Seconds since the epoch.
         expires: i64,
+    },
+    /// Of the authority of proxies, which say in headers for whom they ask.
+    Proxy {
+        name: String,
+        expires: i64,
+        /// What the certificate is to the authority of clients.
+        otherwise: Box<PeerCertificate>,
     },
     /// Of another authority, expired, not for clients, or without a name.
     Refused,
@@ -48,6 +56,13 @@ impl PeerCertificate {
     /// Reads a certificate that has been verified: the common name is the user, organizations are groups.
     pub fn from_der(der: &[u8]) -> Self {
         Self::read(der).unwrap_or(Self::Refused)
+    }
+
+    /// Reads a certificate that the authority of proxies stands behind; `otherwise`: what it is as a client's.
+    pub fn of_proxy(der: &[u8], otherwise: Self) -> Self {
+        let Ok((_, certificate)) = X509Certificate::from_der(der) else { return otherwise };
+        let name = certificate.subject().iter_common_name().next().and_then(|name| name.as_str().ok()).unwrap_or_default().to_owned();
+        Self::Proxy { name, expires: certificate.validity().not_after.timestamp(), otherwise: Box::new(otherwise) }
     }
 
     fn read(der: &[u8]) -> Option<Self> {
@@ -93,6 +108,7 @@ pub struct Authenticator {
     anonymous: bool,
     bootstrap_tokens: bool,
     service_accounts: Option<ServiceAccounts>,
+    front_proxies: Option<FrontProxies>,
 }
 
 pub(super) fn hash(token: &str) -> [u8; 32] {
@@ -110,6 +126,12 @@ impl Authenticator {
     /// Takes tokens that are kept as secrets for new nodes.
     pub fn with_bootstrap_tokens(mut self) -> Self {
         self.bootstrap_tokens = true;
+        self
+    }
+
+    /// Believes proxies whom they ask for.
+    pub fn with_front_proxies(mut self, proxies: FrontProxies) -> Self {
+        self.front_proxies = Some(proxies);
         self
     }
 
@@ -180,9 +202,16 @@ impl Authenticator {
         Ok(Identified { user, audiences: meant })
     }
 
+    /// For whom a proxy asks, if the connection is a proxy's.
+    fn fronted(&self, peer: Option<&PeerCertificate>, headers: &HeaderMap) -> Option<Arc<UserInfo>> {
+        let Some(PeerCertificate::Proxy { name, expires, .. }) = peer else { return None };
+        self.front_proxies.as_ref().filter(|_| *expires >= Timestamp::now().as_second())?.user(name, headers)
+    }
+
     /// The caller of a request without a token.
     pub fn connection(&self, peer: Option<&PeerCertificate>) -> status::Result<Arc<UserInfo>> {
         match peer {
+            Some(PeerCertificate::Proxy { otherwise, .. }) => self.connection(Some(otherwise)),
             Some(PeerCertificate::Trusted { user, expires }) if *expires >= Timestamp::now().as_second() => Ok(user.clone()),
             Some(_) => Err(Status::unauthorized()),
             None if self.anonymous => Ok(ANONYMOUS.clone()),
@@ -205,9 +234,12 @@ impl ApiServer {
         }
     }
 
-    /// The caller of a request. A bearer token that is wrong is refused even where a certificate is right: the client
+    /// The caller of a request: whom a proxy asks for, the bearer of a token, or who made the connection. A bearer token that is wrong is refused even where a certificate is right: the client
     /// meant to be somebody else.
     pub async fn authenticate(&self, peer: Option<&PeerCertificate>, headers: &HeaderMap) -> status::Result<Arc<UserInfo>> {
+        if let Some(user) = self.authenticator().fronted(peer, headers) {
+            return Ok(user);
+        }
         let Some(token) = headers.get(AUTHORIZATION).and_then(|value| bearer(value.to_str().ok()?)) else {
             return self.authenticator().connection(peer);
         };
@@ -248,6 +280,23 @@ mod tests {
         assert_eq!(authenticator.connection(None).unwrap_err().code, 401);
         std::fs::write(file.path(), "only-a-token\n").unwrap();
         assert!(matches!(authenticator.add_token_file(file.path()), Err(TokenFileError::Line { line: 1, .. })));
+    }
+
+    #[test]
+    fn a_proxy_that_names_nobody_is_who_its_certificate_says() {
+        let names = FrontProxies { user_headers: vec!["x-remote-user".to_owned()], ..FrontProxies::default() };
+        let authenticator = Authenticator::new(false).with_front_proxies(names);
+        let proxy = |expires, otherwise| PeerCertificate::Proxy { name: "p".into(), expires, otherwise: Box::new(otherwise) };
+        let mut headers = HeaderMap::new();
+        headers.insert("x-remote-user", "ann".parse().unwrap());
+        let good = proxy(i64::MAX, PeerCertificate::Refused);
+        assert_eq!(authenticator.fronted(Some(&good), &headers).unwrap().name, "ann");
+        assert!(authenticator.fronted(Some(&good), &HeaderMap::new()).is_none());
+        assert!(authenticator.fronted(Some(&proxy(0, PeerCertificate::Refused)), &headers).is_none());
+        assert!(authenticator.fronted(Some(&PeerCertificate::Refused), &headers).is_none());
+        assert_eq!(authenticator.connection(Some(&good)).unwrap_err().code, 401);
+        let own = PeerCertificate::Trusted { user: Arc::default(), expires: i64::MAX };
+        assert!(authenticator.connection(Some(&proxy(i64::MAX, own))).is_ok());
     }
 
     #[test]
