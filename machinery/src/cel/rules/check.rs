@@ -1,16 +1,14 @@
-//! What is wrong with the rules of a schema that is to be stored: texts that say nothing, expressions that do not compile,
-//! that compare with a value that cannot be told, or that could cost too much.
+//! What is wrong with the expressions of rules in a schema that is to be stored: that they do not compile, compare with a
+//! value that cannot be told, or could cost too much.
 
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{JSONSchemaProps as Schema, ValidationRule};
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::JSONSchemaProps as Schema;
 
 use super::compile::{Rule, compile_all, has_rules, items};
 use super::declare::{declare, fewest_bytes, most_items, most_values, values};
-use super::{RULE_LIMIT, SCHEMA_LIMIT, field_path};
+use super::{RULE_LIMIT, SCHEMA_LIMIT};
 use crate::field::{Error, Errors, Path};
 
-const REASONS: [&str; 4] = ["FieldValueDuplicate", "FieldValueForbidden", "FieldValueInvalid", "FieldValueRequired"];
-
-/// Checks all rules of a schema without other errors. `path` is the schema's.
+/// Checks all rules of a schema that has no other errors. `path` is the schema's.
 pub fn check(path: &Path, schema: &Schema) -> Errors {
     let mut checker = Checker { errors: Errors::new(), total: 0 };
     if has_rules(schema) {
@@ -50,7 +48,6 @@ struct Checker {
 impl Checker {
     /// `source` has the rules, `shape` the types: they differ below `allOf`.
     fn node(&mut self, path: &Path, source: &Schema, shape: &Schema, place: &Place) {
-        let before = self.errors.len();
         for (name, property) in source.properties.iter().flatten() {
             let below = shape.properties.as_ref().and_then(|properties| properties.get(name)).unwrap_or(property);
             let atomic = shape.x_kubernetes_map_type.as_deref() == Some("atomic");
@@ -73,14 +70,8 @@ impl Checker {
             let place = Place { root: place.root, most: place.most, uncorrelated: place.uncorrelated.clone() };
             self.node(&path.child("allOf").index(i), part, shape, &place);
         }
-        let rules = source.x_kubernetes_validations.as_deref().unwrap_or_default();
-        let path = path.child("x-kubernetes-validations");
-        for (i, rule) in rules.iter().enumerate() {
-            self.errors.extend(check_texts(&path.index(i), rule, shape));
-        }
-        // Expressions say nothing to whom the schema is not right.
-        if !rules.is_empty() && self.errors.len() == before {
-            self.expressions(&path, source, shape, place);
+        if source.x_kubernetes_validations.as_ref().is_some_and(|rules| !rules.is_empty()) {
+            self.expressions(&path.child("x-kubernetes-validations"), source, shape, place);
         }
     }
 
@@ -133,37 +124,4 @@ impl Checker {
             self.errors.push(Error::forbidden(path, why));
         }
     }
-}
-
-/// All but the expressions.
-fn check_texts(path: &Path, rule: &ValidationRule, shape: &Schema) -> Errors {
-    let mut errors = Errors::new();
-    let (text, message) = (rule.rule.trim(), rule.message.as_deref());
-    let at_message = path.child("message");
-    if text.is_empty() {
-        errors.push(Error::required(&path.child("rule"), ""));
-    } else if let Some(message) = message.filter(|message| !message.is_empty()) {
-        if message.trim().is_empty() {
-            errors.push(Error::invalid(&at_message, message, "must not be blank"));
-        } else if message.trim().contains('\n') {
-            errors.push(Error::invalid(&at_message, message, "must not contain line breaks"));
-        }
-    } else if text.contains('\n') && rule.message_expression.as_deref().is_none_or(|text| text.trim().is_empty()) {
-        errors.push(Error::required(&at_message, "where the rule has several lines, unless there is a messageExpression"));
-    }
-    if rule.message_expression.as_deref().is_some_and(|text| !text.is_empty() && text.trim().is_empty()) {
-        errors.push(Error::required(&path.child("messageExpression"), "must not be blank"));
-    }
-    if let Some(reason) = rule.reason.as_deref().filter(|reason| !REASONS.contains(reason)) {
-        errors.push(Error::not_supported(&path.child("reason"), reason, &REASONS));
-    }
-    if let Some(text) = rule.field_path.as_deref().filter(|text| !text.is_empty()) {
-        let at = path.child("fieldPath");
-        if text.trim().is_empty() || text.contains('\n') {
-            errors.push(Error::invalid(&at, text, "must be one line, and not blank"));
-        } else if let Err(why) = field_path::resolve(text.trim(), shape) {
-            errors.push(Error::invalid(&at, text, why));
-        }
-    }
-    errors
 }

@@ -38,16 +38,10 @@ fn a_stored_rule_is_one_that_works() {
         (json!({"rule": "!oldSelf.hasValue() || self == oldSelf.value()", "optionalOldSelf": true}), vec![]),
         (json!({"rule": "self.tags.all(t, t.size() > 0)"}), vec![]),
         (json!({"rule": "self.watt >"}), at("rule", "Invalid")),
-        (json!({"rule": " "}), at("rule", "Required")),
         (json!({"rule": "self.wat > 1"}), at("rule", "Invalid")),
         (json!({"rule": "self.watt + 1"}), at("rule", "Invalid")),
         (json!({"rule": "self.tags.all(t, self.tags.all(u, t == u))"}), at("rule", "Forbidden")),
         (json!({"rule": "self.watt > 1", "messageExpression": "self.watt"}), at("messageExpression", "Invalid")),
-        (json!({"rule": "self.watt > 1", "message": " "}), at("message", "Invalid")),
-        (json!({"rule": "self.watt > 1", "message": "a\nb"}), at("message", "Invalid")),
-        (json!({"rule": "self.watt\n > 1"}), at("message", "Required")),
-        (json!({"rule": "self.watt > 1", "reason": "TooDark"}), at("reason", "NotSupported")),
-        (json!({"rule": "self.watt > 1", "fieldPath": ".volt"}), at("fieldPath", "Invalid")),
         (json!({"rule": "self.watt > 1", "optionalOldSelf": true}), at("optionalOldSelf", "Invalid")),
     ] {
         assert_eq!(complaints(&with_rule(rule.clone())), wanted, "{rule}");

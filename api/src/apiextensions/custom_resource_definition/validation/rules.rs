@@ -1,4 +1,4 @@
-//! The attributes of rules in CEL (`x-kubernetes-validations`). What the expressions say is not looked at here.
+//! The attributes of rules in CEL (`x-kubernetes-validations`). What the expressions say is `machinery::cel::rules`' business.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::ValidationRule;
 use machinery::field::{Error, Errors, Path};

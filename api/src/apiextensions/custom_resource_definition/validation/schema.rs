@@ -23,6 +23,10 @@ pub(super) fn check(path: &Path, schema: &Schema, has_status: bool) -> Errors {
     if errors.is_empty() {
         errors.extend(unusable.map(|why| Error::invalid(&at, "", why)));
     }
+    // Expressions mean nothing over a schema that is wrong.
+    if errors.is_empty() {
+        errors.extend(machinery::cel::rules::check(&at, schema));
+    }
     errors
 }
 
