@@ -117,7 +117,7 @@ fn compile_one(rule: &ValidationRule, shape: &Schema, environment: &Arc<Environm
     let uses = |program: &Result<Program, String>| program.as_ref().is_ok_and(|program| program.uses("oldSelf"));
     Rule {
         uses_old: uses(&program) || message.as_ref().is_some_and(uses),
-        field: rule.field_path.as_deref().and_then(|text| field_path::resolve(text.trim(), shape).ok()),
+        field: rule.field_path.as_deref().and_then(|text| field_path::resolve(text.trim(), shape).ok()).map(|(path, _)| path),
         rule: rule.clone(),
         program,
         message,

@@ -5,17 +5,17 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::JSONSche
 use super::declare::values;
 use crate::field::Path;
 
-/// The path that a text names, if the schema has such a field; the error says why it has not.
-pub(super) fn resolve(text: &str, schema: &Schema) -> Result<Path, String> {
+/// The path that a text names, and the schema of what is there, if the schema has such a field; the error says why it has
+/// not. Selectable fields are named like that, too.
+pub fn resolve<'s>(text: &str, mut schema: &'s Schema) -> Result<(Path, &'s Schema), String> {
     let mut path = Path::root();
-    let mut schema = schema;
     let mut rest = text;
     if rest.is_empty() {
         return Err("is empty".to_owned());
     }
     while !rest.is_empty() {
         let (name, after) = step(rest)?;
-        if let Some(properties) = &schema.properties {
+        if let Some(properties) = schema.properties.as_ref().filter(|properties| !properties.is_empty()) {
             schema = properties.get(&name).ok_or_else(|| format!("`{name}` is no field of the schema"))?;
             path = path.child(&name);
         } else if let Some(below) = values(schema) {
@@ -26,7 +26,7 @@ pub(super) fn resolve(text: &str, schema: &Schema) -> Result<Path, String> {
         }
         rest = after;
     }
-    Ok(path)
+    Ok((path, schema))
 }
 
 /// The first name of a path, and what follows.

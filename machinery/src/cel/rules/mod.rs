@@ -12,6 +12,7 @@ pub use check::check;
 pub use compile::Rules;
 pub use declare::declare;
 pub use escape::escape;
+pub use field_path::resolve;
 pub use validate::Findings;
 
 /// What one rule may cost at most, by estimate, at all places together.

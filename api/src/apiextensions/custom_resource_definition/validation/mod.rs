@@ -4,7 +4,6 @@
 
 mod approval;
 mod conversion;
-mod field_path;
 mod keywords;
 mod names;
 mod rules;

@@ -1,9 +1,9 @@
 //! The attributes of rules in CEL (`x-kubernetes-validations`). What the expressions say is `machinery::cel::rules`' business.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::ValidationRule;
+use machinery::cel::rules::resolve;
 use machinery::field::{Error, Errors, Path};
 
-use super::field_path::{self, Brackets};
 use super::{Schema, some, structure};
 use crate::validate::text;
 
@@ -41,7 +41,7 @@ fn check_one(path: &Path, schema: &Schema, rule: &ValidationRule, errors: &mut E
     }
     // Where the schema cannot be used, that is what is wrong.
     if structure::unusable(schema).is_none()
-        && let Err(why) = field_path::find(schema, field_path, Brackets::Allowed)
+        && let Err(why) = resolve(field_path, schema)
     {
         errors.push(Error::invalid(&at, field_path, why));
     }

@@ -4,10 +4,11 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     CustomResourceColumnDefinition as PrinterColumn, CustomResourceDefinition, CustomResourceDefinitionSpec,
     CustomResourceDefinitionVersion as Version, CustomResourceSubresources, SelectableField,
 };
+use machinery::cel::rules;
 use machinery::field::{Error, Errors, Path};
 use machinery::names;
 
-use super::{Schema, field_path, schema, some, walk};
+use super::{Schema, schema, some, walk};
 use crate::validate::{complaints, required, text};
 
 const MOST_SELECTABLE_FIELDS: usize = 8;
@@ -173,31 +174,31 @@ fn check_selectable(path: &Path, version: &Version, schema: Option<&Schema>) -> 
         return if fields.is_empty() { Errors::new() } else { vec![Error::invalid(path, "", "can only be set where there is a schema")] };
     };
     let mut errors = Errors::new();
-    let mut seen: Vec<String> = Vec::new();
+    let mut seen: Vec<Path> = Vec::new();
     for (i, SelectableField { json_path }) in fields.iter().enumerate() {
         let at = path.index(i).child("jsonPath");
         if json_path.is_empty() {
             errors.push(Error::required(&at, ""));
             continue;
         }
-        let found = match field_path::find(schema, json_path, field_path::Brackets::Refused) {
+        let found = if json_path.contains('[') { Err("must have no brackets".to_owned()) } else { rules::resolve(json_path, schema) };
+        let (field, found) = match found {
             Ok(found) => found,
             Err(why) => {
                 errors.push(Error::invalid(&at, json_path, why));
                 continue;
             }
         };
-        if found.steps.first().is_some_and(|first| first == "metadata") {
+        if field.as_str() == "metadata" || field.as_str().starts_with("metadata.") {
             errors.push(Error::invalid(&at, json_path, "must not lead to metadata"));
         }
-        if !found.schema.is_some_and(|found| matches!(text(&found.type_), "string" | "boolean" | "integer")) {
+        if !matches!(text(&found.type_), "string" | "boolean" | "integer") {
             errors.push(Error::invalid(&at, json_path, "must lead to a string, a boolean or an integer"));
         }
-        let whole = found.steps.join(".");
-        if seen.contains(&whole) {
+        if seen.contains(&field) {
             errors.push(Error::duplicate(&at, json_path));
         } else {
-            seen.push(whole);
+            seen.push(field);
         }
     }
     if seen.len() > MOST_SELECTABLE_FIELDS {
