@@ -36,7 +36,7 @@ async fn cluster(port: u16) -> Cluster {
     let directory = tempfile::tempdir().unwrap();
     let pki = Pki::open(directory.path()).unwrap();
     let identity = pki.server("apiserver", &["127.0.0.1".to_owned()]).unwrap();
-    let door = tls::door(&identity, Some(pki.ca().as_bytes())).unwrap();
+    let door = tls::door(&identity, Some(pki.ca().as_bytes()), None).unwrap();
     let mut authenticator = Authenticator::new(true);
     authenticator.add_token("root", "root", "", &["system:masters"]);
     authenticator.add_token("reader", "reader", "", &[]);
