@@ -6,14 +6,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use client::{Informer, Selection, Transport, WorkQueue};
-use machinery::{GroupVersionResource, NamespacedName, ResourceVersion};
+use machinery::{GroupVersion, GroupVersionResource, NamespacedName, ResourceVersion};
 use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::controller::{Controller, Key, Wake};
+use crate::custom;
 use crate::metadata::{Follower, Metadata};
-use crate::world::{AnyRow, Delta, Entry, Interner, Kind, ResourceId, RowVisitor, Tabled, World};
+use crate::world::{AnyRow, Delta, Entry, Interner, Kind, ResourceId, ResourceInfo, RowVisitor, Tabled, World};
 
 /// A controller and the keys that wait for it.
 #[derive(Clone)]
@@ -64,6 +65,7 @@ impl Feed {
         let mut synced = start.synced;
         if graph {
             synced.extend(self.start_untabled(transport, shutdown));
+            synced.push(custom::follow(self, transport, shutdown));
         }
         futures::future::join_all(synced).await;
     }
@@ -75,19 +77,68 @@ impl Feed {
 
     fn start_untabled(self: &Arc<Self>, transport: &Arc<dyn Transport>, shutdown: &CancellationToken) -> Vec<Synced> {
         let resources = self.world().graph.untabled();
-        let mut synced: Vec<Synced> = Vec::new();
-        for (id, resource) in resources {
-            let feed = self.clone();
-            let (follower, first) = Follower::new(transport.clone(), resource, move |uid, new| feed.apply_untabled(id, uid, new));
-            let feed = self.clone();
-            let shutdown = shutdown.clone();
-            tokio::spawn(async move { shutdown.run_until_cancelled(follower.follow(&feed.interner)).await });
-            synced.push(Box::pin(async move {
-                // An error means that the follower ended, at shutdown: nobody waits for it then.
-                let _ = first.await;
-            }));
+        resources.into_iter().map(|(id, resource)| self.follow(transport, id, resource, shutdown.clone())).collect()
+    }
+
+    /// Follows a resource whose kind has no table until `end`. What is returned ends when the present state is in.
+    fn follow(
+        self: &Arc<Self>,
+        transport: &Arc<dyn Transport>,
+        id: ResourceId,
+        resource: GroupVersionResource,
+        end: CancellationToken,
+    ) -> Synced {
+        let feed = self.clone();
+        let (follower, first) = Follower::new(transport.clone(), resource, move |uid, new| feed.apply_untabled(id, uid, new));
+        let feed = self.clone();
+        tokio::spawn(async move { end.run_until_cancelled(follower.follow(&feed.interner)).await });
+        Box::pin(async move {
+            // An error means that the follower ended, at shutdown: nobody waits for it then.
+            let _ = first.await;
+        })
+    }
+
+    /// Follows a custom resource until `end`.
+    pub(crate) fn begin_custom(self: &Arc<Self>, transport: &Arc<dyn Transport>, info: ResourceInfo, end: CancellationToken) {
+        let resource = info.resource.clone();
+        let Some(id) = self.world.write().graph.learn(info) else {
+            tracing::warn!(resource = %resource.resource, "there are more resources than can be followed");
+            return;
+        };
+        let synced = self.follow(transport, id, resource, end.clone());
+        let feed = self.clone();
+        tokio::spawn(async move {
+            if end.run_until_cancelled(synced).await.is_some() {
+                feed.custom_read(id);
+            }
+        });
+    }
+
+    /// The objects of a custom resource are in. What names one of them as its owner can be judged from now on.
+    fn custom_read(&self, id: ResourceId) {
+        let mut guard = self.world.write();
+        guard.graph.read(id);
+        let world = RwLockWriteGuard::downgrade(guard);
+        let info = world.graph.info(id);
+        let owned = world.graph.all().filter(|entry| {
+            let mut owners = entry.header().owners.iter();
+            owners.any(|owner| owner.kind == info.kind && GroupVersion::parse(&owner.api_version).group == info.resource.group)
+        });
+        for entry in owned {
+            for subscriber in self.subscribers.iter().filter(|s| s.controller.needs_graph()) {
+                let mut wake = Wake::default();
+                subscriber.controller.wakes_graph(&world, None, Some(entry), &mut wake);
+                subscriber.add(wake);
+            }
         }
-        synced
+    }
+
+    /// Forgets a custom resource, and its objects.
+    pub(crate) fn end_custom(&self, group: &str, plural: &str) {
+        let Some(id) = self.world().graph.id(group, plural) else { return };
+        self.world.write().graph.forget(id);
+        let objects = self.world().graph.objects_of(id);
+        objects.iter().for_each(|uid| self.apply_untabled(id, Some(uid), None));
     }
 
     fn apply<T: Tabled>(&self, change: &client::Change<Arc<T>>) {
@@ -208,7 +259,7 @@ impl Subscriber {
     }
 }
 
-type Synced = futures::future::BoxFuture<'static, ()>;
+pub(crate) type Synced = futures::future::BoxFuture<'static, ()>;
 
 /// Starts the informer of a kind.
 struct Start<'a> {

@@ -5,6 +5,7 @@
 
 pub mod controller;
 pub mod controllers;
+mod custom;
 pub mod executor;
 pub mod feed;
 #[cfg(test)]

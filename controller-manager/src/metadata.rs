@@ -145,7 +145,7 @@ impl Follower {
     }
 
     fn header(&self, payload: Payload, intern: &Interner) -> Result<Header, Status> {
-        match self.kind.as_ref().and_then(|kind| kind.meta_of(payload.typed.as_deref()?)) {
+        match typed_meta(self.kind.as_deref(), &payload) {
             Some(meta) => Ok(Header::of(meta, intern)),
             None => Ok(Header::of(&decode(&payload)?, intern)),
         }
@@ -155,9 +155,18 @@ impl Follower {
 /// The metadata of an object of this resource, however it was sent.
 pub fn meta(resource: &GroupVersionResource, payload: Payload) -> Result<ObjectMeta, Status> {
     let kind = Registry::built_in().find(&resource.group, &resource.version, &resource.resource);
-    match kind.and_then(|kind| kind.meta_of(payload.typed.as_deref()?)) {
+    match typed_meta(kind.as_deref(), &payload) {
         Some(meta) => Ok(meta.clone()),
         None => decode(&payload),
+    }
+}
+
+/// The metadata of an object that came as it is.
+fn typed_meta<'p>(kind: Option<&dyn api::Resource>, payload: &'p Payload) -> Option<&'p ObjectMeta> {
+    let object = payload.typed.as_deref()?;
+    match kind {
+        Some(kind) => kind.meta_of(object),
+        None => object.downcast_ref::<api::custom::Unstructured>().map(|object| &object.meta),
     }
 }
 

@@ -14,6 +14,9 @@ const FINALIZER: &str = "kubernetes";
 /// A deletion that is done sooner is not reported about: every write of the status would be one too many.
 const REPORT_AFTER_SECONDS: i64 = 5;
 
+/// How long the objects of a custom resource may take to be read.
+const UNREAD_SECONDS: i64 = 1;
+
 pub struct NamespaceController;
 
 impl Controller for NamespaceController {
@@ -53,6 +56,11 @@ impl Controller for NamespaceController {
             return plan;
         }
         let contents: Vec<_> = world.graph.contents(&key.name).map(|(id, count)| (world.graph.info(id), count)).collect();
+        if contents.is_empty() && !world.graph.is_complete() {
+            // A custom resource has just been defined, and may have objects in this namespace.
+            plan.look_again_in(UNREAD_SECONDS);
+            return plan;
+        }
         if contents.is_empty() {
             finalize(&world.graph, namespace, &mut plan);
             return plan;

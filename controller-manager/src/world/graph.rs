@@ -37,7 +37,11 @@ impl Entry {
 
 #[derive(Default)]
 pub struct Graph {
+    /// Custom ones come and go; one that is gone keeps its place.
     resources: Vec<ResourceInfo>,
+    gone: BTreeSet<ResourceId>,
+    /// Custom resources whose objects are not all known yet.
+    unread: BTreeSet<ResourceId>,
     objects: HashMap<Arc<str>, Entry>,
     dependents: HashMap<Arc<str>, BTreeSet<Arc<str>>>,
     contents: HashMap<Arc<str>, BTreeMap<ResourceId, Contents>>,
@@ -72,8 +76,50 @@ impl Graph {
         Self { resources, ..Self::default() }
     }
 
-    pub fn resources(&self) -> &[ResourceInfo] {
-        &self.resources
+    /// The resources that the server has.
+    pub fn resources(&self) -> impl Iterator<Item = &ResourceInfo> {
+        self.ids().map(|id| self.info(id))
+    }
+
+    fn ids(&self) -> impl Iterator<Item = ResourceId> {
+        let ids = (0..self.resources.len()).filter_map(|at| u16::try_from(at).ok()).map(ResourceId);
+        ids.filter(|id| !self.gone.contains(id))
+    }
+
+    /// A custom resource that the server has from now on, or has in another version. Nothing is known of its objects yet. None:
+    /// there are too many resources.
+    pub fn learn(&mut self, info: ResourceInfo) -> Option<ResourceId> {
+        let same = |known: &ResourceInfo| known.resource.group_resource() == info.resource.group_resource();
+        let at = self.resources.iter().position(same).unwrap_or(self.resources.len());
+        let id = ResourceId(u16::try_from(at).ok()?);
+        match self.resources.get_mut(at) {
+            Some(known) => *known = info,
+            None => self.resources.push(info),
+        }
+        self.gone.remove(&id);
+        self.unread.insert(id);
+        Some(id)
+    }
+
+    /// All objects of a custom resource are known.
+    pub fn read(&mut self, id: ResourceId) {
+        self.unread.remove(&id);
+    }
+
+    /// A custom resource is gone: what is still heard of its objects is not taken in.
+    pub fn forget(&mut self, id: ResourceId) {
+        self.unread.remove(&id);
+        self.gone.insert(id);
+    }
+
+    /// The uids of a resource's objects.
+    pub fn objects_of(&self, id: ResourceId) -> Vec<Arc<str>> {
+        self.objects.iter().filter(|(_, entry)| entry.resource == id).map(|(uid, _)| uid.clone()).collect()
+    }
+
+    /// Whether the objects of all resources are known.
+    pub fn is_complete(&self) -> bool {
+        self.unread.is_empty()
     }
 
     pub fn info(&self, id: ResourceId) -> &ResourceInfo {
@@ -81,8 +127,7 @@ impl Graph {
     }
 
     pub fn id(&self, group: &str, plural: &str) -> Option<ResourceId> {
-        let at = self.resources.iter().position(|r| r.resource.group == group && r.resource.resource == plural)?;
-        u16::try_from(at).ok().map(ResourceId)
+        self.ids().find(|id| self.info(*id).resource.group == group && self.info(*id).resource.resource == plural)
     }
 
     pub(super) fn id_of<T: Row>(&self) -> Option<ResourceId> {
@@ -91,15 +136,15 @@ impl Graph {
 
     /// The resources whose kinds have no table. Events are left out: they neither own nor are owned.
     pub fn untabled(&self) -> Vec<(ResourceId, GroupVersionResource)> {
-        let ids = (0..self.resources.len()).filter_map(|at| u16::try_from(at).ok()).map(ResourceId);
-        ids.map(|id| (id, self.info(id).resource.clone()))
+        self.ids()
+            .map(|id| (id, self.info(id).resource.clone()))
             .filter(|(_, resource)| resource.resource != "events" && super::Kind::of(resource).is_none())
             .collect()
     }
 
     /// The resource that serves a kind, in whichever version.
     pub fn of_kind(&self, group: &str, kind: &str) -> Option<&ResourceInfo> {
-        self.resources.iter().find(|r| r.resource.group == group && r.kind == kind)
+        self.resources().find(|r| r.resource.group == group && r.kind == kind)
     }
 
     pub fn get(&self, uid: &str) -> Option<&Entry> {
@@ -121,6 +166,9 @@ impl Graph {
     }
 
     pub(super) fn put(&mut self, resource: ResourceId, row: Arc<dyn AnyRow>) {
+        if self.gone.contains(&resource) {
+            return;
+        }
         let header = row.header();
         if let Some(known) = self.objects.get_mut(&header.uid) {
             let before = known.row.clone();
