@@ -44,6 +44,10 @@ pub trait Resource: Send + Sync + 'static {
     fn refuses_new(&self) -> Option<&'static str> {
         None
     }
+    /// Why this version cannot be read or written, if so: there is no way to it from the version that is stored.
+    fn unreachable(&self) -> Option<&'static str> {
+        None
+    }
     fn scope(&self) -> Scope;
     fn stored_under(&self) -> &str;
     fn verbs(&self) -> &'static [&'static str];

@@ -155,6 +155,7 @@ impl ApiServer {
 
     /// Serves this from now on.
     pub(crate) fn serve(&self, served: Served) {
+        served.openapi().adopt(self.served().openapi());
         self.served.store(Arc::new(served));
     }
 
@@ -180,6 +181,9 @@ impl ApiServer {
 
     /// The log that holds a resource's objects.
     pub(crate) fn log(&self, resource: &dyn Resource) -> Result<Arc<Log>, Status> {
+        if let Some(why) = resource.unreachable() {
+            return Err(Status::internal(why));
+        }
         let built_in = self.logs.get(resource.stored_under()).cloned();
         built_in.or_else(|| self.served().log(resource).cloned()).ok_or_else(Status::path_not_found)
     }

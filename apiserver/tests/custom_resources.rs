@@ -188,6 +188,22 @@ async fn a_version_that_is_not_served_any_more_is_gone() {
 }
 
 #[tokio::test]
+async fn versions_that_need_a_webhook_say_so() {
+    let server = server().await;
+    let mut converted = definition();
+    converted["spec"]["conversion"] = json!({
+        "strategy": "Webhook",
+        "webhook": {"conversionReviewVersions": ["v1"], "clientConfig": {"url": "https://e.org/convert"}},
+    });
+    create(&server, DEFINITIONS, converted).await.unwrap();
+    established(&server).await;
+    create(&server, LAMPS, lamp("desk", json!({}))).await.unwrap();
+    let refused = get(&server, ("e.org", "v1beta1", "lamps"), "desk").await.unwrap_err();
+    assert_eq!(refused.code, 500);
+    assert!(refused.message.contains("webhook"), "{refused}");
+}
+
+#[tokio::test]
 async fn objects_go_before_their_definition() {
     let server = with_lamps().await;
     let mut held = lamp("desk", json!({}));

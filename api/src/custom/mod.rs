@@ -113,6 +113,7 @@ fn parts(definition: &CustomResourceDefinition, version: &CustomResourceDefiniti
         stored_under: format!("{}/{}", names.group, names.plural),
         stored_version: common.version,
         deprecation: deprecation(&names, version),
+        needs_webhook: spec.conversion.as_ref().is_some_and(|conversion| conversion.strategy == "Webhook"),
         served: version.served,
         columns: Columns::new(version.additional_printer_columns.as_deref().unwrap_or_default()),
         selectable: intern::list(selectable),

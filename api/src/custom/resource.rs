@@ -33,6 +33,8 @@ pub(super) struct Parts {
     pub(super) stored_under: String,
     pub(super) stored_version: &'static str,
     pub(super) deprecation: Option<String>,
+    /// Other versions than the stored one are made by a webhook.
+    pub(super) needs_webhook: bool,
     pub(super) served: bool,
     pub(super) columns: Columns,
     /// The fields by which objects can be selected in this version.
@@ -146,6 +148,10 @@ impl Resource for CustomResource {
     }
     fn refuses_new(&self) -> Option<&'static str> {
         self.terminating.then_some("its definition is being deleted, and nothing new is made")
+    }
+    fn unreachable(&self) -> Option<&'static str> {
+        (self.parts.needs_webhook && !self.parts.is_stored())
+            .then_some("this version is made of the stored one by a conversion webhook, which this server does not call")
     }
     fn scope(&self) -> Scope {
         self.parts.scope

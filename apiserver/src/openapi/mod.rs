@@ -18,6 +18,7 @@ use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use parking_lot::Mutex;
 use serde_json::{Map, Value, json};
 
+use crate::catalogue;
 use crate::served::Served;
 
 const PROTOBUF: &str = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
@@ -38,14 +39,34 @@ struct Document {
 }
 
 /// The documents made so far, by path; the protobuf form of v2 under a name of its own.
-#[derive(Default)]
 pub struct OpenApi {
     made: Mutex<HashMap<String, Document>>,
+    /// Of what is served now, for clients' caches.
+    id: u64,
+}
+
+impl Default for OpenApi {
+    fn default() -> Self {
+        Self { made: Mutex::default(), id: rand::random() }
+    }
 }
 
 type Answer = Response<axum::body::Body>;
 
 impl OpenApi {
+    /// The documents of built-in groups, which no definition changes, as others have made them already.
+    pub fn adopt(&self, others: &Self) {
+        let is_built_in = |path: &str| path.strip_prefix("v3/").and_then(|rest| rest.split('/').next()).is_some_and(catalogue::is_built_in);
+        let adopted = others
+            .made
+            .lock()
+            .iter()
+            .filter(|(path, _)| is_built_in(path))
+            .map(|(path, one)| (path.clone(), one.clone()))
+            .collect::<Vec<_>>();
+        self.made.lock().extend(adopted);
+    }
+
     /// Answers `/openapi/v2`, `/openapi/v3` and below. None: there is no such document.
     pub async fn serve(&self, served: &Arc<Served>, segments: &[&str], query: Option<&str>, headers: &HeaderMap) -> Option<Answer> {
         let (group, version) = match segments {
@@ -83,8 +104,10 @@ impl OpenApi {
         let mut paths = Map::new();
         for (group, version) in served.discovery().group_versions() {
             let path = if group.is_empty() { format!("api/{version}") } else { format!("apis/{group}/{version}") };
-            // What a document says follows from the program alone, so that its version serves as the hash.
-            let url = format!("/openapi/v3/{path}?hash={}", program_hash());
+            // What a document says of built-in groups follows from the program alone, so that its version serves as the hash;
+            // others say something else whenever a definition changes.
+            let hash = if catalogue::is_built_in(group) { program_hash() } else { format!("{:016X}", self.id) };
+            let url = format!("/openapi/v3/{path}?hash={hash}");
             paths.insert(path, json!({ "serverRelativeURL": url }));
         }
         let document = self.document(served, "v3", move |_| json!({ "paths": paths }).to_string().into_bytes()).await;

@@ -14,6 +14,7 @@ const PATCH_BODIES: [&str; 4] = [
     "application/strategic-merge-patch+json",
     "application/apply-patch+yaml",
 ];
+const CUSTOM_PATCH_BODIES: [&str; 3] = [PATCH_BODIES[0], PATCH_BODIES[1], PATCH_BODIES[3]];
 const PATCH: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.Patch";
 
 /// Query parameters by verb: name, type, and what it does.
@@ -191,7 +192,12 @@ impl Writer<'_> {
         body: Option<String>,
         answered: Option<String>,
     ) -> Value {
-        let consumes: &[&str] = if verb == "patch" { &PATCH_BODIES } else { &JSON_BODIES };
+        let consumes: &[&str] = match verb {
+            // By this clients tell which patches to send: custom objects have no strategies to merge by.
+            "patch" if listed.custom => &CUSTOM_PATCH_BODIES,
+            "patch" => &PATCH_BODIES,
+            _ => &JSON_BODIES,
+        };
         let action = match verb {
             _ if catalogue::is_passed_on(listed.subresource) && listed.subresource != "log" => "connect",
             "create" => "post",

@@ -49,7 +49,7 @@ impl Schemas {
         let meta = "io.k8s.apimachinery.pkg.apis.meta.v1.ListMeta";
         self.definitions.add::<k8s_openapi::apimachinery::pkg::apis::meta::v1::ListMeta>();
         let mut kind = resource.kind();
-        kind.kind = format!("{}List", kind.kind).into();
+        kind.kind = resource.list_kind().into_owned().into();
         let described = |what: &str| json!({ "type": "string", "description": what });
         let schema = json!({
             "type": "object",

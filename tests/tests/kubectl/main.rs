@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod cluster;
+mod custom_resources;
 mod deletion;
 mod looking;
 mod reading;
@@ -54,6 +55,7 @@ fn main() -> ExitCode {
             ("exec", looking::exec),
             ("attach", looking::attach),
             ("port_forward_and_proxy", looking::port_forward_and_proxy),
+            ("life_of_a_definition", custom_resources::life_of_a_definition),
             ("explain", cluster::explain),
             ("api_resources_and_versions", cluster::api_resources_and_versions),
             ("auth", cluster::auth),
