@@ -17,6 +17,7 @@ use crate::allocation::{self, Allocation};
 use crate::auth::{Access, Authenticator, Mode};
 use crate::connect::{Connector, KubeletAccess};
 use crate::definitions::{self, Definitions};
+use crate::flow_control::dangling;
 use crate::leases::Leases;
 use crate::log::{Bounds, Feed, Log};
 use crate::served::Served;
@@ -125,6 +126,7 @@ impl ApiServer {
         server.follow_definitions().await?;
         tokio::spawn(definitions::keep_served(Arc::downgrade(&server), server.feed.stop().clone()));
         tokio::spawn(allocation::addresses::keep_repaired(Arc::downgrade(&server), server.feed.stop().clone()));
+        tokio::spawn(dangling::keep_told(Arc::downgrade(&server), server.feed.stop().clone()));
         Ok(server)
     }
 

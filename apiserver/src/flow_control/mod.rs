@@ -1,6 +1,8 @@
 //! The priority levels and flow schemas that a cluster starts with: which requests would be served before which. They are
 //! there for clients to read and for operators to build upon; this server's own limits do not tell flows apart.
 
+pub(crate) mod dangling;
+
 use serde_json::{Value, json};
 
 /// On objects whose spec the server keeps as it knows it.
