@@ -228,6 +228,15 @@ async fn garbage_ends_its_own_connection_only() {
 }
 
 #[tokio::test]
+async fn ports_are_forwarded_over_a_websocket_alone() {
+    let kubelet = kubelet().await;
+    let mut socket = kubelet.socket("/portForward/shop/p?port=80", "v4.channel.k8s.io").await;
+    let [data, error, ..] = rest(&mut socket).await;
+    assert_eq!((&*data, &error[..2]), (&[80, 0][..], &[80, 0][..]));
+    assert!(String::from_utf8_lossy(&error[2..]).contains("connection refused"));
+}
+
+#[tokio::test]
 async fn what_is_not_spoken_is_refused_before_anything_is_switched() {
     let kubelet = kubelet().await;
     let server = Some("kube-apiserver-kubelet-client");

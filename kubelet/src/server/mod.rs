@@ -3,6 +3,7 @@
 
 mod logs;
 mod port_forward;
+mod ports_websocket;
 mod remote_command;
 mod spdy;
 mod websocket;

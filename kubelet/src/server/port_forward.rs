@@ -1,5 +1,6 @@
-//! `/portForward`: connections to a pod's ports, over SPDY or over SPDY within a WebSocket. For each connection the client
-//! opens two streams: one for its bytes, and one on which it is told what went wrong.
+//! `/portForward`: connections to a pod's ports, over SPDY, over SPDY within a WebSocket, or over a WebSocket alone
+//! ([`ports_websocket`]). For each connection the client of SPDY opens two streams: one for its bytes, and one on which it
+//! is told what went wrong.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -14,8 +15,9 @@ use http::StatusCode;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex, split};
 use tokio::task::JoinSet;
 
+use super::remote_command::pairs;
 use super::spdy::{self, Connection, Stream};
-use super::{Refused, Served, websocket};
+use super::{Refused, Served, ports_websocket, websocket};
 use crate::access::Access;
 use crate::pod::Pod;
 
@@ -36,11 +38,19 @@ pub async fn serve(
     let pod = served.pod(&namespace, &pod)?;
     let session = served.admit()?;
     let access = served.access.clone();
+    let ports = ports_websocket::ports(pairs(&request));
     let (mut parts, body) = request.into_parts();
     if let Ok(upgrade) = WebSocketUpgrade::from_request_parts(&mut parts, &()).await {
-        let upgrade = websocket::bounded(upgrade).protocols([TUNNELLED]);
-        if upgrade.selected_protocol().is_none() {
-            return Err(Refused(StatusCode::BAD_REQUEST, format!("of WebSocket protocols {TUNNELLED} is spoken here")));
+        let upgrade = websocket::bounded(upgrade).protocols([TUNNELLED, ports_websocket::PROTOCOL]);
+        let refused = |why: String| Err(Refused(StatusCode::BAD_REQUEST, why));
+        match upgrade.selected_protocol().map(|protocol| protocol == TUNNELLED) {
+            Some(true) => {}
+            Some(false) => {
+                let Some(ports) = ports else { return refused("the ports must be named".to_owned()) };
+                let carry = move |socket| session.run(ports_websocket::carry(socket, ports, pod, access));
+                return Ok(upgrade.on_upgrade(carry));
+            }
+            None => return refused(format!("of WebSocket protocols {TUNNELLED} and {} are spoken here", ports_websocket::PROTOCOL)),
         }
         return Ok(upgrade.on_upgrade(move |socket| {
             session.run(async move {

@@ -143,7 +143,8 @@ async fn take_input(
     }
 }
 
-fn message(channel: u8, data: &[u8]) -> Message {
+/// A message of a channel.
+pub fn message(channel: u8, data: &[u8]) -> Message {
     let mut message = BytesMut::with_capacity(1 + data.len());
     message.put_u8(channel);
     message.put_slice(data);
