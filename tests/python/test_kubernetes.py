@@ -3,7 +3,7 @@ import threading
 import unittest
 
 import kubernetes
-from kubernetes import client, config, watch
+from kubernetes import client, config, stream, watch
 from kubernetes.client.exceptions import ApiException
 
 import stack
@@ -129,6 +129,27 @@ class Package(unittest.TestCase):
         self.eventually(read, ready(3))
         self.apps.delete_namespaced_deployment("web", ns, propagation_policy="Foreground")
         self.eventually(lambda: self.core.list_namespaced_pod(ns).items, lambda pods: not pods)
+
+    def test_logs_exec_and_port_forward(self):
+        ns = self.namespace("py-looking")
+        script = "echo hello; sleep infinity"
+        container = client.V1Container(name="main", image="registry.example/tools:1", command=["sh", "-c", script])
+        self.core.create_namespaced_pod(ns, client.V1Pod(metadata=client.V1ObjectMeta(name="p"), spec=client.V1PodSpec(containers=[container])))
+        self.eventually(lambda: self.core.read_namespaced_pod("p", ns), lambda pod: pod.status.phase == "Running")
+        # This client's version 36 gives the text of a bytes object for a log that it decodes itself.
+        self.assertEqual(self.core.read_namespaced_pod_log("p", ns, _preload_content=False).data, b"hello\n")
+        # Streaming changes the client that it is asked of.
+        core = client.CoreV1Api(config.new_client_from_config(str(self.kybern.root / "data/kubeconfig")))
+        command = ["sh", "-c", "echo out; echo err >&2; exit 3"]
+        running = stream.stream(
+            core.connect_get_namespaced_pod_exec, "p", ns, command=command, stdin=False, stdout=True, stderr=True, tty=False,
+            _preload_content=False,
+        )
+        running.run_forever(timeout=SECONDS)
+        self.assertEqual((running.read_stdout(), running.read_stderr(), running.returncode), ("out\n", "err\n", 3))
+        forwarded = stream.portforward(core.connect_get_namespaced_pod_portforward, "p", ns, ports="80")
+        self.assertEqual(forwarded.socket(80).recv(1), b"")
+        self.assertIn("connection refused", forwarded.error(80))
 
     def test_discovery_and_version(self):
         self.assertEqual(client.VersionApi(self.api).get_code().major, "1")

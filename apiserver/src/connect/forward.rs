@@ -1,6 +1,7 @@
 //! Passing a request on, and its answer back, as streams: what one side does not read, the other side cannot send. A
 //! connection is made for each request. One that is upgraded (SPDY, WebSocket) becomes a tunnel of bytes.
 
+use std::pin::pin;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -15,7 +16,7 @@ use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use machinery::Status;
 use rustls_pki_types::ServerName;
-use tokio::io::{AsyncRead, AsyncWrite, copy_bidirectional_with_sizes};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, split};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_util::sync::CancellationToken;
@@ -29,8 +30,8 @@ const UPGRADE_TIMEOUT: Duration = Duration::from_secs(10);
 /// The head of an answer is no larger, and has no more headers.
 const MOST_HEAD_BYTES: usize = 64 << 10;
 const MOST_HEADERS: usize = 128;
-/// Of each direction of a tunnel.
-const TUNNEL_BUFFER: usize = 16 << 10;
+/// When one side of a tunnel has ended, the other has so long to say its last.
+const FAREWELL: Duration = Duration::from_secs(10);
 
 const HOP_BY_HOP: [HeaderName; 8] = [
     CONNECTION,
@@ -205,10 +206,18 @@ async fn tunnel(client: OnUpgrade, server: OnUpgrade) {
         Ok(Err(error)) => return tracing::debug!(%error, "a connection could not be upgraded"),
         Err(_) => return tracing::debug!("a connection was not upgraded in time"),
     };
-    let (mut client, mut server) = (TokioIo::new(client), TokioIo::new(server));
-    if let Err(error) = copy_bidirectional_with_sizes(&mut client, &mut server, TUNNEL_BUFFER, TUNNEL_BUFFER).await {
-        tracing::debug!(%error, "a tunnel broke");
+    let ((from_client, to_client), (from_server, to_server)) = (split(TokioIo::new(client)), split(TokioIo::new(server)));
+    let (mut up, mut down) = (pin!(carry(from_client, to_server)), pin!(carry(from_server, to_client)));
+    tokio::select! {
+        () = &mut up => drop(tokio::time::timeout(FAREWELL, down).await),
+        () = &mut down => drop(tokio::time::timeout(FAREWELL, up).await),
     }
+}
+
+/// Carries bytes one way, to their end.
+async fn carry(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin) {
+    let _ = tokio::io::copy(&mut from, &mut to).await;
+    let _ = to.shutdown().await;
 }
 
 #[cfg(test)]

@@ -31,8 +31,10 @@ const V4: &str = "v4.channel.k8s.io";
 const MOST_MESSAGE_BYTES: usize = 1 << 20;
 /// What is read of a stream at once.
 const PIECE: usize = 16 << 10;
-/// A client has so long to see how its program ended.
+/// What a client still sends after the end is taken for so long, since closing a connection with something unread in it
+/// loses what was written last; and for no longer than until it has been quiet for a while, for it may be waiting too.
 const FAREWELL: Duration = Duration::from_secs(5);
+const QUIET: Duration = Duration::from_millis(100);
 /// A normal end.
 const NORMAL: u16 = 1000;
 
@@ -76,7 +78,8 @@ pub async fn carry(socket: WebSocket, version: Version, ends: Ends) {
         _ = outgoing => {}
         () = take_input(&mut source, version, stdin, resize) => return,
     }
-    let _ = tokio::time::timeout(FAREWELL, async { while let Some(Ok(_)) = source.next().await {} }).await;
+    let rest = async { while let Ok(Some(Ok(_))) = tokio::time::timeout(QUIET, source.next()).await {} };
+    let _ = tokio::time::timeout(FAREWELL, rest).await;
 }
 
 async fn send_output(
