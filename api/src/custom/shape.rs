@@ -6,10 +6,8 @@ use machinery::cel::rules::Rules;
 use machinery::decode::{Finding, TypeError};
 use machinery::field::{Error, ErrorKind, Errors, Path};
 use machinery::schema::{Definitions, Schema};
-use machinery::structural::Structural;
-use serde_json::{Value, json};
-
-const OBJECT_META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta";
+use machinery::structural::{Structural, openapi};
+use serde_json::Value;
 
 /// The schema of one version, compiled.
 pub(super) struct Shape {
@@ -27,20 +25,9 @@ fn with_metadata(mut schema: Value) -> Schema {
     let mut definitions = Definitions::new();
     definitions.add::<ObjectMeta>();
     let mut definitions = definitions.into_map();
-    add_type_meta(&mut schema);
+    openapi::publish(&mut schema);
     definitions.insert(String::new(), schema);
     Schema::build(&definitions, "")
-}
-
-/// Adds the fields that every object has.
-fn add_type_meta(schema: &mut Value) {
-    let Value::Object(schema) = schema else { return };
-    let properties = schema.entry("properties").or_insert_with(|| json!({}));
-    let Value::Object(properties) = properties else { return };
-    let text = |description: &str| json!({ "type": "string", "description": description });
-    properties.insert("apiVersion".into(), text("The group and version of the object."));
-    properties.insert("kind".into(), text("The kind of the object."));
-    properties.insert("metadata".into(), json!({ "$ref": format!("#/$defs/{OBJECT_META}"), "description": "The object's metadata." }));
 }
 
 impl Shape {
@@ -58,7 +45,7 @@ impl Shape {
     /// The schema as OpenAPI publishes it.
     pub(super) fn published(&self) -> Value {
         let mut schema = self.published.clone();
-        add_type_meta(&mut schema);
+        openapi::publish(&mut schema);
         schema
     }
 

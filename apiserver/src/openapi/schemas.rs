@@ -5,6 +5,7 @@ use k8s_openapi::api::{authentication, authorization, autoscaling, core, policy}
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{DeleteOptions, Status};
 use machinery::GroupVersionKind;
 use machinery::schema::{Definitions, referenced};
+use machinery::structural::openapi::reduce_to_v2;
 use serde_json::{Map, Value, json};
 
 use super::Flavor;
@@ -103,8 +104,11 @@ impl Schemas {
     }
 
     /// All schemas, in the flavour's dialect.
-    pub fn finish(self) -> Map<String, Value> {
+    pub fn finish(mut self) -> Map<String, Value> {
         let (flavor, prefix) = (self.flavor, self.prefix());
+        if flavor == Flavor::V2 {
+            self.definitions.inserted_mut().for_each(reduce_to_v2);
+        }
         let mut schemas = self.definitions.into_map();
         schemas.extend(self.lists);
         for (name, schema) in &mut schemas {

@@ -42,6 +42,11 @@ impl Definitions {
         self.given.insert(name.to_owned(), schema);
     }
 
+    /// The schemas that were inserted, to be changed before they are published.
+    pub fn inserted_mut(&mut self) -> impl Iterator<Item = &mut Value> {
+        self.given.values_mut()
+    }
+
     /// The definitions, with Kubernetes' extensions. They refer to each other as `#/$defs/<name>`
     /// (see [`referenced`]).
     pub fn into_map(mut self) -> Map<String, Value> {

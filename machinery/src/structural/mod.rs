@@ -24,6 +24,7 @@ mod embedded;
 mod formats;
 mod lists;
 mod node;
+pub mod openapi;
 mod prune;
 #[cfg(test)]
 mod tests;
