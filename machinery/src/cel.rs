@@ -142,6 +142,25 @@ impl Program {
         slot.is_some_and(|slot| self.notes.iter().any(|note| matches!(note, Note::Slot(used) if *used == slot)))
     }
 
+    /// The fields of a variable of the environment that the expression names, in the order in which it does.
+    pub fn fields_used(&self, variable: &str) -> Vec<&str> {
+        let mut fields = Vec::new();
+        if let Some(slot) = self.environment.variables().iter().position(|(name, _)| name == variable) {
+            self.collect_fields(&self.root, slot, &mut fields);
+        }
+        fields
+    }
+
+    fn collect_fields<'p>(&'p self, expr: &'p Expr, slot: usize, fields: &mut Vec<&'p str>) {
+        if let Kind::Select { operand, field, .. } | Kind::Has { operand, field } = &expr.kind
+            && matches!(&self.notes[operand.id as usize], Note::Slot(used) if *used == slot)
+            && !fields.contains(&field.as_str())
+        {
+            fields.push(field);
+        }
+        expr.children(|child| self.collect_fields(child, slot, fields));
+    }
+
     pub fn environment(&self) -> &Arc<Environment> {
         &self.environment
     }

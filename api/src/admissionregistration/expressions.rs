@@ -8,6 +8,8 @@ use super::environment::{Visible, Wanted, compile};
 use crate::validate;
 
 const MOST_CONDITIONS: usize = 64;
+/// Upstream has no bound; but each variable is visible to all after it, so that their number counts twice.
+const MOST_VARIABLES: usize = 256;
 
 /// An expression that has to be there, and to be what is wanted.
 pub(super) fn check(path: &Path, expression: &str, visible: &Visible, wanted: Wanted) -> Option<Error> {
@@ -44,6 +46,9 @@ pub(super) fn check_conditions(path: &Path, conditions: Option<&Vec<MatchConditi
 pub(super) fn check_variables(path: &Path, variables: Option<&Vec<Variable>>, visible: &mut Visible) -> Errors {
     let variables = variables.map(Vec::as_slice).unwrap_or_default();
     let mut errors = Errors::new();
+    if variables.len() > MOST_VARIABLES {
+        return vec![Error::too_many(path, variables.len(), MOST_VARIABLES)];
+    }
     for (i, variable) in variables.iter().enumerate() {
         let path = path.index(i);
         let name = path.child("name");

@@ -30,11 +30,22 @@ const RESERVED: [&str; 17] = [
     "while",
 ];
 
-/// Binary operators from the loosest to the tightest, with the names under which the library has them.
-const OPERATORS: [&[(&str, &str)]; 3] = [
-    &[("==", "_==_"), ("!=", "_!=_"), ("<=", "_<=_"), (">=", "_>=_"), ("<", "_<_"), (">", "_>_"), ("in", "@in")],
-    &[("+", "_+_"), ("-", "_-_")],
-    &[("*", "_*_"), ("/", "_/_"), ("%", "_%_")],
+/// Binary operators with how tightly they bind, and the names under which the library has them.
+const OPERATORS: [(&str, u8, &str); 14] = [
+    ("||", 0, "||"),
+    ("&&", 1, "&&"),
+    ("==", 2, "_==_"),
+    ("!=", 2, "_!=_"),
+    ("<=", 2, "_<=_"),
+    (">=", 2, "_>=_"),
+    ("<", 2, "_<_"),
+    (">", 2, "_>_"),
+    ("in", 2, "@in"),
+    ("+", 3, "_+_"),
+    ("-", 3, "_-_"),
+    ("*", 4, "_*_"),
+    ("/", 4, "_/_"),
+    ("%", 4, "_%_"),
 ];
 
 /// A tree, and how many nodes it has.
@@ -115,76 +126,71 @@ impl Parser<'_> {
         let mut height = 0;
         expr.children(|child| height = height.max(child.height));
         if height >= MOST_HEIGHT {
-            return Err(self.error(at, format!("an expression is nested at most {MOST_HEIGHT} deep")));
+            return Err(self.too_deep(at));
         }
         expr.height = height + 1;
         self.nodes += 1;
         Ok(expr)
     }
 
-    fn nested<T>(&mut self, parse: impl FnOnce(&mut Self) -> Parsed<T>) -> Parsed<T> {
+    fn too_deep(&self, at: u32) -> Error {
+        self.error(at, format!("an expression is nested at most {MOST_HEIGHT} deep"))
+    }
+
+    /// Where expressions nest in each other, each level passes through here.
+    fn expr(&mut self) -> Parsed {
         if self.depth >= MOST_HEIGHT {
-            return Err(self.error(self.at, format!("an expression is nested at most {MOST_HEIGHT} deep")));
+            return Err(self.too_deep(self.at));
         }
         self.depth += 1;
-        let parsed = parse(self);
+        let at = self.at;
+        let mut expr = self.operators(0)?;
+        if self.take("?")? {
+            expr = self.choice(at, expr)?;
+        }
         self.depth -= 1;
-        parsed
+        Ok(expr)
     }
 
-    fn expr(&mut self) -> Parsed {
-        self.nested(|parser| {
-            let at = parser.at;
-            let condition = parser.any()?;
-            if !parser.take("?")? {
-                return Ok(condition);
-            }
-            let then = parser.any()?;
-            parser.expect(":")?;
-            let otherwise = parser.expr()?;
-            parser.node(at, Kind::Choice(Box::new([condition, then, otherwise])))
-        })
+    fn choice(&mut self, at: u32, condition: Expr) -> Parsed {
+        let then = self.operators(0)?;
+        self.expect(":")?;
+        let otherwise = self.expr()?;
+        self.node(at, Kind::Choice(Box::new([condition, then, otherwise])))
     }
 
-    fn any(&mut self) -> Parsed {
+    /// Operands and the operators between them that bind at least as tightly as `least`. One function for all of them keeps
+    /// what nesting costs of the stack low.
+    fn operators(&mut self, least: u8) -> Parsed {
         let at = self.at;
-        let mut terms = vec![self.all()?];
-        while self.take("||")? {
-            terms.push(self.all()?);
-        }
-        self.logic(at, terms, Kind::Any)
-    }
-
-    fn all(&mut self) -> Parsed {
-        let at = self.at;
-        let mut terms = vec![self.binary(0)?];
-        while self.take("&&")? {
-            terms.push(self.binary(0)?);
-        }
-        self.logic(at, terms, Kind::All)
-    }
-
-    fn logic(&mut self, at: u32, mut terms: Vec<Expr>, kind: fn(Vec<Expr>) -> Kind) -> Parsed {
-        match (terms.len(), terms.pop()) {
-            (1, Some(only)) => Ok(only),
-            (_, last) => {
-                terms.extend(last);
-                self.node(at, kind(terms))
-            }
-        }
-    }
-
-    fn binary(&mut self, level: usize) -> Parsed {
-        let Some(operators) = OPERATORS.get(level) else { return self.unary() };
-        let at = self.at;
-        let mut left = self.binary(level + 1)?;
-        loop {
-            let Token::Mark(mark) = self.token else { return Ok(left) };
-            let Some((_, function)) = operators.iter().find(|(text, _)| *text == mark) else { return Ok(left) };
+        let mut left = self.unary()?;
+        while let Token::Mark(mark) = self.token {
+            let Some((_, binding, function)) = OPERATORS.iter().find(|(text, binding, _)| *text == mark && *binding >= least) else {
+                break;
+            };
             self.advance()?;
-            let right = self.binary(level + 1)?;
-            left = self.call(at, function, None, vec![left, right])?;
+            let right = self.operators(binding + 1)?;
+            left = self.combine(at, function, left, right)?;
         }
+        Ok(left)
+    }
+
+    /// An operator's node. Chains of `&&` and of `||` are one node, however long.
+    fn combine(&mut self, at: u32, function: &str, left: Expr, right: Expr) -> Parsed {
+        let right_height = right.height;
+        let kind = match (function, left.kind) {
+            ("||", Kind::Any(terms)) => Kind::Any(with(terms, right)),
+            ("&&", Kind::All(terms)) => Kind::All(with(terms, right)),
+            ("||", kind) => return self.node(at, Kind::Any(vec![Expr { kind, ..left }, right])),
+            ("&&", kind) => return self.node(at, Kind::All(vec![Expr { kind, ..left }, right])),
+            (_, kind) => return self.call(at, function, None, vec![Expr { kind, ..left }, right]),
+        };
+        let height = left.height.max(right_height + 1);
+        if height > MOST_HEIGHT {
+            return Err(self.too_deep(at));
+        }
+        // The node grows: looking at all its terms again for each would make long chains dear.
+        Ok(Expr { kind, height, ..left })
     }
 
     fn call(&mut self, at: u32, function: &str, target: Option<Expr>, args: Vec<Expr>) -> Parsed {
@@ -202,19 +208,11 @@ impl Parser<'_> {
         while self.take(sign)? {
             signs += 1;
         }
-        if sign == "-" {
-            let literal = match self.token {
-                Token::Int(magnitude) => Some(0i64.checked_sub_unsigned(magnitude).map(Literal::Int)),
-                Token::Double(value) => Some(Some(Literal::Double(-value))),
-                _ => None,
-            };
-            if let Some(literal) = literal {
-                let literal = literal.ok_or_else(|| self.error(at, "the number does not fit into 64 bits"))?;
-                self.advance()?;
-                let literal = self.node(at, Kind::Literal(literal))?;
-                let operand = self.members(at, literal)?;
-                return if signs % 2 == 1 { Ok(operand) } else { self.call(at, "-_", None, vec![operand]) };
-            }
+        if sign == "-"
+            && let Some(literal) = self.negative(at)?
+        {
+            let operand = self.members(at, literal)?;
+            return if signs % 2 == 1 { Ok(operand) } else { self.call(at, "-_", None, vec![operand]) };
         }
         let operand = self.member()?;
         match (signs % 2, sign) {
@@ -222,6 +220,18 @@ impl Parser<'_> {
             (_, "!") => self.call(at, "!_", None, vec![operand]),
             _ => self.call(at, "-_", None, vec![operand]),
         }
+    }
+
+    /// The number that comes next, negated: the least one has no positive counterpart.
+    fn negative(&mut self, at: u32) -> Parsed<Option<Expr>> {
+        let literal = match self.token {
+            Token::Int(magnitude) => 0i64.checked_sub_unsigned(magnitude).map(Literal::Int),
+            Token::Double(value) => Some(Literal::Double(-value)),
+            _ => return Ok(None),
+        };
+        let literal = literal.ok_or_else(|| self.error(at, "the number does not fit into 64 bits"))?;
+        self.advance()?;
+        self.node(at, Kind::Literal(literal)).map(Some)
     }
 
     fn member(&mut self) -> Parsed {
@@ -232,52 +242,70 @@ impl Parser<'_> {
 
     fn members(&mut self, at: u32, mut operand: Expr) -> Parsed {
         loop {
-            if self.take(".")? {
-                let optional = self.take("?")?;
-                let field = self.name()?;
-                if !optional && self.take("(")? {
-                    let args = self.arguments(")")?;
-                    operand = self.member_call(at, operand, field, args)?;
-                } else {
-                    operand = self.node(at, Kind::Select { operand: Box::new(operand), field, optional })?;
-                }
-            } else if self.take("[")? {
-                let function = if self.take("?")? { "_[?_]" } else { "_[_]" };
-                let index = self.expr()?;
-                self.expect("]")?;
-                operand = self.call(at, function, None, vec![operand, index])?;
-            } else if self.token == Token::Mark("{") {
-                let Some(name) = operand.qualified_name() else { return Err(self.unexpected("an operator")) };
-                self.advance()?;
-                let fields = self.fields()?;
-                operand = self.node(at, Kind::Struct { name, fields })?;
-            } else {
-                return Ok(operand);
-            }
+            operand = match self.token {
+                Token::Mark(".") => self.selection(at, operand)?,
+                Token::Mark("[") => self.subscript(at, operand)?,
+                Token::Mark("{") => self.structure(at, &operand)?,
+                _ => return Ok(operand),
+            };
         }
+    }
+
+    fn selection(&mut self, at: u32, operand: Expr) -> Parsed {
+        self.expect(".")?;
+        let optional = self.take("?")?;
+        let field = self.name()?;
+        if !optional && self.take("(")? {
+            let args = self.arguments(")")?;
+            return self.member_call(at, operand, field, args);
+        }
+        self.node(at, Kind::Select { operand: Box::new(operand), field, optional })
+    }
+
+    fn subscript(&mut self, at: u32, operand: Expr) -> Parsed {
+        self.expect("[")?;
+        let function = if self.take("?")? { "_[?_]" } else { "_[_]" };
+        let index = self.expr()?;
+        self.expect("]")?;
+        self.call(at, function, None, vec![operand, index])
+    }
+
+    fn structure(&mut self, at: u32, operand: &Expr) -> Parsed {
+        let Some(name) = operand.qualified_name() else { return Err(self.unexpected("an operator")) };
+        self.expect("{")?;
+        let fields = self.fields()?;
+        self.node(at, Kind::Struct { name, fields })
     }
 
     fn primary(&mut self) -> Parsed {
         let at = self.at;
-        let literal = match self.advance()? {
-            Token::Mark("(") => {
-                let expr = self.expr()?;
-                self.expect(")")?;
-                return Ok(expr);
-            }
+        match self.advance()? {
+            Token::Mark("(") => self.group(),
             Token::Mark("[") => {
                 let elements = self.elements()?;
-                return self.node(at, Kind::List(elements));
+                self.node(at, Kind::List(elements))
             }
             Token::Mark("{") => {
                 let entries = self.entries()?;
-                return self.node(at, Kind::Map(entries));
+                self.node(at, Kind::Map(entries))
             }
             Token::Mark(".") => {
                 let name = self.name()?;
-                return self.named(at, name);
+                self.named(at, name)
             }
-            Token::Name(name) => return self.named(at, name),
+            Token::Name(name) => self.named(at, name),
+            token => self.literal(at, token),
+        }
+    }
+
+    fn group(&mut self) -> Parsed {
+        let expr = self.expr()?;
+        self.expect(")")?;
+        Ok(expr)
+    }
+
+    fn literal(&mut self, at: u32, token: Token) -> Parsed {
+        let literal = match token {
             Token::Mark("true") => Literal::Bool(true),
             Token::Mark("false") => Literal::Bool(false),
             Token::Mark("null") => Literal::Null,
@@ -417,4 +445,9 @@ impl Parser<'_> {
             _ => Err(self.error(arg.at, "the argument must be a simple name")),
         }
     }
+}
+
+fn with(mut terms: Vec<Expr>, last: Expr) -> Vec<Expr> {
+    terms.push(last);
+    terms
 }

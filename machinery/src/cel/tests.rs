@@ -305,3 +305,18 @@ fn costs_are_bounded() {
     let nested = format!("{}1{} != []", "[".repeat(90), "]".repeat(90));
     assert!(matches!(program(&nested).evaluate(vec![], CALL_LIMIT).value, Ok(Value::Bool(true))));
 }
+
+#[test]
+fn a_long_chain_is_no_deep_tree() {
+    let chain = vec!["x.a == 1"; 8_000].join(" && ");
+    assert_eq!(outcome(&chain, &json!({"a": 1})), "true");
+    let mixed = "false || true && 1 + 2 * 3 == 7 || false";
+    assert_eq!(outcome(mixed, &json!({})), "true");
+}
+
+#[test]
+fn what_an_expression_refers_to_is_known() {
+    let program = Program::compile("x.a == 1 && has(x.b) && [2].all(x, x > 1)", &environment()).unwrap();
+    assert!(program.uses("x"));
+    assert_eq!(program.fields_used("x"), ["a", "b"]);
+}

@@ -15,8 +15,9 @@ use crate::admission::Request;
 
 /// What all expressions of one policy may cost for one request.
 const BUDGET: u64 = 10_000_000;
-/// From here on variables that need each other are evaluated in order, so that a long chain of them takes no stack.
-const DEEPEST_VARIABLE: u32 = 16;
+/// How deep evaluations of variables may stand in each other. What a variable names is evaluated before it, so that a long
+/// chain of them takes no stack; only those that hide what they need come deeper.
+const DEEPEST: u32 = 2;
 
 /// A request as JSON, made once for all policies.
 pub(super) struct Facts<'r> {
@@ -88,8 +89,28 @@ fn describe(request: &Request<'_>, object: Option<&dyn Object>) -> Json {
     })
 }
 
-/// A variable of a policy, in the order in which they are declared.
-pub(super) type Variable = (String, Program);
+/// A variable of a policy.
+pub(super) struct Variable {
+    name: String,
+    program: Program,
+    /// The places of those that it needs, and of those that they need, in the order in which they are declared.
+    needs: Vec<usize>,
+}
+
+impl Variable {
+    /// A variable that is declared after `before`.
+    pub fn new(name: &str, program: Program, before: &[Self]) -> Self {
+        let named = program.fields_used("variables");
+        let mut needs: Vec<usize> = Vec::new();
+        for (place, one) in before.iter().enumerate().filter(|(_, one)| named.contains(&one.name.as_str())) {
+            needs.extend(&one.needs);
+            needs.push(place);
+        }
+        needs.sort_unstable();
+        needs.dedup();
+        Self { name: name.to_owned(), program, needs }
+    }
+}
 
 /// The values for one policy, one set of its parameters and one request.
 pub(super) struct Activation<'v>(Rc<State<'v>>);
@@ -156,9 +177,18 @@ impl<'v> State<'v> {
     }
 
     fn variable(&self, place: usize) -> Result<Value<'v>, Stop> {
-        let (name, program) = &self.variables[place];
+        // An error among them matters only to who needs that one.
+        self.variables[place].needs.iter().for_each(|need| drop(self.one_variable(*need)));
+        self.one_variable(place)
+    }
+
+    fn one_variable(&self, place: usize) -> Result<Value<'v>, Stop> {
+        let Variable { name, program, .. } = &self.variables[place];
         if let Some(known) = self.known.borrow().get(name.as_str()) {
             return known.clone();
+        }
+        if self.depth.get() >= DEEPEST {
+            return Err(Stop::failed(format!("variable {name} is hidden too deep in others")));
         }
         self.depth.set(self.depth.get() + 1);
         let value = self.evaluate(program);
@@ -170,11 +200,7 @@ impl<'v> State<'v> {
 
 impl<'v> Fields<'v> for State<'v> {
     fn field(&self, name: &str) -> Option<Result<Value<'v>, Stop>> {
-        let place = self.variables.iter().position(|(variable, _)| variable == name)?;
-        if self.depth.get() == DEEPEST_VARIABLE {
-            // An error among them matters only to who needs that one.
-            (0..place).for_each(|before| drop(self.variable(before)));
-        }
+        let place = self.variables.iter().position(|variable| variable.name == name)?;
         Some(self.variable(place))
     }
 }

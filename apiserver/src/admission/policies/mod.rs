@@ -11,7 +11,7 @@ mod validating;
 
 use api::Object;
 use api::admissionregistration::environment::{Visible, Wanted, compile};
-use k8s_openapi::api::admissionregistration::v1::{MatchCondition, Variable as Declared};
+use k8s_openapi::api::admissionregistration::v1::{MatchCondition, Variable as Declaration};
 use machinery::Status;
 use machinery::cel::{Program, Value};
 
@@ -33,12 +33,12 @@ fn conditions(conditions: Option<&[MatchCondition]>, params: bool) -> Result<Vec
 }
 
 /// The variables, each of which becomes visible to those after it.
-fn variables(declared: Option<&[Declared]>, visible: &mut Visible) -> Result<Vec<Variable>, String> {
-    let mut variables = Vec::new();
+fn variables(declared: Option<&[Declaration]>, visible: &mut Visible) -> Result<Vec<Variable>, String> {
+    let mut variables: Vec<Variable> = Vec::new();
     for variable in declared.unwrap_or_default() {
         let program = compile(&variable.expression, &visible.environment(), Wanted::Anything)?;
         visible.variables.push((variable.name.clone(), program.result().clone()));
-        variables.push((variable.name.clone(), program));
+        variables.push(Variable::new(&variable.name, program, &variables));
     }
     Ok(variables)
 }
