@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::node::{Additional, Bound, Checks, ListType, Node, Pattern, Range, Rule, Type};
+use super::node::{Additional, Bound, Checks, ListType, Node, Pattern, Range, Type};
 use super::{Error, formats};
 
 /// How deep schemas may nest, which is deeper than a body can.
@@ -37,7 +37,6 @@ pub(super) fn node(schema: &Value, path: &mut Vec<String>) -> Result<Node, Error
         additional: additional(fields, path)?,
         items,
         list: list_type(fields),
-        rules: array(fields, "x-kubernetes-validations").filter_map(Value::as_object).map(rule).collect(),
         checks: checks(fields, kind.filter(|_| !int_or_string), path)?,
     })
 }
@@ -74,18 +73,6 @@ fn list_type(fields: &Map<String, Value>) -> ListType {
         "set" => ListType::Set,
         "map" => ListType::Map(texts(fields, "x-kubernetes-list-map-keys").collect()),
         _ => ListType::Atomic,
-    }
-}
-
-fn rule(fields: &Map<String, Value>) -> Rule {
-    let owned = |key| text(fields, key).to_owned();
-    Rule {
-        rule: owned("rule"),
-        message: owned("message"),
-        message_expression: owned("messageExpression"),
-        reason: fields.get("reason").and_then(Value::as_str).map(str::to_owned),
-        field_path: owned("fieldPath"),
-        optional_old_self: fields.get("optionalOldSelf").and_then(Value::as_bool),
     }
 }
 

@@ -10,7 +10,7 @@
 //! 2. [`Structural::default`] takes nulls away that may not be, and fills in defaults.
 //! 3. [`Structural::validate`] says everything that is wrong: values, embedded objects, and repeated elements of sets and
 //!    maps. Given the old object, it lets what has not changed stay as it is (ratcheting). Rules in CEL
-//!    (`x-kubernetes-validations`) are not looked at here; [`Node::rules`] has them, where they stand.
+//!    (`x-kubernetes-validations`) are not looked at here, but by [`cel::rules`](crate::cel::rules).
 //!
 //! Field ownership goes by a [`Schema`](crate::schema::Schema), which [`Schema::build`](crate::schema::Schema::build)
 //! makes of the same JSON.
@@ -31,10 +31,10 @@ mod tests;
 mod validate;
 
 pub use formats::is_known as is_known_format;
-pub use node::{Additional, ListType, Node, Rule, Type};
 
 use serde_json::Value;
 
+use self::node::Node;
 use crate::decode::{Finding, TypeError};
 use crate::field::{Errors, Path};
 
@@ -60,10 +60,6 @@ impl Structural {
         // An object's own type and metadata are never pruned.
         root.embedded = true;
         Ok(Self { root })
-    }
-
-    pub fn root(&self) -> &Node {
-        &self.root
     }
 
     /// Makes a decoded body fit. Unknown fields are findings; metadata of a wrong type is an error.

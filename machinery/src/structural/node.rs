@@ -24,7 +24,6 @@ pub struct Node {
     pub additional: Option<Additional>,
     pub items: Option<Box<Node>>,
     pub list: ListType,
-    pub rules: Vec<Rule>,
     pub(super) checks: Checks,
     /// How much the default adds to an object, in bytes, roughly.
     pub(super) default_size: usize,
@@ -56,17 +55,6 @@ pub enum ListType {
     Set,
     /// Elements are told apart by these fields.
     Map(Box<[Box<str>]>),
-}
-
-/// One of `x-kubernetes-validations`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Rule {
-    pub rule: String,
-    pub message: String,
-    pub message_expression: String,
-    pub reason: Option<String>,
-    pub field_path: String,
-    pub optional_old_self: Option<bool>,
 }
 
 /// What a value has to meet besides its type.
