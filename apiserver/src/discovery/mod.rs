@@ -334,3 +334,15 @@ fn aggregated_resources(version: &Version) -> Vec<aggregated::Resource<'_>> {
     }
     resources
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stable_versions_come_first_and_newer_ones_before_older() {
+        let mut versions = ["foo10", "v1", "v11alpha2", "v10", "v2", "v3beta1", "v12alpha1", "v11beta2", "foo1", "v1beta"];
+        versions.sort_by_key(|version| std::cmp::Reverse(age(version)));
+        assert_eq!(versions, ["v10", "v2", "v1", "v11beta2", "v3beta1", "v12alpha1", "v11alpha2", "foo1", "foo10", "v1beta"]);
+    }
+}

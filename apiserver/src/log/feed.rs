@@ -4,8 +4,9 @@
 //! an event at revision r all logs are complete up to r. That makes the position of the feed the position of every log, and
 //! costs one watch at idle. What this process wrote is not decoded again: the writer hands its entry over.
 
+mod late;
+
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry as RouteEntry;
 use std::ops::Bound;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -113,48 +114,6 @@ impl Feed {
         let prefix = Bytes::from(self.prefix(&*resource));
         let route = || Route { log: Arc::new(Log::new(resource, self.bounds)), others: Vec::new() };
         self.routes.write().entry(prefix).or_insert_with(route).log.clone()
-    }
-
-    /// Logs of what is kept under these resources' prefixes, opened while the feed runs and complete when this returns. They
-    /// take the place of those that were there; see [`Feed::retire`].
-    pub(crate) async fn open_late(&self, resources: Vec<ResourceRef>) -> Result<Vec<Arc<Log>>, Status> {
-        const PATIENCE: Duration = Duration::from_secs(10);
-        let mut opened = Vec::with_capacity(resources.len());
-        for resource in resources {
-            let prefix = Bytes::from(self.prefix(&*resource));
-            let log = Arc::new(Log::new(resource, self.bounds));
-            // From here on the log is told of every change, and keeps it until it knows the state before.
-            log.await_state();
-            let mut routes = self.routes.write();
-            match routes.entry(prefix.clone()) {
-                RouteEntry::Occupied(mut route) => route.get_mut().others.push(log.clone()),
-                RouteEntry::Vacant(vacant) => _ = vacant.insert(Route { log: log.clone(), others: Vec::new() }),
-            }
-            opened.push((prefix, log));
-        }
-        let at = self.store.revision().await.map_err(store_status)?;
-        for (prefix, log) in &opened {
-            let entries = self.range(prefix, log, at).await?;
-            log.begin_at(entries, ResourceVersion(at.0));
-        }
-        if !self.reached(ResourceVersion(at.0), PATIENCE).await {
-            return Err(Status::timeout("the server has not caught up with its store in time", 1));
-        }
-        let now = Instant::now();
-        for (prefix, log) in &opened {
-            log.go_live(now);
-            if let Some(route) = self.routes.write().get_mut(prefix)
-                && let Some(at) = route.others.iter().position(|one| Arc::ptr_eq(one, log))
-            {
-                std::mem::swap(&mut route.log, &mut route.others[at]);
-            }
-        }
-        Ok(opened.into_iter().map(|(_, log)| log).collect())
-    }
-
-    /// Ends the watches of a log whose place was taken, or whose resource is gone. It goes when nobody reads it any more.
-    pub(crate) fn retire(&self, log: &Log) {
-        log.close();
     }
 
     /// Every log, for upkeep and metrics.

@@ -225,3 +225,29 @@ impl Graph {
         }
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn lamps(version: &str) -> ResourceInfo {
+        let resource = GroupVersionResource::new("e.org".to_owned(), version.to_owned(), "lamps".to_owned());
+        ResourceInfo { resource, kind: "Lamp".into(), namespaced: true, collection: true }
+    }
+
+    #[test]
+    fn custom_resources_come_and_go_and_keep_their_place() {
+        let mut graph = Graph::new(Vec::new());
+        let id = graph.learn(lamps("v1")).unwrap();
+        assert!(!graph.is_complete(), "nothing is known of its objects");
+        graph.read(id);
+        assert!(graph.is_complete() && graph.of_kind("e.org", "Lamp").is_some());
+        graph.forget(id);
+        assert!(graph.of_kind("e.org", "Lamp").is_none() && graph.id("e.org", "lamps").is_none());
+        assert_eq!(graph.learn(lamps("v2")), Some(id));
+        assert_eq!(graph.info(id).resource.version, "v2");
+        graph.forget(id);
+        assert!(graph.is_complete());
+    }
+}
