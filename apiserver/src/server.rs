@@ -67,7 +67,7 @@ impl Default for Options {
 }
 
 /// How often logs are looked through for what is too old to keep.
-const TRIM_EVERY: Duration = Duration::from_secs(30);
+const TRIM_EVERY: Duration = Duration::from_secs(5);
 
 /// The serving core: verbs over logs over a store.
 pub struct ApiServer {

@@ -78,13 +78,16 @@ pub struct Bounds {
     pub events: usize,
     /// Of memory that the events alone keep alive.
     pub bytes: usize,
+    /// The same, once the oldest event is older than `burst`: readers have caught up by then.
+    pub settled_bytes: usize,
+    pub burst: Duration,
     pub age: Duration,
 }
 
 impl Default for Bounds {
     /// The age is that for which upstream's watch cache means to keep events.
     fn default() -> Self {
-        Self { events: 32_768, bytes: 16 << 20, age: Duration::from_secs(75) }
+        Self { events: 32_768, bytes: 16 << 20, settled_bytes: 4 << 20, burst: Duration::from_secs(10), age: Duration::from_secs(75) }
     }
 }
 
@@ -131,17 +134,13 @@ impl Channel {
         Ok(())
     }
 
-    /// The event that stands `depth` places before the newest.
-    pub(crate) fn nth_newest(&self, depth: usize) -> Option<Arc<Event>> {
-        let ring = self.ring.read();
-        ring.events.len().checked_sub(depth + 1).and_then(|at| ring.events.get(at).cloned())
-    }
-
     /// Drops the oldest event if the ring is over its bounds.
     pub(crate) fn evict(&self, bounds: &Bounds, now: Instant) -> Option<Arc<Event>> {
         let over = |ring: &Ring| {
             ring.events.front().is_some_and(|oldest| {
-                ring.events.len() > bounds.events || ring.bytes > bounds.bytes || now.duration_since(oldest.at) > bounds.age
+                let age = now.duration_since(oldest.at);
+                let bytes = if age > bounds.burst { bounds.settled_bytes } else { bounds.bytes };
+                ring.events.len() > bounds.events || ring.bytes > bytes || age > bounds.age
             })
         };
         if !over(&self.ring.read()) {

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use api::{Resource, ResourceRef};
 use arc_swap::ArcSwap;
@@ -93,13 +93,16 @@ pub struct Log {
     closed: AtomicBool,
     /// Snapshots under which lists are being paged through, oldest first, with the time they were kept.
     kept: Mutex<VecDeque<(ResourceVersion, Instant, Arc<Snapshot>)>>,
+    /// The newest events, whose decoded objects are still at hand.
+    typed: Mutex<VecDeque<Arc<Event>>>,
 }
 
-/// How many of the newest events keep their decoded objects.
+/// How many of the newest events keep their decoded objects, and for how long.
 const TYPED_EVENTS: usize = 512;
+const TYPED_FOR: Duration = Duration::from_secs(5);
 /// How many snapshots are kept for paging, and for how long.
 const KEPT_SNAPSHOTS: usize = 32;
-const KEPT_FOR: std::time::Duration = std::time::Duration::from_secs(300);
+const KEPT_FOR: Duration = Duration::from_secs(300);
 
 impl Log {
     pub(crate) fn new(resource: ResourceRef, bounds: Bounds) -> Self {
@@ -112,6 +115,7 @@ impl Log {
             early: Mutex::default(),
             closed: AtomicBool::new(false),
             kept: Mutex::default(),
+            typed: Mutex::default(),
         }
     }
 
@@ -173,6 +177,7 @@ impl Log {
         *self.early.lock() = None;
         self.snapshot.store(Arc::new(Snapshot { version, entries }));
         self.all.reset(version);
+        self.typed.lock().clear();
         for channel in self.index.read().values() {
             channel.reset(version);
         }
@@ -204,14 +209,9 @@ impl Log {
                     }
                 });
             }
-            if let Some(older) = self.all.nth_newest(TYPED_EVENTS) {
-                older.entry().forget_typed();
-                if let Some(previous) = &older.previous {
-                    previous.forget_typed();
-                }
-            }
         }
         drop(index);
+        self.typed.lock().extend(events);
         self.snapshot.store(Arc::new(snapshot));
         self.trim(now);
         self.all.wake();
@@ -221,15 +221,27 @@ impl Log {
     /// Drops events and kept snapshots beyond their bounds.
     pub(crate) fn trim(&self, now: Instant) {
         while let Some(event) = self.all.evict(&self.bounds, now) {
-            event.entry().forget_typed();
             let index = self.index.read();
             if !index.is_empty() {
                 each_concerned(&index, &event, |channel| channel.evict_through(event.version));
             }
         }
+        self.forget_typed(now);
         let mut kept = self.kept.lock();
         while kept.front().is_some_and(|(_, at, _)| now.duration_since(*at) > KEPT_FOR) {
             kept.pop_front();
+        }
+    }
+
+    /// Lets go of the decoded objects of all but the newest events.
+    fn forget_typed(&self, now: Instant) {
+        let mut typed = self.typed.lock();
+        while typed.len() > TYPED_EVENTS || typed.front().is_some_and(|event| now.duration_since(event.at) > TYPED_FOR) {
+            let Some(event) = typed.pop_front() else { return };
+            event.entry().forget_typed();
+            if let Some(previous) = &event.previous {
+                previous.forget_typed();
+            }
         }
     }
 

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use api::{Registry, ResourceRef};
 use machinery::{ResourceVersion, Status};
@@ -12,7 +12,7 @@ use storage::{Expect, Outcome, Revision, Store};
 use tokio_util::sync::CancellationToken;
 
 use super::channel::Channel;
-use super::{Bounds, Feed, Filter, Log, Start, Watch};
+use super::{Bounds, Feed, Filter, Log, Prepared, Start, Watch};
 use crate::verbs::{Target, WatchEvent};
 
 struct World {
@@ -137,6 +137,45 @@ async fn a_position_older_than_the_ring_is_expired() {
     let mut watch = world.watch(Filter::default(), Start::After(first));
     assert_eq!(next(&mut watch).await.err().unwrap().code, 410);
     assert!(watch.next().await.is_none(), "an error is the last thing");
+}
+
+/// A burst stays whole for those who are behind; once it is over, the ring gives back what it held for it.
+#[tokio::test]
+async fn a_ring_settles_after_a_burst() {
+    let world = World::new(Bounds { bytes: 1 << 20, settled_bytes: 4 << 10, ..Bounds::default() }).await;
+    let start = world.feed.position();
+    for number in 0..20 {
+        world.put("a", &[("n", &number.to_string())]).await;
+    }
+    let last = world.put("a", &[]).await;
+    world.reach(last).await;
+    let kept = |from| world.watch(Filter::default(), Start::After(from)).ready().map(|first| first.is_ok());
+    world.log.trim(Instant::now());
+    assert_eq!(kept(start), Some(true), "nothing is lost while the burst is fresh");
+    world.log.trim(Instant::now() + Duration::from_secs(11));
+    assert_eq!(kept(start), Some(false));
+    assert_eq!(kept(ResourceVersion(last.0 - 1)), Some(true), "the newest events stay");
+}
+
+/// Decoded objects are for those who follow closely; everybody else has the bytes.
+#[tokio::test]
+async fn decoded_objects_are_kept_for_a_moment() {
+    let world = World::new(Bounds::default()).await;
+    let json = br#"{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"a","namespace":"ns"}}"#;
+    let object = world.resource.decode_stored(json).unwrap();
+    let prepared = Arc::new(Prepared::new(&*world.resource, object, &[]).unwrap());
+    let key = world.feed.key(&*world.resource, "ns/a");
+    world.feed.announce(key.clone(), prepared.clone());
+    let Outcome::Done(revision) = world.store.put(key, prepared.value.clone(), Expect::Absent, None).await.unwrap() else {
+        panic!("nobody else writes")
+    };
+    world.reach(ResourceVersion(revision.0)).await;
+    world.log.trim(Instant::now());
+    let entry = world.log.get("ns/a").unwrap();
+    assert!(entry.typed().is_some());
+    world.log.trim(Instant::now() + Duration::from_secs(6));
+    assert!(entry.typed().is_none());
+    assert_eq!(entry.object(&*world.resource).unwrap().meta().name.as_deref(), Some("a"));
 }
 
 #[tokio::test]
