@@ -1,8 +1,8 @@
 //! [`Pod`]: what the kubelet keeps of a pod, and no more. With thousands of nodes in one process it has all pods
 //! of the cluster in memory, and an API object is several times as large.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Weak};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use api::scheduling::ports::{HostPort, host_ports};
 use api::scheduling::resources::{Resources, is_sidecar};
@@ -11,9 +11,9 @@ use k8s_openapi::api::core::v1::{
     self as core, Affinity, Container as ApiContainer, ContainerRestartRule, PodCondition, PodSpec, PodStatus, Probe as ApiProbe,
     ResourceRequirements, Toleration,
 };
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
+use machinery::shared::{Pool, Recent};
 use machinery::{NamespacedName, ResourceVersion};
-use parking_lot::Mutex;
 
 /// The condition types that the kubelet owns; all others are somebody else's.
 pub const OWN_CONDITIONS: [&str; 4] = ["PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady"];
@@ -24,11 +24,17 @@ pub const OWN_TAINTS: [&str; 2] = ["node.kubernetes.io/not-ready", "node.kuberne
 /// The identity of a pod over its life: a pod made anew under the same name is another one.
 pub type Uid = Arc<str>;
 
+/// Labels or annotations.
+type Texts = BTreeMap<String, String>;
+
 #[derive(Clone, Debug, PartialEq)]
 pub struct Pod {
     pub uid: Uid,
-    /// Without managed fields.
-    pub meta: ObjectMeta,
+    /// The metadata that is the pod's own; [`Pod::metadata`] has all.
+    meta: ObjectMeta,
+    labels: Option<Arc<Texts>>,
+    annotations: Option<Arc<Texts>>,
+    owners: Option<Arc<[OwnerReference]>>,
     pub version: ResourceVersion,
     pub node: Arc<str>,
     pub host_network: bool,
@@ -36,7 +42,7 @@ pub struct Pod {
     pub active_deadline_seconds: Option<i64>,
     pub deletion: Option<Deletion>,
     pub readiness_gates: Vec<String>,
-    /// Init containers in order, then the others. Pods of one template share them.
+    /// Init containers in order, then the others.
     pub containers: Arc<[Container]>,
     pub host_ports: Vec<HostPort>,
     pub requests: Resources,
@@ -133,13 +139,26 @@ impl Pod {
             placement: placement(spec),
             tolerations: tolerations(spec),
             ended: ended(spec, status),
-            containers: templates.share(containers(spec)),
+            containers: templates.containers(containers(spec)),
             phase: status.phase.clone(),
             history: with_history.then(|| Box::new(status.clone())),
             qos_class: status.qos_class.clone(),
-            conditions: status.conditions.iter().flatten().filter(|c| !OWN_CONDITIONS.contains(&c.type_.as_str())).cloned().collect(),
+            conditions: foreign_conditions(status),
             foreign: foreign(status),
-            meta: without_managed_fields(meta),
+            labels: templates.texts(meta.labels.as_ref()),
+            annotations: templates.texts(meta.annotations.as_ref()),
+            owners: templates.owners(meta.owner_references.as_ref()),
+            meta: own_metadata(meta),
+        }
+    }
+
+    /// The object's metadata, without managed fields.
+    pub fn metadata(&self) -> ObjectMeta {
+        ObjectMeta {
+            labels: self.labels.as_deref().cloned(),
+            annotations: self.annotations.as_deref().cloned(),
+            owner_references: self.owners.as_ref().map(|owners| owners.to_vec()),
+            ..self.meta.clone()
         }
     }
 
@@ -157,6 +176,11 @@ impl Pod {
         self.meta.name.as_deref().unwrap_or_default()
     }
 
+    /// How long it may take to end, where its deletion does not say.
+    pub fn grace_seconds(&self) -> i64 {
+        self.meta.deletion_grace_period_seconds.unwrap_or(30)
+    }
+
     pub fn generation(&self) -> Option<i64> {
         self.meta.generation
     }
@@ -167,12 +191,12 @@ impl Pod {
     }
 
     pub fn is_owned_by(&self, kind: &str) -> bool {
-        self.meta.owner_references.iter().flatten().any(|owner| owner.kind == kind)
+        self.owners.iter().flat_map(|owners| owners.iter()).any(|owner| owner.kind == kind)
     }
 
     /// An annotation for one container (`<name>.<container>`), or else for all (`<name>`).
     pub fn annotation(&self, prefix: &str, name: &str, container: &str) -> Option<&str> {
-        let annotations = self.meta.annotations.as_ref()?;
+        let annotations = self.annotations.as_ref()?;
         let own = annotations.get(&format!("{prefix}/{name}.{container}"));
         own.or_else(|| annotations.get(&format!("{prefix}/{name}"))).map(String::as_str)
     }
@@ -210,25 +234,29 @@ fn ended(spec: &PodSpec, status: &PodStatus) -> Box<[Option<(Timestamp, Timestam
     spec.init_containers.iter().flatten().chain(&spec.containers).map(life).collect()
 }
 
-/// Managed fields are the largest part of an object's metadata, and nothing to a kubelet.
-fn without_managed_fields(meta: &ObjectMeta) -> ObjectMeta {
+/// Labels, annotations and owners are many pods' in common, and managed fields nothing to a kubelet.
+fn own_metadata(meta: &ObjectMeta) -> ObjectMeta {
     ObjectMeta {
-        annotations: meta.annotations.clone(),
         creation_timestamp: meta.creation_timestamp.clone(),
         deletion_grace_period_seconds: meta.deletion_grace_period_seconds,
         deletion_timestamp: meta.deletion_timestamp.clone(),
         finalizers: meta.finalizers.clone(),
         generate_name: meta.generate_name.clone(),
         generation: meta.generation,
-        labels: meta.labels.clone(),
-        managed_fields: None,
         name: meta.name.clone(),
         namespace: meta.namespace.clone(),
-        owner_references: meta.owner_references.clone(),
         resource_version: meta.resource_version.clone(),
-        self_link: None,
         uid: meta.uid.clone(),
+        ..ObjectMeta::default()
     }
+}
+
+/// Conditions that are not the kubelet's. Of the usual one, a vector grown by itself would have room for three more.
+fn foreign_conditions(status: &PodStatus) -> Vec<PodCondition> {
+    let foreign = || status.conditions.iter().flatten().filter(|c| !OWN_CONDITIONS.contains(&c.type_.as_str()));
+    let mut conditions = Vec::with_capacity(foreign().count());
+    conditions.extend(foreign().cloned());
+    conditions
 }
 
 impl Container {
@@ -277,26 +305,22 @@ impl Probe {
 /// Lets pods that were made from one template share what the template says.
 #[derive(Default)]
 pub struct Templates {
-    known: Mutex<HashMap<u64, Weak<[Container]>>>,
+    containers: Recent<[Container]>,
+    texts: Pool<Texts>,
+    owners: Recent<[OwnerReference]>,
 }
 
-/// How many templates are known before those that no pod has any more are forgotten.
-const TEMPLATES_KEPT: usize = 64;
-
 impl Templates {
-    fn share(&self, containers: Vec<Container>) -> Arc<[Container]> {
-        let names: Vec<_> = containers.iter().map(|c| (&c.name, &c.image, &c.command)).collect();
-        let hash = crate::hash(&names);
-        let mut known = self.known.lock();
-        if let Some(shared) = known.get(&hash).and_then(Weak::upgrade).filter(|shared| **shared == *containers) {
-            return shared;
-        }
-        if known.len() >= TEMPLATES_KEPT && known.len().is_power_of_two() {
-            known.retain(|_, containers| containers.strong_count() > 0);
-        }
-        let shared: Arc<[Container]> = containers.into();
-        known.insert(hash, Arc::downgrade(&shared));
-        shared
+    fn containers(&self, containers: Vec<Container>) -> Arc<[Container]> {
+        self.containers.share_slice(&containers)
+    }
+
+    fn texts(&self, texts: Option<&Texts>) -> Option<Arc<Texts>> {
+        texts.map(|texts| self.texts.share(texts, |texts| Arc::new(texts.clone())))
+    }
+
+    fn owners(&self, owners: Option<&Vec<OwnerReference>>) -> Option<Arc<[OwnerReference]>> {
+        owners.map(|owners| self.owners.share_slice(owners))
     }
 }
 

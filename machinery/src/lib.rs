@@ -18,6 +18,7 @@ pub mod patch;
 pub mod protobuf;
 pub mod quantity;
 pub mod schema;
+pub mod shared;
 pub mod status;
 pub mod structural;
 pub mod table;

@@ -6,11 +6,12 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, LazyLock, OnceLock};
 
 use api::{Object, Resource};
 use bytes::Bytes;
 use jiff::Timestamp;
+use machinery::shared::Pool;
 use machinery::text::Text;
 use machinery::{NamespacedName, ResourceVersion, apply, protobuf};
 use parking_lot::Mutex;
@@ -238,7 +239,7 @@ impl Prepared {
         let labels = object.meta().labels.as_ref();
         let labels = match before.filter(|before| labels.map_or(before.labels.is_empty(), |labels| *labels == *before.labels)) {
             Some(before) => before.labels.clone(),
-            None => Arc::new(labels.cloned().unwrap_or_default()),
+            None => shared_labels(labels),
         };
         let key = NamespacedName::of(object.meta());
         let parts = Mutex::new(Some(Parts { object, labels, fields }));
@@ -316,6 +317,13 @@ pub(crate) fn apart(resource: &dyn Resource, stored: &[u8]) -> Result<(Box<dyn O
     let mut object = resource.decode_stored(stored)?;
     let managed = apply::starting_entries(Vec::new(), object.meta_mut().managed_fields.take().as_deref());
     Ok((object, managed))
+}
+
+/// The labels, shared with all objects that have the same.
+pub(crate) fn shared_labels(labels: Option<&BTreeMap<String, String>>) -> Arc<BTreeMap<String, String>> {
+    static IN_USE: LazyLock<Pool<BTreeMap<String, String>>> = LazyLock::new(Pool::default);
+    static NONE: BTreeMap<String, String> = BTreeMap::new();
+    IN_USE.share(labels.unwrap_or(&NONE), |labels| Arc::new(labels.clone()))
 }
 
 /// The object did not serialize to a JSON object with metadata.

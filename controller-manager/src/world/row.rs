@@ -1,7 +1,7 @@
 //! [`Row`]: what the world keeps of one object. A row begins with a [`Header`], the metadata that controllers
 //! decide by; texts and lists that many objects have in common are shared through the [`Interner`].
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::marker::PhantomData;
 use std::ops::Deref;
 use std::sync::Arc;
@@ -9,9 +9,10 @@ use std::sync::Arc;
 use api::kind::Typed;
 use api::quota::PodUsage;
 use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Toleration;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
+use machinery::shared::{Pool, Recent};
 use machinery::{NamespacedName, ResourceVersion};
-use parking_lot::Mutex;
 
 pub type Labels = BTreeMap<String, String>;
 
@@ -158,14 +159,14 @@ impl<K: Typed> Row for Whole<K> {
     }
 }
 
-/// Shares equal values: the pods of one ReplicaSet have one set of labels, and one list of owners, between them.
+/// Shares equal values between the objects of the world.
 #[derive(Default)]
 pub struct Interner {
     texts: Pool<str>,
     labels: Pool<Labels>,
-    owners: Mutex<Vec<Arc<[OwnerReference]>>>,
-    tolerations: Mutex<Vec<Arc<[k8s_openapi::api::core::v1::Toleration]>>>,
-    usages: Mutex<Vec<Arc<PodUsage>>>,
+    owners: Recent<[OwnerReference]>,
+    tolerations: Recent<[Toleration]>,
+    usages: Recent<PodUsage>,
 }
 
 impl Interner {
@@ -179,62 +180,14 @@ impl Interner {
     }
 
     pub fn owners(&self, owners: &[OwnerReference]) -> Arc<[OwnerReference]> {
-        share_recent(&self.owners, owners)
+        self.owners.share_slice(owners)
     }
 
-    pub fn tolerations(&self, tolerations: &[k8s_openapi::api::core::v1::Toleration]) -> Arc<[k8s_openapi::api::core::v1::Toleration]> {
-        share_recent(&self.tolerations, tolerations)
+    pub fn tolerations(&self, tolerations: &[Toleration]) -> Arc<[Toleration]> {
+        self.tolerations.share_slice(tolerations)
     }
 
     pub fn usage(&self, usage: PodUsage) -> Arc<PodUsage> {
-        share(&self.usages, |known| **known == usage, || Arc::new(usage.clone()))
-    }
-}
-
-/// Siblings arrive together, so that a look at the latest distinct values finds most of what can be shared.
-const RECENT: usize = 64;
-
-fn share_recent<T: Clone + PartialEq>(recent: &Mutex<Vec<Arc<[T]>>>, value: &[T]) -> Arc<[T]> {
-    share(recent, |known| known[..] == *value, || value.into())
-}
-
-fn share<T: ?Sized>(recent: &Mutex<Vec<Arc<T>>>, is_it: impl Fn(&Arc<T>) -> bool, make: impl FnOnce() -> Arc<T>) -> Arc<T> {
-    let mut recent = recent.lock();
-    if let Some(at) = recent.iter().rposition(is_it) {
-        let found = recent.remove(at);
-        recent.push(found.clone());
-        return found;
-    }
-    if recent.len() == RECENT {
-        recent.remove(0);
-    }
-    let shared = make();
-    recent.push(shared.clone());
-    shared
-}
-
-/// Values in use, each once. What nobody uses any more is dropped when the pool has doubled.
-struct Pool<T: ?Sized>(Mutex<(HashSet<Arc<T>>, usize)>);
-
-impl<T: ?Sized> Default for Pool<T> {
-    fn default() -> Self {
-        Self(Mutex::new((HashSet::new(), 256)))
-    }
-}
-
-impl<T: ?Sized + std::hash::Hash + Eq> Pool<T> {
-    fn share(&self, value: &T, make: impl FnOnce(&T) -> Arc<T>) -> Arc<T> {
-        let mut guard = self.0.lock();
-        let (known, sweep_at) = &mut *guard;
-        if let Some(found) = known.get(value) {
-            return found.clone();
-        }
-        if known.len() >= *sweep_at {
-            known.retain(|value| Arc::strong_count(value) > 1);
-            *sweep_at = (known.len() * 2).max(256);
-        }
-        let shared = make(value);
-        known.insert(shared.clone());
-        shared
+        self.usages.share_if(|known| *known == usage, || Arc::new(usage.clone()))
     }
 }

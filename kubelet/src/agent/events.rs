@@ -65,11 +65,12 @@ impl Events {
     fn tell(&self, pod: &Pod, container: Option<usize>, event_type: EventType, reason: &'static str, message: String) {
         let Some(recorder) = &self.recorder else { return };
         let field_path = container.map(|container| format!("spec.containers{{{}}}", pod.containers[container].name));
+        let key = pod.key();
         let regarding = ObjectReference {
             api_version: Some("v1".to_owned()),
             kind: Some("Pod".to_owned()),
-            namespace: pod.meta.namespace.clone(),
-            name: pod.meta.name.clone(),
+            namespace: Some(key.namespace.to_string()),
+            name: Some(key.name.to_string()),
             uid: Some(pod.uid.to_string()),
             resource_version: Some(pod.version.to_string()),
             field_path,

@@ -57,7 +57,7 @@ impl Writer {
 
     /// Writes a status, if the pod's object is still of `version`.
     pub fn put(&mut self, pod_ref: PodRef, pod: &Pod, status: PodStatus, hash: u64, version: ResourceVersion) {
-        let mut metadata = pod.meta.clone();
+        let mut metadata = pod.metadata();
         metadata.resource_version = Some(version.to_string());
         self.statuses.push(Write { pod: pod_ref, hash, object: ApiPod { metadata, spec: None, status: Some(status) } });
     }

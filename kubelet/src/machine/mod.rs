@@ -90,6 +90,7 @@ enum Stage {
 
 /// What a pod does next.
 pub fn step(pod: &Pod, seen: &Observation, progress: &mut Progress, now: Timestamp) -> Step {
+    progress.containers.reserve_exact(pod.containers.len().saturating_sub(progress.containers.len()));
     progress.containers.resize_with(pod.containers.len(), ContainerProgress::default);
     if let Some(sandbox) = &seen.sandbox {
         progress.addresses.clone_from(&sandbox.addresses);
@@ -255,10 +256,9 @@ impl Machine<'_> {
     }
 
     fn grace(&self) -> SignedDuration {
-        let default = self.pod.meta.deletion_grace_period_seconds.unwrap_or(30);
         match self.pod.deletion {
             Some(deletion) => deletion.deadline.duration_since(self.now).max(SignedDuration::ZERO),
-            None => SignedDuration::from_secs(default),
+            None => SignedDuration::from_secs(self.pod.grace_seconds()),
         }
     }
 

@@ -117,7 +117,7 @@ async fn pods(State(served): State<Served>) -> Json<Value> {
     let shown = pods.iter().filter_map(|(_, pod)| pod.as_ref()).map(|pod| {
         let containers: Vec<Value> = pod.containers.iter().map(|one| json!({ "name": one.name, "image": one.image })).collect();
         json!({
-            "metadata": pod.meta,
+            "metadata": pod.metadata(),
             "spec": { "nodeName": &*pod.node, "containers": containers },
             "status": { "phase": pod.phase.as_deref().unwrap_or("Pending") },
         })

@@ -209,6 +209,7 @@ impl Playing {
 
     fn put(&mut self, container: usize, attempt: Attempt) {
         if self.containers.len() <= container {
+            self.containers.reserve_exact(container + 1 - self.containers.len());
             self.containers.resize_with(container + 1, || None);
         }
         self.containers[container] = Some(attempt);
