@@ -124,9 +124,9 @@ impl ApiServer {
         });
         server.bootstrap().await?;
         server.follow_definitions().await?;
-        tokio::spawn(definitions::keep_served(Arc::downgrade(&server), server.feed.stop().clone()));
+        tokio::spawn(definitions::keep_served(Arc::downgrade(&server), server.feed.watches().clone()));
         tokio::spawn(allocation::addresses::keep_repaired(Arc::downgrade(&server), server.feed.stop().clone()));
-        tokio::spawn(dangling::keep_told(Arc::downgrade(&server), server.feed.stop().clone()));
+        tokio::spawn(dangling::keep_told(Arc::downgrade(&server), server.feed.watches().clone()));
         Ok(server)
     }
 

@@ -82,14 +82,15 @@ mod tests {
 
     #[test]
     fn equal_values_are_kept_once_while_they_are_used() {
+        let made = |text: &str| text.into();
         let pool = Pool::<str>::default();
-        let first = pool.share("a", Arc::from);
-        assert!(Arc::ptr_eq(&first, &pool.share("a", Arc::from)));
+        let first = pool.share("a", made);
+        assert!(Arc::ptr_eq(&first, &pool.share("a", made)));
         for number in 0..10 * SMALL {
-            drop(pool.share(&number.to_string(), Arc::from));
+            drop(pool.share(&number.to_string(), made));
         }
         assert!(pool.0.lock().values.len() <= 2 * SMALL, "what nobody uses goes");
-        assert!(Arc::ptr_eq(&first, &pool.share("a", Arc::from)), "what is in use stays");
+        assert!(Arc::ptr_eq(&first, &pool.share("a", made)), "what is in use stays");
     }
 
     #[test]

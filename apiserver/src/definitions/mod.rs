@@ -53,7 +53,7 @@ impl Default for Definitions {
     }
 }
 
-/// Keeps what is served in step with the definitions for as long as the server lives.
+/// Keeps what is served in step with the definitions until `stop`, which must come no later than the end of watches.
 pub(crate) async fn keep_served(server: Weak<ApiServer>, stop: CancellationToken) {
     let Some(mut events) = server.upgrade().and_then(|server| Some(Watch::present(server.feed.clone(), server.definitions_log()?))) else {
         return;
@@ -64,8 +64,9 @@ pub(crate) async fn keep_served(server: Weak<ApiServer>, stop: CancellationToken
             tokio::select! {
                 event = events.next() => match event {
                     Some(Ok(_)) => while events.ready().is_some() {},
+                    None => return,
                     // Whatever happened to the events, the log has the state.
-                    _ => match server.upgrade().and_then(|server| Some(Watch::present(server.feed.clone(), server.definitions_log()?))) {
+                    Some(Err(_)) => match server.upgrade().and_then(|server| Some(Watch::present(server.feed.clone(), server.definitions_log()?))) {
                         Some(anew) => events = anew,
                         None => return,
                     },

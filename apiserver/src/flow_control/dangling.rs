@@ -22,7 +22,7 @@ const CONDITION: &str = "Dangling";
 /// As upstream's writer of these conditions is named in managed fields.
 const MANAGER: &str = "api-priority-and-fairness-config-consumer-v1";
 
-/// Keeps the conditions in step with both kinds for as long as the server lives.
+/// Keeps the conditions in step with both kinds until `stop`, which must come no later than the end of watches.
 pub(crate) async fn keep_told(server: Weak<ApiServer>, stop: CancellationToken) {
     let watch = |plural| {
         let server = server.upgrade()?;
@@ -30,9 +30,13 @@ pub(crate) async fn keep_told(server: Weak<ApiServer>, stop: CancellationToken) 
     };
     let work = async {
         while let (Some(mut schemas), Some(mut levels)) = (watch(SCHEMAS), watch(LEVELS)) {
-            // Whatever ends the events, the logs have the state: it is read anew with new ones.
-            while let Some(Ok(_)) = tokio::select! { event = schemas.next() => event, event = levels.next() => event } {
-                while schemas.ready().is_some() || levels.ready().is_some() {}
+            loop {
+                match tokio::select! { event = schemas.next() => event, event = levels.next() => event } {
+                    Some(Ok(_)) => while schemas.ready().is_some() || levels.ready().is_some() {},
+                    // Whatever happened to the events, the logs have the state: it is read anew with new ones.
+                    Some(Err(_)) => break,
+                    None => return,
+                }
                 let Some(server) = server.upgrade() else { return };
                 if let Err(status) = server.tell_dangling().await {
                     tracing::debug!(%status, "telling which flow schemas dangle; the next change of one tries again");
