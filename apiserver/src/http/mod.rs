@@ -5,6 +5,7 @@ mod accept;
 mod body;
 mod connect;
 mod documents;
+mod gzip;
 mod path;
 pub(crate) mod query;
 mod resource;
@@ -84,7 +85,7 @@ async fn route(chain: &Arc<Chain>, request: Request) -> status::Result<Answer> {
             }
             let call = resource::Call { chain, caller, path: found, verb, query, method: &parts.method, headers: &parts.headers };
             let _running = chain.running(verb).await?;
-            call.serve(body).await
+            Ok(gzip::answer(&parts.headers, call.serve(body).await?))
         }
         Path::Other => {
             let method = parts.method.as_str().to_ascii_lowercase();
@@ -93,7 +94,8 @@ async fn route(chain: &Arc<Chain>, request: Request) -> status::Result<Answer> {
             if !matches!(parts.method, Method::GET | Method::HEAD) {
                 return Err(Status::method_not_supported(&machinery::GroupResource::new("", ""), parts.method.as_str()));
             }
-            documents::serve(chain, parts.uri.path(), parts.uri.query(), &parts.headers).await
+            let answer = documents::serve(chain, parts.uri.path(), parts.uri.query(), &parts.headers).await?;
+            Ok(gzip::answer(&parts.headers, answer))
         }
     }
 }
