@@ -82,7 +82,10 @@ async fn the_components_start_with_their_roles_and_no_more() {
     assert!(server.access().authorize(&scheduler, &Attributes::Resource(binds)).is_allowed());
     assert!(!may(&server, &scheduler, "get", "secrets", "a"));
     let manager = user("system:kube-controller-manager", &["system:authenticated"]);
-    assert!(may(&server, &manager, "create", "pods", "a") && !may(&server, &manager, "impersonate", "users", ""));
+    assert!(may(&server, &manager, "list", "pods", "a") && !may(&server, &manager, "impersonate", "users", ""));
+    assert!(!may(&server, &manager, "create", "pods", "a"), "its controllers write under accounts of their own");
+    let controller = user("system:serviceaccount:kube-system:replicaset-controller", &["system:authenticated"]);
+    assert!(may(&server, &controller, "create", "pods", "a") && !may(&server, &controller, "create", "deployments", "a"));
     let stranger = user("ann", &["system:authenticated"]);
     assert!(!may(&server, &stranger, "list", "pods", "default"));
     let path =
