@@ -15,7 +15,7 @@ pub(super) enum Token {
     End,
 }
 
-const WORDS: [&str; 4] = ["in", "true", "false", "null"];
+pub(super) const WORDS: [&str; 4] = ["in", "true", "false", "null"];
 
 /// Longer marks stand before those they begin with.
 const MARKS: [&str; 26] = [

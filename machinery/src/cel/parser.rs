@@ -10,7 +10,7 @@ use super::lexer::{Lexer, Token};
 const MOST_CHARACTERS: usize = 100_000;
 
 /// Words that the specification keeps for languages that CEL is embedded into. Fields may be called so.
-const RESERVED: [&str; 17] = [
+pub(super) const RESERVED: [&str; 17] = [
     "as",
     "break",
     "const",

@@ -1,33 +1,11 @@
 //! Names of properties in expressions: what CEL cannot have in a name is spelled out.
 
-/// Words that are CEL's or that it reserves.
-const WORDS: [&str; 21] = [
-    "true",
-    "false",
-    "null",
-    "in",
-    "as",
-    "break",
-    "const",
-    "continue",
-    "else",
-    "for",
-    "function",
-    "if",
-    "import",
-    "let",
-    "loop",
-    "package",
-    "namespace",
-    "return",
-    "var",
-    "void",
-    "while",
-];
+use crate::cel::lexer::WORDS;
+use crate::cel::parser::RESERVED;
 
 /// The name of a property in expressions; None where it has none, and rules cannot refer to it.
 pub fn escape(name: &str) -> Option<String> {
-    if WORDS.contains(&name) {
+    if WORDS.contains(&name) || RESERVED.contains(&name) {
         return Some(format!("__{name}__"));
     }
     let first = name.chars().next()?;
