@@ -274,6 +274,8 @@ impl Bench {
             SETTLING.as_secs()
         );
         report.add("one Deployment", vec![took; self.objects], took, cpu, note);
+        // A connection that was idle for so long may have been closed.
+        let mut client = self.target.connect().await?;
         client.call(Method::DELETE, &format!("{path}/perf"), None, "").await?;
         self.empty().await
     }
