@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use api::strategy::UserInfo;
 use http::HeaderMap;
-use percent_encoding::percent_decode_str;
 
 use super::authenticate::AUTHENTICATED;
+use super::impersonation::extras_in;
 
 /// Who may ask for others, and in which headers they say for whom. Header names are in lower case; of several the first
 /// that is there counts, and for groups all.
@@ -38,15 +38,7 @@ impl FrontProxies {
     }
 
     fn extra(&self, headers: &HeaderMap) -> BTreeMap<String, Vec<String>> {
-        let mut extra: BTreeMap<String, Vec<String>> = BTreeMap::new();
-        for (name, value) in headers {
-            let key = self.extra_prefixes.iter().find_map(|prefix| name.as_str().strip_prefix(prefix.as_str()));
-            let (Some(key), Ok(value)) = (key, value.to_str()) else { continue };
-            // What is no valid encoding is taken as it stands.
-            let key = percent_decode_str(key).decode_utf8().map_or_else(|_| key.to_owned(), |key| key.to_lowercase());
-            extra.entry(key).or_default().push(value.to_owned());
-        }
-        extra
+        extras_in(headers, |name| self.extra_prefixes.iter().find_map(|prefix| name.strip_prefix(prefix.as_str())))
     }
 }
 

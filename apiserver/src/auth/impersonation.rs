@@ -69,9 +69,14 @@ fn with_everybody(name: &str, mut groups: Vec<String>) -> Vec<String> {
 
 /// Keys are case-insensitive, as headers are, and may be percent-encoded.
 fn extras(headers: &HeaderMap) -> BTreeMap<String, Vec<String>> {
+    extras_in(headers, |name| name.strip_prefix(EXTRA))
+}
+
+/// What headers say of a user besides name and groups; `key_of` knows the headers that do, and what stands behind their prefix.
+pub(super) fn extras_in(headers: &HeaderMap, key_of: impl Fn(&str) -> Option<&str>) -> BTreeMap<String, Vec<String>> {
     let mut extra: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for (name, value) in headers {
-        let (Some(key), Ok(value)) = (name.as_str().strip_prefix(EXTRA), value.to_str()) else { continue };
+        let (Some(key), Ok(value)) = (key_of(name.as_str()), value.to_str()) else { continue };
         // What is no valid encoding is taken as it stands.
         let key = percent_decode_str(key).decode_utf8().map_or_else(|_| key.to_owned(), |key| key.to_lowercase());
         extra.entry(key).or_default().push(value.to_owned());
