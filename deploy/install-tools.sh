@@ -13,6 +13,9 @@ need etcdctl etcd-client
 need kubectl kubernetes-client
 need python3 python3
 need curl curl
+# The crate etcd-client compiles its .proto files when it is built.
+need protoc protobuf-compiler
+[[ -e /usr/include/google/protobuf/descriptor.proto ]] || packages+=(libprotobuf-dev)
 python3 -c 'import venv, ensurepip' >/dev/null 2>&1 || packages+=(python3-venv)
 
 if ((${#packages[@]})); then
