@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Replays the reference cases against Kybern, on the embedded store or on etcd, and compares what passes with
 passing.txt: a case that is listed there and fails is a failure; one that passes without being listed is reported.
+Then the field rules (rules.py), all of which must hold.
 
     check.py [--store embedded|etcd] [--bin target/debug] [--only GLOB] [--jobs N] [--update]
 
@@ -12,6 +13,7 @@ import json
 import pathlib
 import sys
 
+import rules
 import run
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -67,6 +69,7 @@ def main():
         # What depends on time gets a second chance, alone.
         again = {name: cases[name] for name, failure in results.items() if failure and name in listed}
         results.update(replay(server, again, 1))
+        held, fallen = rules.replay(rules.Rules(kybern.url, stack.TOKEN), options.only)
         ended = kybern.server.poll()
         log = kybern.log.read_text()
 
@@ -82,12 +85,15 @@ def main():
         print(f"FAIL {name}: {failure}")
     if ended is not None or "panicked at" in log:
         print(f"FAIL the server: ended with {ended}\n{log[-4000:]}")
+    for line in fallen:
+        print(f"FAIL {line}")
     report(results)
+    print(f"field rules: {held} of {held + len(fallen)}")
     if options.update:
         passing = (listed - set(cases)) | {name for name, failure in results.items() if not failure}
         listing.write_text("".join(f"{name}\n" for name in sorted(passing)))
-    failed = len(broken) + (ended is not None or "panicked at" in log)
-    print(f"reference on {options.store}: {len(listed & set(cases)) - len(broken)} passed, {failed} failed")
+    failed = len(broken) + len(fallen) + (ended is not None or "panicked at" in log)
+    print(f"reference on {options.store}: {len(listed & set(cases)) - len(broken) + held} passed, {failed} failed")
     return 1 if failed else 0
 
 
