@@ -123,7 +123,25 @@ impl Program {
         let cost = cost::estimate(&root, &checked, environment);
         let mut patterns = HashMap::new();
         collect_patterns(&root, &mut patterns);
-        Ok(Self { root, notes: checked.notes, result: checked.result, cost, patterns, environment: environment.clone() })
+        let program = Self { root, notes: checked.notes, result: checked.result, cost, patterns, environment: environment.clone() };
+        program.check_constants(source, &program.root)?;
+        Ok(program)
+    }
+
+    /// Conversions of what is written out are made at once; those that fail are not compiled.
+    fn check_constants(&self, source: &str, expr: &Expr) -> Result<(), Error> {
+        if is_constant_conversion(expr)
+            && let Err(stop) = evaluate::Run::new(self, Vec::new(), CALL_LIMIT).evaluate(expr)
+        {
+            return Err(Error::check(source, expr.at, stop.to_string()));
+        }
+        let mut found = Ok(());
+        expr.children(|child| {
+            if found.is_ok() {
+                found = self.check_constants(source, child);
+            }
+        });
+        found
     }
 
     /// The type of the value.
@@ -173,6 +191,19 @@ impl Program {
         let mut run = evaluate::Run::new(self, inputs, limit);
         let value = run.evaluate(&self.root);
         Evaluation { value, cost: run.cost }
+    }
+}
+
+/// Whether all that an expression does is to turn a literal into another type, or to format literals.
+fn is_constant_conversion(expr: &Expr) -> bool {
+    let is_literal = |expr: &Expr| matches!(expr.kind, Kind::Literal(_));
+    let Kind::Call { function, target, args } = &expr.kind else { return false };
+    match (function.as_str(), target.as_deref(), args.as_slice()) {
+        ("int" | "uint" | "double" | "bool" | "string" | "bytes" | "duration" | "timestamp", None, [arg]) => is_literal(arg),
+        ("format", Some(pattern), [Expr { kind: Kind::List(values), .. }]) => {
+            is_literal(pattern) && values.iter().all(|value| is_literal(&value.value))
+        }
+        _ => false,
     }
 }
 

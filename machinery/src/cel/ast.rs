@@ -116,6 +116,8 @@ pub(super) enum FoldKind {
     Map,
     /// `transformMapEntry`
     Entries,
+    /// `sortBy`: the elements in the order of their bodies.
+    Sort,
 }
 
 #[derive(Clone, Debug)]

@@ -32,7 +32,8 @@ pub(super) struct Checked {
 
 pub(super) fn check(source: &str, root: &Expr, nodes: Id, environment: &Environment) -> Result<Checked, Error> {
     let nodes = nodes as usize;
-    let mut checker = Checker { source, environment, locals: Vec::new(), notes: vec![Note::None; nodes], types: vec![Type::Dyn; nodes] };
+    let (notes, types) = (vec![Note::None; nodes], vec![Type::Dyn; nodes]);
+    let mut checker = Checker { source, environment, locals: Vec::new(), mixed: false, notes, types };
     let result = checker.check(root)?;
     Ok(Checked { notes: checker.notes, types: checker.types, result })
 }
@@ -42,6 +43,8 @@ struct Checker<'e> {
     environment: &'e Environment,
     /// Variables of the macros around the node.
     locals: Vec<(String, Type)>,
+    /// Whether lists and maps may be of values of several types, as what is formatted may.
+    mixed: bool,
     notes: Vec<Note>,
     types: Vec<Type>,
 }
@@ -178,7 +181,11 @@ impl Checker<'_> {
                 other => return Err(self.error(expr.at, format!("expected an optional value, found {other}"))),
             };
         }
-        before.join(&found).ok_or_else(|| self.error(expr.at, format!("expected {before}, found {found}")))
+        match before.join(&found) {
+            Some(joined) => Ok(joined),
+            None if self.mixed => Ok(Type::Dyn),
+            None => Err(self.error(expr.at, format!("expected {before}, found {found}"))),
+        }
     }
 
     fn list(&mut self, elements: &[Element]) -> Typed {
@@ -236,10 +243,13 @@ impl Checker<'_> {
     }
 
     fn overloads(&mut self, expr: &Expr, function: &str, target: Option<&Expr>, args: &[Expr], qualified: bool) -> Typed {
+        let outer = self.mixed;
+        self.mixed |= function == "format";
         let mut types = Vec::with_capacity(args.len() + 1);
         for arg in target.into_iter().chain(args) {
             types.push(self.check(arg)?);
         }
+        self.mixed = outer;
         let mut result: Option<Type> = None;
         let mut fitting = Vec::new();
         for overload in library::overloads(function, target.is_some()) {
@@ -308,6 +318,13 @@ impl Checker<'_> {
                 Type::list(element)
             }
             FoldKind::List => Type::list(self.check(&fold.body)?),
+            FoldKind::Sort => {
+                let found = self.check(&fold.body)?;
+                if matches!(range, Type::Map(_)) || !found.has_order() {
+                    return Err(self.error(fold.body.at, format!("a list is sorted by what has an order, which {found} has not")));
+                }
+                Type::list(element)
+            }
             FoldKind::Map => Type::map(key, self.check(&fold.body)?),
             FoldKind::Entries => match self.check(&fold.body)? {
                 map @ Type::Map(_) => map,

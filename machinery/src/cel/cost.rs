@@ -4,7 +4,7 @@
 use super::ast::{Bind, Expr, Fold, FoldKind, Kind, Literal};
 use super::checker::{Checked, Note};
 use super::environment::Environment;
-use super::library::Cost;
+use super::library::{self, Cost};
 use super::types::{Declared, Shape, Type, UNBOUNDED};
 
 /// A name, or a field of something.
@@ -22,7 +22,7 @@ impl FoldKind {
             Self::All => (1, 3),
             Self::Exists => (1, 4),
             Self::ExistsOne => (2, 2),
-            Self::List | Self::Filter => (LIST + 1, LIST + 2),
+            Self::List | Self::Filter | Self::Sort => (LIST + 1, LIST + 2),
             Self::Map | Self::Entries => (MAP + 1, MAP + 2),
         }
     }
@@ -65,6 +65,15 @@ impl<'d> Extent<'d> {
             Inside::Declared(Declared { shape: Shape::List(list), .. }) => Self::of(&list.element),
             Inside::Declared(Declared { shape: Shape::Map { value, .. }, .. }) => Self::of(value),
             _ => Self::unknown(),
+        }
+    }
+
+    /// The size of elements as far as the input was declared; upstream's own functions count those of lists that are
+    /// written out as of any size.
+    fn declared_element(&self) -> u64 {
+        match self.inside {
+            Inside::Declared(_) => self.element().most,
+            _ => UNBOUNDED,
         }
     }
 
@@ -171,7 +180,7 @@ impl<'d> Estimator<'d> {
             // Comparing or joining texts costs their lengths as well.
             Cost::Elements => match overload.params.first() {
                 Some(Type::List(element)) if **element == Type::String || **element == Type::Bytes => {
-                    let element = extents.first().map_or(UNBOUNDED, |list| list.element().most);
+                    let element = extents.first().map_or(UNBOUNDED, Extent::declared_element);
                     size(0).saturating_mul(1 + element.div_ceil(10))
                 }
                 _ => size(0),
@@ -179,6 +188,12 @@ impl<'d> Estimator<'d> {
             cost => cost.of(size, extents.len()),
         });
         let own = own.max().unwrap_or(1);
+        // The name with its namespace: the tree has only the last part of it.
+        let function = overloads.first().map_or(function, |overload| overload.function.name);
+        if let Some((more, size)) = new_list(function, args, size(0)) {
+            let inside = extents.first().map_or(Inside::Unknown, |list| Inside::Elements(Box::new(list.element())));
+            return (cost.saturating_add(own).saturating_add(more), Extent { most: size, inside });
+        }
         (cost.saturating_add(own), result(function, &extents, &self.checked.types[expr.id as usize]))
     }
 
@@ -202,6 +217,10 @@ impl<'d> Estimator<'d> {
         let inside = match fold.kind {
             FoldKind::All | FoldKind::Exists | FoldKind::ExistsOne => return (cost, Extent::sized(1)),
             FoldKind::Filter => first,
+            FoldKind::Sort => {
+                let most = range.most.saturating_mul(range.most);
+                return (cost.saturating_add(library::squares(range.most)), Extent { most, inside: Inside::Elements(Box::new(first)) });
+            }
             FoldKind::Entries => extent.element(),
             FoldKind::List | FoldKind::Map => extent,
         };
@@ -217,12 +236,33 @@ impl<'d> Estimator<'d> {
     }
 }
 
+/// What a function that makes a list costs beyond that, and the size that upstream takes the list to have. Numbers are
+/// known where they are written out.
+fn new_list(function: &str, args: &[Expr], of: u64) -> Option<(u64, u64)> {
+    let number = |at: usize| match args.get(at).map(|arg| &arg.kind) {
+        Some(Kind::Literal(Literal::Int(number))) => Some(u64::try_from(*number).unwrap_or(0)),
+        _ => None,
+    };
+    let size = match function {
+        "lists.range" => number(0).unwrap_or(UNBOUNDED),
+        "slice" => number(1).unwrap_or(of).checked_sub(number(0).unwrap_or(0)).unwrap_or(UNBOUNDED),
+        "flatten" => {
+            let levels = if args.is_empty() { 1 } else { number(0).unwrap_or(UNBOUNDED) };
+            return Some((of.saturating_mul(levels), of));
+        }
+        "distinct" | "sort" => return Some((0, of.saturating_mul(of))),
+        _ => return None,
+    };
+    Some((size, size))
+}
+
 /// The size of what a function gives.
 fn result<'d>(function: &str, args: &[Extent<'d>], found: &Type) -> Extent<'d> {
     let arg = |at: usize| args.get(at).cloned().unwrap_or_else(Extent::unknown);
     match function {
         "_+_" => Extent { most: arg(0).most.saturating_add(arg(1).most), inside: arg(0).or(arg(1)).inside },
         "_[_]" | "_[?_]" | "first" | "last" | "min" | "max" => arg(0).element(),
+        "reverse" => arg(0),
         "orValue" | "or" => arg(0).or(arg(1)),
         "dyn"
         | "value"
@@ -238,6 +278,7 @@ fn result<'d>(function: &str, args: &[Extent<'d>], found: &Type) -> Extent<'d> {
         | "ip"
         | "cidr" => arg(0),
         "optional.unwrap" | "unwrapOpt" => arg(0),
+        "validate" => arg(1),
         "string" if arg(0).most == 1 => Extent::sized(SCALAR_TEXT),
         "string" => arg(0),
         "charAt" => Extent::sized(1),
@@ -246,7 +287,7 @@ fn result<'d>(function: &str, args: &[Extent<'d>], found: &Type) -> Extent<'d> {
         "split" | "findAll" => Extent { most: arg(0).most, inside: Inside::Elements(Box::new(arg(0))) },
         "join" => {
             let separator = if args.len() > 1 { arg(1).most } else { 0 };
-            Extent::sized(arg(0).most.saturating_mul(arg(0).element().most.saturating_add(separator)))
+            Extent::sized(arg(0).most.saturating_mul(arg(0).declared_element().saturating_add(separator)))
         }
         "format" => Extent::sized(arg(0).most.saturating_add(arg(1).most.saturating_mul(arg(1).element().most.max(SCALAR_TEXT)))),
         _ if matches!(found, Type::Opaque(_)) => Extent::sized(SCALAR_TEXT),
@@ -255,6 +296,9 @@ fn result<'d>(function: &str, args: &[Extent<'d>], found: &Type) -> Extent<'d> {
 }
 
 fn is_scalar(found: &Type) -> bool {
+    if let Type::Optional(inner) = found {
+        return is_scalar(inner);
+    }
     matches!(found, Type::Null | Type::Bool | Type::Int | Type::Uint | Type::Double | Type::Timestamp | Type::Duration | Type::Type)
 }
 

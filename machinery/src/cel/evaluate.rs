@@ -10,6 +10,7 @@ use super::Stop;
 use super::ast::{Bind, BindKind, Element, Entry, Expr, FieldValue, Fold, FoldKind, Kind, Literal};
 use super::checker::Note;
 use super::cost::{ACCESS, LIST, MAP, STRUCT};
+use super::libraries::list_extension;
 use super::library::Overload;
 use super::value::{Key, List, Made, Map, Text, Value};
 use super::{Program, pattern};
@@ -206,7 +207,8 @@ impl<'v> Run<'v> {
         for entry in entries {
             let key = self.evaluate(&entry.key)?;
             if let Some(value) = self.part(&entry.value, entry.optional)? {
-                insert(&mut made, &key, value)?;
+                // Of a key that is written out twice, the last counts.
+                made.insert(key_of(&key)?, value);
             }
         }
         Ok(Value::Map(Map::Made(Rc::new(Made { entries: made, default: None }))))
@@ -314,11 +316,12 @@ struct Folding<'v> {
     failure: Option<Stop>,
     list: Vec<Value<'v>>,
     map: BTreeMap<Key<'v>, Value<'v>>,
+    keyed: Vec<(Value<'v>, Value<'v>)>,
 }
 
 impl<'v> Folding<'v> {
     fn new(fold: &'v Fold) -> Self {
-        Self { fold, decided: false, count: 0, failure: None, list: Vec::new(), map: BTreeMap::new() }
+        Self { fold, decided: false, count: 0, failure: None, list: Vec::new(), map: BTreeMap::new(), keyed: Vec::new() }
     }
 
     fn take(&mut self, key: &Value<'v>, element: Value<'v>, body: Evaluated<'v>) -> Result<bool, Stop> {
@@ -335,6 +338,7 @@ impl<'v> Folding<'v> {
                 }
             }
             FoldKind::List => self.list.push(body?),
+            FoldKind::Sort => self.keyed.push((body?, element)),
             FoldKind::Map => insert(&mut self.map, key, body?)?,
             FoldKind::Entries => {
                 let Value::Map(entries) = body? else { return Err(Stop::overload("transformMapEntry")) };
@@ -359,6 +363,7 @@ impl<'v> Folding<'v> {
             }
             (FoldKind::ExistsOne, _) => Ok(Value::Bool(self.count == 1)),
             (FoldKind::List | FoldKind::Filter, _) => Ok(Value::list(self.list)),
+            (FoldKind::Sort, _) => list_extension::sorted(self.keyed),
             (FoldKind::Map | FoldKind::Entries, _) => Ok(Value::Map(Map::Made(Rc::new(Made { entries: self.map, default: None })))),
         }
     }
@@ -372,15 +377,18 @@ fn holds(value: Value<'_>) -> Result<bool, Stop> {
 }
 
 fn insert<'v>(map: &mut BTreeMap<Key<'v>, Value<'v>>, key: &Value<'v>, value: Value<'v>) -> Result<(), Stop> {
-    let key = match key {
-        Value::Double(_) => None,
-        key => Key::of(key),
-    };
-    let key = key.ok_or_else(|| Stop::failed("unsupported type of key"))?;
-    match map.insert(key, value) {
+    match map.insert(key_of(key)?, value) {
         None => Ok(()),
         Some(_) => Err(Stop::failed("a key is in a map twice")),
     }
+}
+
+fn key_of<'v>(value: &Value<'v>) -> Result<Key<'v>, Stop> {
+    let key = match value {
+        Value::Double(_) => None,
+        value => Key::of(value),
+    };
+    key.ok_or_else(|| Stop::failed("unsupported type of key"))
 }
 
 fn literal_value(literal: &Literal) -> Value<'_> {

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::OnceLock;
 
+use super::cost::LIST;
 use super::evaluate::{Evaluated, Run};
 use super::libraries;
 use super::types::Type;
@@ -40,6 +41,8 @@ pub(super) enum Cost {
     ReadWrite,
     /// Reading the last argument.
     ReadLast,
+    /// Matching the last argument with the pattern of a format.
+    Format,
     /// Going through the elements of the first argument, which may be texts.
     Elements,
     /// Looking the first argument up in the elements of the last.
@@ -54,13 +57,28 @@ pub(super) enum Cost {
     Pattern,
     /// Comparing each element of the one with each of the other.
     Pairs,
+    /// A new list of the first argument's elements.
+    Copy,
+    /// A new list, for which each element of the first argument was compared with each.
+    Squares,
 }
 
 pub(super) const ONE: Cost = Cost::Fixed(1);
 
+/// Making a list, beside what its elements cost; how many there will be depends on more than sizes.
+pub(super) const NEW_LIST: Cost = Cost::Fixed(1 + LIST);
+
 /// A tenth, rounded up: what reading a text of so many characters costs.
 pub(super) fn tenth(size: u64) -> u64 {
     size.div_ceil(10)
+}
+
+/// Characters of the longest pattern of a format, as upstream has it.
+const FORMAT_PATTERN: u64 = 128;
+
+/// What sorting so many elements costs.
+pub(super) fn squares(size: u64) -> u64 {
+    size.saturating_mul(size).saturating_mul(2).saturating_add(1 + LIST)
 }
 
 impl Cost {
@@ -71,6 +89,7 @@ impl Cost {
             Self::Read => tenth(size(0)),
             Self::ReadWrite => size(0).div_ceil(5),
             Self::ReadLast => tenth(size(last)),
+            Self::Format => tenth(size(last)).saturating_mul(FORMAT_PATTERN.div_ceil(4)),
             Self::Elements => size(0),
             Self::Find => size(last),
             Self::Compare => tenth(size(0).min(size(last))),
@@ -78,6 +97,8 @@ impl Cost {
             Self::Product => tenth(size(0)).saturating_mul(tenth(size(last))),
             Self::Pattern => tenth(size(0).saturating_add(1)).saturating_mul(size(last).div_ceil(4)),
             Self::Pairs => size(0).saturating_mul(size(last)),
+            Self::Copy => size(0).saturating_add(1 + LIST),
+            Self::Squares => squares(size(0)),
         }
     }
 }

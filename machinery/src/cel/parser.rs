@@ -417,9 +417,10 @@ impl Parser<'_> {
         let (kind, names) = match (function.as_str(), args.len()) {
             ("all", 2) => (FoldKind::All, 1),
             ("exists", 2) => (FoldKind::Exists, 1),
-            ("exists_one" | "existsOne", 2) => (FoldKind::ExistsOne, 1),
+            ("exists_one", 2) => (FoldKind::ExistsOne, 1),
             ("map", 2 | 3) => (FoldKind::List, 1),
             ("filter", 2) => (FoldKind::Filter, 1),
+            ("sortBy", 2) => (FoldKind::Sort, 1),
             ("all", 3) => (FoldKind::All, 2),
             ("exists", 3) => (FoldKind::Exists, 2),
             ("exists_one" | "existsOne", 3) => (FoldKind::ExistsOne, 2),

@@ -76,6 +76,15 @@ impl Type {
         matches!(self, Self::Dyn | Self::Nothing)
     }
 
+    /// Whether two values of the type are in an order.
+    pub(super) fn has_order(&self) -> bool {
+        let ordered = matches!(
+            self,
+            Self::Bool | Self::Int | Self::Uint | Self::Double | Self::String | Self::Bytes | Self::Timestamp | Self::Duration
+        );
+        ordered || self.is_dyn()
+    }
+
     /// Whether null is a value of the type as well.
     fn is_nullable(&self) -> bool {
         matches!(self, Self::Null | Self::Object(_) | Self::Opaque(_) | Self::Timestamp | Self::Duration)

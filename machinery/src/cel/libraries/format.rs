@@ -46,7 +46,7 @@ pub const FUNCTIONS: &[Function] = &[
     global("format.byte", "", "format", ONE, |_, _| constant("byte")),
     global("format.date", "", "format", ONE, |_, _| constant("date")),
     global("format.datetime", "", "format", ONE, |_, _| constant("datetime")),
-    member("validate", "format, string", "optional(list(string))", Cost::ReadLast, validate),
+    member("validate", "format, string", "optional(list(string))", Cost::Format, validate),
 ];
 
 fn complaint(right: bool, what: &str) -> Vec<String> {

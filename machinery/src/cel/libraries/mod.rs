@@ -3,6 +3,7 @@
 pub(super) mod authorization;
 pub(super) mod conversions;
 pub(super) mod format;
+pub(super) mod list_extension;
 pub(super) mod lists;
 pub(super) mod network;
 pub(super) mod operators;
@@ -16,12 +17,13 @@ pub(super) mod url;
 
 use super::library::Function;
 
-pub(super) const ALL: [&[Function]; 12] = [
+pub(super) const ALL: [&[Function]; 13] = [
     operators::FUNCTIONS,
     conversions::FUNCTIONS,
     times::FUNCTIONS,
     strings::FUNCTIONS,
     lists::FUNCTIONS,
+    list_extension::FUNCTIONS,
     optionals::FUNCTIONS,
     url::FUNCTIONS,
     network::FUNCTIONS,

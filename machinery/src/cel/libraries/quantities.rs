@@ -12,7 +12,7 @@ use crate::quantity::{Format, Quantity};
 pub const FUNCTIONS: &[Function] = &[
     global("quantity", "string", "quantity", Cost::Read, quantity),
     global("isQuantity", "string", "bool", Cost::Read, is_quantity),
-    member("sign", "quantity", "int", ONE, sign),
+    global("sign", "quantity", "int", ONE, sign),
     member("isInteger", "quantity", "bool", ONE, is_integer),
     member("asInteger", "quantity", "int", ONE, as_integer),
     member("asApproximateFloat", "quantity", "double", ONE, as_float),

@@ -2,8 +2,9 @@
 
 use std::fmt::Write;
 
+use super::strings::quoted;
 use crate::cel::evaluate::Run;
-use crate::cel::value::{List, Value as V};
+use crate::cel::value::{List, Map, Value as V};
 use crate::cel::{Stop, text};
 
 /// Places after the point, where a format does not say how many.
@@ -54,13 +55,8 @@ fn clause<'v>(run: &mut Run<'v>, out: &mut String, letter: char, precision: Opti
         ('d', V::Int(number)) => write!(out, "{number}"),
         ('d', V::Uint(number)) => write!(out, "{number}"),
         ('f' | 'e' | 'd', V::Double(number)) if !number.is_finite() => write!(out, "{}", text::double(*number)),
-        ('f', number) => write!(out, "{:.places$}", as_double(number).ok_or_else(wrong)?),
-        ('e', number) => {
-            let scientific = format!("{:.places$e}", as_double(number).ok_or_else(wrong)?);
-            let (mantissa, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
-            let (sign, digits) = exponent.strip_prefix('-').map_or(('+', exponent), |digits| ('-', digits));
-            write!(out, "{mantissa}e{sign}{digits:0>2}")
-        }
+        ('f', V::Double(number)) => fixed(out, *number, places),
+        ('e', V::Double(number)) => scientific(out, *number),
         ('b', V::Bool(value)) => write!(out, "{}", u8::from(*value)),
         ('b', V::Int(number)) => signed(out, *number, |out, number| write!(out, "{number:b}")),
         ('b', V::Uint(number)) => write!(out, "{number:b}"),
@@ -89,42 +85,66 @@ fn hex(out: &mut String, bytes: &[u8], letter: char) -> std::fmt::Result {
     bytes.iter().try_for_each(|byte| if letter == 'x' { write!(out, "{byte:02x}") } else { write!(out, "{byte:02X}") })
 }
 
-fn as_double(value: &V<'_>) -> Option<f64> {
-    match value {
-        V::Double(number) => Some(*number),
-        V::Int(number) => Some(*number as f64),
-        V::Uint(number) => Some(*number as f64),
-        _ => None,
+/// With the thousands apart, as in English.
+fn fixed(out: &mut String, number: f64, places: usize) -> std::fmt::Result {
+    let written = format!("{number:.places$}");
+    let (whole, rest) = written.split_once('.').map_or((&*written, None), |(whole, rest)| (whole, Some(rest)));
+    let digits = whole.strip_prefix('-').unwrap_or(whole);
+    out.push_str(&whole[..whole.len() - digits.len()]);
+    for (at, digit) in digits.char_indices() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
     }
+    rest.map_or(Ok(()), |rest| write!(out, ".{rest}"))
 }
 
-/// Any value as text: lists and maps with their elements, keys sorted.
+/// `1.500000×10⁰³`, whatever precision is asked for.
+fn scientific(out: &mut String, number: f64) -> std::fmt::Result {
+    const RAISED: [char; 10] = ['⁰', '¹', '²', '³', '⁴', '⁵', '⁶', '⁷', '⁸', '⁹'];
+    let written = format!("{number:.DEFAULT_PRECISION$e}");
+    let (mantissa, exponent) = written.split_once('e').unwrap_or((&written, "0"));
+    let (sign, digits) = exponent.strip_prefix('-').map_or(("", exponent), |digits| ("⁻", digits));
+    write!(out, "{mantissa}×10{sign}")?;
+    let raised = format!("{digits:0>2}");
+    out.extend(raised.chars().filter_map(|digit| digit.to_digit(10)).map(|digit| RAISED[digit as usize]));
+    Ok(())
+}
+
+/// A value of its own as text.
 fn show<'v>(run: &mut Run<'v>, out: &mut String, value: &V<'v>) -> Result<(), Stop> {
+    match value {
+        V::Bytes(bytes) => out.push_str(&String::from_utf8_lossy(bytes)),
+        V::String(_) | V::Timestamp(_) | V::Duration(_) | V::Double(_) => out.push_str(&text::plain(value).unwrap_or_default()),
+        value => return show_within(run, out, value),
+    }
+    run.work(1)
+}
+
+/// A value within others as text: as it would be written in an expression, or nearly so; keys sorted by their text.
+fn show_within<'v>(run: &mut Run<'v>, out: &mut String, value: &V<'v>) -> Result<(), Stop> {
     run.work(1)?;
     match value {
         V::Null => out.push_str("null"),
-        V::Bytes(bytes) => out.push_str(&String::from_utf8_lossy(bytes)),
+        V::Bytes(bytes) => out.push_str(&format!("b{}", quoted(&String::from_utf8_lossy(bytes)))),
+        V::String(text) => {
+            run.work(text.len())?;
+            out.push_str(&quoted(text));
+        }
+        V::Double(number) if number.is_finite() => out.push_str(&format!("{number:.DEFAULT_PRECISION$}")),
+        V::Timestamp(_) => out.push_str(&format!("timestamp({:?})", text::plain(value).unwrap_or_default())),
+        V::Duration(_) => out.push_str(&format!("duration({:?})", text::plain(value).unwrap_or_default())),
         V::Type(name) => out.push_str(name),
         V::List(list) => {
             out.push('[');
             for (at, element) in list.iter().enumerate() {
                 out.push_str(if at > 0 { ", " } else { "" });
-                show(run, out, &element)?;
+                show_within(run, out, &element)?;
             }
             out.push(']');
         }
-        V::Map(map) => {
-            out.push('{');
-            for (at, key) in map.keys().iter().enumerate() {
-                out.push_str(if at > 0 { ", " } else { "" });
-                show(run, out, &key.value())?;
-                out.push_str(": ");
-                if let Some(value) = map.get(key).transpose()? {
-                    show(run, out, &value)?;
-                }
-            }
-            out.push('}');
-        }
+        V::Map(map) => show_map(run, out, map)?,
         other => match text::plain(other) {
             Some(text) => {
                 run.work(text.len())?;
@@ -133,5 +153,27 @@ fn show<'v>(run: &mut Run<'v>, out: &mut String, value: &V<'v>) -> Result<(), St
             None => return Err(Stop::failed(format!("%s does not format a {}", other.type_name()))),
         },
     }
+    Ok(())
+}
+
+fn show_map<'v>(run: &mut Run<'v>, out: &mut String, map: &Map<'v>) -> Result<(), Stop> {
+    let mut entries = Vec::new();
+    for key in map.keys() {
+        let mut entry = String::new();
+        show_within(run, &mut entry, &key.value())?;
+        let key_length = entry.len();
+        entry.push(':');
+        if let Some(value) = map.get(&key).transpose()? {
+            show_within(run, &mut entry, &value)?;
+        }
+        entries.push((key_length, entry));
+    }
+    entries.sort_by(|(a_length, a), (b_length, b)| a[..*a_length].cmp(&b[..*b_length]));
+    out.push('{');
+    for (at, (_, entry)) in entries.iter().enumerate() {
+        out.push_str(if at > 0 { ", " } else { "" });
+        out.push_str(entry);
+    }
+    out.push('}');
     Ok(())
 }

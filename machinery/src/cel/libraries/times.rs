@@ -77,5 +77,5 @@ native! {
     duration_hours(_run: V::Duration(nanos)) Ok(V::Int(nanos / 3_600_000_000_000));
     duration_minutes(_run: V::Duration(nanos)) Ok(V::Int(nanos / 60_000_000_000));
     duration_seconds(_run: V::Duration(nanos)) Ok(V::Int(nanos / 1_000_000_000));
-    duration_milliseconds(_run: V::Duration(nanos)) Ok(V::Int(nanos / 1_000_000 % 1_000));
+    duration_milliseconds(_run: V::Duration(nanos)) Ok(V::Int(nanos / 1_000_000));
 }

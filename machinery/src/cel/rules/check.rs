@@ -8,16 +8,16 @@ use super::declare::{declare, fewest_bytes, most_items, most_values, values};
 use super::{RULE_LIMIT, SCHEMA_LIMIT};
 use crate::field::{Error, Errors, Path};
 
+/// So many expressions are named of those that cost too much together.
+const MOST_NAMED: usize = 4;
+
 /// Checks all rules of a schema that has no other errors. `path` is the schema's.
 pub fn check(path: &Path, schema: &Schema) -> Errors {
-    let mut checker = Checker { errors: Errors::new(), total: 0 };
+    let mut checker = Checker { errors: Errors::new(), total: 0, dearest: Vec::new() };
     if has_rules(schema) {
         checker.node(path, schema, schema, &Place { root: true, most: 1, uncorrelated: None });
     }
-    if checker.total > SCHEMA_LIMIT && checker.errors.is_empty() {
-        let why = format!("the rules of the schema are estimated to cost {} times what is allowed", checker.total / SCHEMA_LIMIT + 1);
-        checker.errors.push(Error::forbidden(path, why));
-    }
+    checker.check_total(path);
     checker.errors
 }
 
@@ -26,7 +26,7 @@ struct Place {
     root: bool,
     /// How often the node can be in one object.
     most: u64,
-    /// The node above or here whose old elements cannot be told from each other.
+    /// The list above or here whose old elements cannot be told from each other. Maps are no such thing, not even atomic ones.
     uncorrelated: Option<Path>,
 }
 
@@ -43,6 +43,8 @@ impl Place {
 struct Checker {
     errors: Errors,
     total: u64,
+    /// The expressions that cost most, and what; those of a share that matters only.
+    dearest: Vec<(Path, u64)>,
 }
 
 impl Checker {
@@ -50,14 +52,12 @@ impl Checker {
     fn node(&mut self, path: &Path, source: &Schema, shape: &Schema, place: &Place) {
         for (name, property) in source.properties.iter().flatten() {
             let below = shape.properties.as_ref().and_then(|properties| properties.get(name)).unwrap_or(property);
-            let atomic = shape.x_kubernetes_map_type.as_deref() == Some("atomic");
-            let place = place.below(below, 1, atomic.then_some(path));
+            let place = place.below(below, 1, None);
             self.node(&path.child("properties").key(name), property, below, &place);
         }
         if let Some(source) = values(source) {
             let below = values(shape).unwrap_or(source);
-            let atomic = shape.x_kubernetes_map_type.as_deref() == Some("atomic");
-            let place = place.below(below, most_values(shape, fewest_bytes(below)), atomic.then_some(path));
+            let place = place.below(below, most_values(shape, fewest_bytes(below)), None);
             self.node(&path.child("additionalProperties"), source, below, &place);
         }
         if let Some(source) = items(source) {
@@ -77,7 +77,7 @@ impl Checker {
 
     fn expressions(&mut self, path: &Path, source: &Schema, shape: &Schema, place: &Place) {
         let Some(declared) = declare(shape, place.root) else {
-            self.errors.push(Error::bare_invalid(path, "rules need a schema with a type"));
+            self.errors.push(Error::internal(path, "rules need a schema with a type"));
             return;
         };
         for (i, rule) in compile_all(source, shape, &declared).iter().enumerate() {
@@ -105,8 +105,7 @@ impl Checker {
             }
             _ => {}
         }
-        if rule.program.is_ok()
-            && !rule.uses_old
+        if !rule.uses_old
             && let Some(optional) = rule.rule.optional_old_self
         {
             let why = "must be unset where the rule does not use `oldSelf`";
@@ -116,6 +115,9 @@ impl Checker {
 
     fn charge(&mut self, path: &Path, cost: u64) {
         self.total = self.total.saturating_add(cost);
+        if cost >= SCHEMA_LIMIT / 100 {
+            self.dearest.push((path.clone(), cost));
+        }
         if cost > RULE_LIMIT {
             let why = format!(
                 "the estimated cost is more than {} times what is allowed; bound lists, maps and texts by maxItems, maxProperties and maxLength",
@@ -123,5 +125,17 @@ impl Checker {
             );
             self.errors.push(Error::forbidden(path, why));
         }
+    }
+
+    /// Where all expressions together cost too much, those that cost most are named.
+    fn check_total(&mut self, path: &Path) {
+        if self.total <= SCHEMA_LIMIT {
+            return;
+        }
+        self.dearest.sort_by_key(|(_, cost)| std::cmp::Reverse(*cost));
+        let part = |(path, _): &(Path, u64)| Error::forbidden(path, "costs most of what the rules of the whole schema cost too much");
+        self.errors.extend(self.dearest.iter().take(MOST_NAMED).map(part));
+        let why = format!("the rules of the schema are estimated to cost {} times what is allowed", self.total / SCHEMA_LIMIT + 1);
+        self.errors.push(Error::forbidden(path, why));
     }
 }

@@ -48,6 +48,11 @@ impl Rules {
         Self::of(schema, schema, true)
     }
 
+    /// The rules of a schema within an object's.
+    pub(super) fn compile_part(schema: &Schema) -> Option<Self> {
+        Self::of(schema, schema, schema.x_kubernetes_embedded_resource == Some(true))
+    }
+
     /// `source` has the rules, `shape` the types: they differ below `allOf`.
     fn of(source: &Schema, shape: &Schema, root: bool) -> Option<Self> {
         if !has_rules(source) {

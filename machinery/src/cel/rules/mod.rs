@@ -13,7 +13,7 @@ pub use compile::Rules;
 pub use declare::declare;
 pub use escape::escape;
 pub use field_path::resolve;
-pub use validate::Findings;
+pub use validate::{Findings, validate_defaults};
 
 /// What one rule may cost at most, by estimate, at all places together.
 const RULE_LIMIT: u64 = 10_000_000;

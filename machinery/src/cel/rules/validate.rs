@@ -1,9 +1,10 @@
 //! Evaluating the rules of a schema on an object that already conforms to it.
 
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::JSONSchemaProps as Schema;
 use serde_json::{Map as JsonMap, Value as Json};
 
 use super::OBJECT_LIMIT;
-use super::compile::{Rule, Rules};
+use super::compile::{Rule, Rules, has_rules, items};
 use crate::cel::types::Identity;
 use crate::cel::{CALL_LIMIT, Program, Stop, Value};
 use crate::field::{Error, Errors, Path};
@@ -33,11 +34,42 @@ struct Before<'o> {
 impl Rules {
     /// Evaluates all rules on an object, and on its state before an update.
     pub fn validate(&self, object: &Json, old: Option<&Json>) -> Findings {
+        self.validate_at(&Path::root(), object, old)
+    }
+
+    /// The same of a value that stands at `path`.
+    fn validate_at(&self, path: &Path, value: &Json, old: Option<&Json>) -> Findings {
         let mut run = Run { findings: Findings::default(), budget: OBJECT_LIMIT, updating: old.is_some() };
         let before = Before { old, unchanged_above: false, correlated: old.is_some() };
         // Running out of the budget was reported, and ends the walk.
-        let _ = run.node(self, &Path::root(), object, before);
+        let _ = run.node(self, path, value, before);
         run.findings
+    }
+}
+
+/// What the rules of a schema say of the defaults in it. A default must be fit to stay, and fit to be there of a sudden.
+pub fn validate_defaults(path: &Path, schema: &Schema) -> Errors {
+    let mut errors = Errors::new();
+    if has_rules(schema) {
+        validate_default_of(path, schema, &mut errors);
+    }
+    errors
+}
+
+fn validate_default_of(path: &Path, schema: &Schema, errors: &mut Errors) {
+    if let Some(default) = &schema.default
+        && let Some(rules) = Rules::compile_part(schema)
+    {
+        let path = path.child("default");
+        let staying = rules.validate_at(&path, &default.0, Some(&default.0)).errors;
+        let found = if staying.is_empty() { rules.validate_at(&path, &default.0, None).errors } else { staying };
+        errors.extend(found);
+    }
+    if let Some(items) = items(schema) {
+        validate_default_of(&path.child("items"), items, errors);
+    }
+    for (name, property) in schema.properties.iter().flatten() {
+        validate_default_of(&path.child("properties").key(name), property, errors);
     }
 }
 
