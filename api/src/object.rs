@@ -70,7 +70,7 @@ where
 
 /// JSON without spaces, in which whole numbers have no fraction whatever their type (`maximum: 10` in a schema), as in
 /// Kubernetes.
-struct Compact;
+pub(crate) struct Compact;
 
 impl Formatter for Compact {
     fn write_f64<W: ?Sized + io::Write>(&mut self, writer: &mut W, value: f64) -> io::Result<()> {

@@ -34,6 +34,7 @@ import json
 import pathlib
 import re
 import sys
+import time
 
 import run
 
@@ -150,7 +151,12 @@ def entry_answers(server, entry, ns, made):
         if code >= 300:
             raise RuntimeError(f"{need['path']}: {code} {document.get('message')}")
         made.append(f"{need['path']}/{document['metadata']['name']}")
-    code, accepted, _ = server.ask("POST", f"{path}?dryRun=All", base)
+    deadline = time.time() + 15
+    while True:  # a definition that is needed takes a moment until it is served
+        code, accepted, _ = server.ask("POST", f"{path}?dryRun=All", base)
+        if code != 404 or time.time() > deadline:
+            break
+        time.sleep(0.1)
     if code != 201:
         raise RuntimeError(f"{path}: the base is refused: {code} {accepted.get('message')}")
     out["create"] = [

@@ -64,6 +64,17 @@ impl JsonPath {
         find(&self.0, value)
     }
 
+    /// What is in the way of a path of names: a value that is no object, above the last name.
+    pub fn obstacle<'v>(&self, value: &'v Value) -> Option<&'v Value> {
+        let names = self.names()?;
+        let mut at = value;
+        for name in names {
+            let Value::Object(fields) = at else { return Some(at) };
+            at = fields.get(name)?;
+        }
+        None
+    }
+
     /// The names of a path that has names only.
     pub fn names(&self) -> Option<Vec<&str>> {
         self.0.iter().map(|step| if let Step::Field(name) = step { Some(name.as_str()) } else { None }).collect()

@@ -2,9 +2,10 @@
 //! definition's schema describes.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use serde::Serialize;
 use serde_json::Value;
 
-use crate::object::{EmptyLists, Object, downcast_ref};
+use crate::object::{Compact, EmptyLists, Object, downcast_ref};
 
 /// A custom object.
 #[derive(Clone, Debug)]
@@ -90,10 +91,10 @@ impl Object for Unstructured {
 }
 
 /// Values have string keys only, and writing to a Vec cannot fail.
-fn write_member(name: &str, value: &impl serde::Serialize, out: &mut Vec<u8>) {
+fn write_member(name: &str, value: &impl Serialize, out: &mut Vec<u8>) {
     let _ = serde_json::to_writer(&mut *out, name);
     out.push(b':');
-    let _ = serde_json::to_writer(&mut *out, value);
+    let _ = value.serialize(&mut serde_json::Serializer::with_formatter(&mut *out, Compact));
 }
 
 /// The custom object inside.

@@ -33,7 +33,7 @@ impl Paths {
     pub(super) fn validate(&self, object: &Unstructured, wanted: bool) -> Errors {
         let mut errors = Errors::new();
         let mut count = |path: &JsonPath, text: &str| match path.first(object.content()) {
-            None => {}
+            None => errors.extend(blocked(path, object, text)),
             Some(value) => match value.as_i64() {
                 Some(count) if i32::try_from(count).is_ok_and(|count| count >= 0) => {}
                 _ => errors.push(Error::invalid(&Path::new(text), value, "must be a count from 0 to 2147483647")),
@@ -43,13 +43,20 @@ impl Paths {
             count(&self.replicas, &self.texts.spec_replicas_path);
         }
         count(&self.observed, &self.texts.status_replicas_path);
-        if let (Some(path), Some(text)) = (&self.selector, &self.texts.label_selector_path)
-            && let Some(other) = path.first(object.content()).filter(|value| !value.is_string())
-        {
-            errors.push(Error::invalid(&Path::new(text), other, "must be a label selector in its string form"));
+        if let (Some(path), Some(text)) = (&self.selector, &self.texts.label_selector_path) {
+            match path.first(object.content()) {
+                None => errors.extend(blocked(path, object, text)),
+                Some(Value::String(_)) => {}
+                Some(other) => errors.push(Error::invalid(&Path::new(text), other, "must be a label selector in its string form")),
+            }
         }
         errors
     }
+}
+
+/// What is wrong where something else than an object is in a path's way.
+fn blocked(path: &JsonPath, object: &Unstructured, text: &str) -> Option<Error> {
+    path.obstacle(object.content()).map(|other| Error::invalid(&Path::new(text), other, "leads through what is no object"))
 }
 
 fn count(path: &JsonPath, object: &dyn Object) -> i32 {

@@ -67,7 +67,7 @@ fn check_address(target: &Target, config: &Value) -> Result<(), Status> {
             return Err(Status::bad_request(format!("the applied configuration has no {}", &field[1..])));
         }
     }
-    body::check_kind(&*target.resource, config, false)?;
+    body::check_kind(&*target.resource, config)?;
     let (name, namespace) = (text("/metadata/name"), text("/metadata/namespace"));
     if name != target.name {
         return Err(Status::bad_request(format!("the configuration's name {name:?} is not that of the request, {:?}", target.name)));

@@ -42,7 +42,11 @@ pub(super) fn object(resource: &dyn Resource, body: Body, validation: FieldValid
     resource.conform(&mut value, &mut findings).map_err(|error| unfit(error.into()))?;
     let validation: decode::FieldValidation = validation.into();
     let findings = validation.judge(findings).map_err(unfit)?;
-    check_kind(resource, &value, resource.is_custom())?;
+    if resource.is_custom() {
+        check_named(resource, &value)?
+    } else {
+        check_kind(resource, &value)?
+    }
     let object = resource.decode(value).map_err(Status::bad_request)?;
     Ok(Decoded { object, warnings: findings.iter().map(ToString::to_string).collect() })
 }
@@ -75,14 +79,24 @@ pub(crate) fn typed<T: api::kind::Typed>(
     serde_json::from_value(value).map_err(|error| Status::bad_request(error.to_string()))
 }
 
-/// A body that names a kind names the resource's own; one that names none is taken to be. `any`: another kind of the same
-/// version is for validation to find.
-pub(super) fn check_kind(resource: &dyn Resource, value: &Value, any: bool) -> Result<(), Status> {
-    let text = |field: &str| value.get(field).and_then(Value::as_str).unwrap_or_default();
-    let (api_version, kind) = (text("apiVersion"), text("kind"));
+/// A body that names a kind names the resource's own; one that names none is taken to be.
+pub(super) fn check_kind(resource: &dyn Resource, value: &Value) -> Result<(), Status> {
+    let (api_version, kind) = type_of(value);
     let want = resource.kind();
-    let good = (any || kind.is_empty() || kind == want.kind) && (api_version.is_empty() || api_version == want.api_version());
+    let good = (kind.is_empty() || kind == want.kind) && (api_version.is_empty() || api_version == want.api_version());
     if good { Ok(()) } else { Err(api::resource::kind_mismatch(resource, api_version, kind)) }
+}
+
+/// A custom object names its kind; that it is another of the same version is for validation to find.
+fn check_named(resource: &dyn Resource, value: &Value) -> Result<(), Status> {
+    let (api_version, kind) = type_of(value);
+    let good = !kind.is_empty() && api_version == resource.kind().api_version();
+    if good { Ok(()) } else { Err(api::resource::kind_mismatch(resource, api_version, kind)) }
+}
+
+fn type_of(value: &Value) -> (&str, &str) {
+    let text = |field: &str| value.get(field).and_then(Value::as_str).unwrap_or_default();
+    (text("apiVersion"), text("kind"))
 }
 
 /// Makes the body's name and namespace agree with the request's.

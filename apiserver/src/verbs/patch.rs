@@ -104,7 +104,7 @@ fn decode_patched(
     mut findings: Vec<decode::Finding>,
     validation: FieldValidation,
 ) -> Result<(Box<dyn Object>, Vec<String>), Status> {
-    if body::check_kind(resource, &value, false).is_err() {
+    if body::check_kind(resource, &value).is_err() {
         return Err(unfit(&value, "the kind and apiVersion of an object do not change"));
     }
     resource.conform(&mut value, &mut findings).map_err(|error| unfit(&Value::Null, error))?;

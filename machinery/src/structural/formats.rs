@@ -107,15 +107,13 @@ macro_rules! pattern {
     };
 }
 
-pattern!(SSN, r"^[0-9]{3}[- ]?[0-9]{2}[- ]?[0-9]{4}$");
+pattern!(SSN, r"^[0-9]{3}[- ][0-9]{2}[- ][0-9]{4}$");
 pattern!(HEX_COLOR, r"^#?(?:[0-9a-fA-F]{3}|[0-9a-fA-F]{6})$");
 pattern!(RGB_COLOR, r"^rgb\( *(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9]) *(?:, *(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9]) *){2}\)$");
 pattern!(BASE64, r"^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=|[A-Za-z0-9+/]{4})$");
 pattern!(GO_DURATION, r"^[-+]?(?:0|(?:(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:ns|us|µs|μs|ms|s|m|h))+)$");
-pattern!(
-    WORD_DURATION,
-    r"^ *[0-9]+ *(?:ns|nano|nanosecond|us|µs|μs|micro|microsecond|ms|milli|millisecond|s|sec|second|m|min|minute|h|hr|hour|d|day|w|wk|week)s? *$"
-);
+// A number of a unit, anywhere in the text: `about 3 days` is a duration.
+pattern!(WORD_DURATION, r"[0-9][ \t\n\x0c\r]*(?i:(?:ns|us|µs|ms|s|m|h|hr|d|w|wk)(?:[^a-zµ]|$)|nano|micro|milli|sec|min|hour|day|week)");
 pattern!(
     CREDIT_CARD,
     r"^(?:4[0-9]{12}(?:[0-9]{3})?|5[1-5][0-9]{14}|6(?:011|5[0-9][0-9])[0-9]{12}|3[47][0-9]{13}|3(?:0[0-5]|[68][0-9])[0-9]{11}|(?:2131|1800|35[0-9]{3})[0-9]{11})$"
@@ -134,7 +132,20 @@ fn is_uri(text: &str) -> bool {
     let Some((scheme, rest)) = text.split_once(':') else { return false };
     let good = scheme.starts_with(|c: char| c.is_ascii_alphabetic())
         && scheme.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.'));
-    good && !rest.is_empty()
+    let authority = rest.strip_prefix("//").map(|rest| rest.split(['/', '?', '#']).next().unwrap_or_default());
+    good && !rest.is_empty() && authority.is_none_or(is_authority)
+}
+
+/// A host, which is an address in brackets where it has colons, and perhaps a port.
+fn is_authority(text: &str) -> bool {
+    let host = text.rsplit('@').next().unwrap_or_default();
+    let port = match host.split_once(']') {
+        Some((address, rest)) if address.starts_with('[') => rest,
+        Some(_) => return false,
+        None if host.contains('[') => return false,
+        None => host.find(':').map_or("", |at| &host[at..]),
+    };
+    port.is_empty() || port.strip_prefix(':').is_some_and(|digits| digits.bytes().all(|b| b.is_ascii_digit()))
 }
 
 fn is_email(text: &str) -> bool {

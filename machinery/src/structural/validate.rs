@@ -141,7 +141,13 @@ impl Walk<'_> {
     fn value(&self, node: &Node, path: &Path, value: &Value, before: Before<'_>) -> Outcome {
         let mut outcome = Outcome::default();
         if node.kind.is_some() || node.int_or_string {
-            outcome.note(check_type(node, path, value));
+            let wrong = check_type(node, path, value);
+            let has_fraction = wrong.is_some() && node.kind == Some(Type::Integer) && value.is_number();
+            outcome.note(wrong);
+            // Kubernetes says so twice, once as of a value that does not fit its format.
+            if has_fraction {
+                outcome.add(Error::invalid(self.base, "", format!("{:?} must be an integer of 64 bits", path.as_str())));
+            }
         }
         if value.is_null() {
             outcome.note(check_enum(node, path, value));
@@ -225,7 +231,9 @@ impl Walk<'_> {
             outcome.add(Error::invalid(self.base, "", format!("{:?} must fit into 32 bits", path.as_str())));
         }
         let mut wrong = Vec::new();
-        if let Some(factor) = checks.multiple_of.filter(|factor| !is_multiple(value, *factor)) {
+        // Whole numbers are divided by whole numbers only, as Kubernetes does: it takes the fraction away.
+        let factor = checks.multiple_of.map(|factor| if number.is_f64() { factor } else { factor.trunc() });
+        if let Some(factor) = factor.filter(|factor| !is_multiple(value, *factor)) {
             wrong.push(format!("must be a multiple of {factor}"));
         }
         if let Some(Bound { value: least, exclusive }) = checks.minimum
@@ -301,8 +309,14 @@ fn is_multiple(value: f64, factor: f64) -> bool {
     factor > 0.0 && quotient.is_finite() && (quotient - quotient.round()).abs() < 1e-9
 }
 
+/// Two to the 63rd.
+const MOST_WHOLE: f64 = 9_223_372_036_854_775_808.0;
+
 fn check_type(node: &Node, path: &Path, value: &Value) -> Option<Error> {
-    let is_whole = |number: &serde_json::Number| !number.is_f64() || number.as_f64().is_some_and(|value| value.fract() == 0.0);
+    // What is beyond 64 bits with a sign is a float to Kubernetes, and too large for one that is whole.
+    let is_whole = |number: &serde_json::Number| {
+        number.is_i64() || number.is_f64() && number.as_f64().is_some_and(|value| value.fract() == 0.0 && value.abs() < MOST_WHOLE)
+    };
     let fits = match (value, node.kind) {
         (Value::Null, _) => node.nullable,
         (value, _) if node.int_or_string => value.is_string() || matches!(value, Value::Number(number) if is_whole(number)),
@@ -366,6 +380,7 @@ fn check_text(node: &Node, path: &Path, text: &str, outcome: &mut Outcome) {
     }
     if let Some(format) = &checks.format {
         let wrong = !formats::fits(format, text);
-        outcome.note(wrong.then(|| Error::invalid(path, text, format!("must have the format {format:?}"))));
+        // To Kubernetes, a format is a part of the type.
+        outcome.note(wrong.then(|| Error::type_invalid(path, text, format!("must have the format {format:?}"))));
     }
 }

@@ -29,7 +29,7 @@ pub(super) fn check_new(definition: &CustomResourceDefinition) -> Errors {
     let name = text(&definition.metadata.name);
     let wanted = format!("{}.{}", spec.names.plural, spec.group);
     let mut errors = Errors::new();
-    if name != wanted {
+    if !name.is_empty() && name != wanted {
         let why = format!("must be `spec.names.plural+\".\"+spec.group`: {wanted:?}");
         errors.push(Error::invalid(&Path::new("metadata").child("name"), name, why));
     }

@@ -33,7 +33,10 @@ pub(super) fn check(path: &Path, schema: &Schema, has_status: bool) -> Errors {
 fn check_defaults(path: &Path, schema: &Schema) -> Errors {
     let compiled = serde_json::to_value(schema).map_err(|error| error.to_string());
     match compiled.and_then(|schema| Structural::compile(&schema).map_err(|error| error.to_string())) {
-        Ok(compiled) => compiled.validate_defaults(path),
+        Ok(compiled) => {
+            let wrong = compiled.validate_defaults(path);
+            if wrong.is_empty() { machinery::cel::rules::validate_defaults(path, schema) } else { wrong }
+        }
         Err(why) => vec![Error::invalid(path, "", why)],
     }
 }
