@@ -6,7 +6,7 @@ use machinery::field::{Errors, Path};
 use machinery::names;
 use serde_json::{Value, json};
 
-use super::pod::{default_pod_template, validate_pod_template};
+use super::pod::{default_pod_template, validate_pod_template, warnings_of_template};
 use crate::columns;
 use crate::kind::{Column, Kind, Names, Scope};
 use crate::strategy::{Context, UpdateStrategy};
@@ -51,6 +51,10 @@ impl Kind for PodTemplates {
         validate(template)
     }
 
+    fn warnings_create(template: &PodTemplate) -> Vec<String> {
+        warnings(template)
+    }
+
     fn update() -> &'static dyn UpdateStrategy<PodTemplate> {
         &Update
     }
@@ -67,6 +71,10 @@ fn validate(template: &PodTemplate) -> Errors {
     validate_pod_template(&Path::new("template"), &template.template.clone().unwrap_or_default())
 }
 
+fn warnings(template: &PodTemplate) -> Vec<String> {
+    template.template.as_ref().map(|inner| warnings_of_template(&Path::new("template"), inner)).unwrap_or_default()
+}
+
 struct Update;
 
 impl UpdateStrategy<PodTemplate> for Update {
@@ -78,5 +86,9 @@ impl UpdateStrategy<PodTemplate> for Update {
 
     fn validate(&self, _cx: &Context<'_>, new: &PodTemplate, _old: &PodTemplate) -> Errors {
         validate(new)
+    }
+
+    fn warnings(&self, new: &PodTemplate, old: &PodTemplate) -> Vec<String> {
+        if new.metadata.generation == old.metadata.generation { Vec::new() } else { warnings(new) }
     }
 }

@@ -6,7 +6,7 @@ use machinery::field::{Error, Errors, Path};
 use machinery::names;
 use serde_json::{Value, json};
 
-use super::pod::{default_pod_template, validate_pod_template};
+use super::pod::{default_pod_template, validate_pod_template, warnings_of_template};
 use crate::columns;
 use crate::counts;
 use crate::kind::{Column, Kind, Names, Propagation, ScaleView, Scope, SelectableField, Subresource, View};
@@ -70,6 +70,15 @@ impl Kind for ReplicationControllers {
 
     fn validate_create(_cx: &Context<'_>, controller: &ReplicationController) -> Errors {
         validate_spec(&Path::new("spec"), &controller.spec.clone().unwrap_or_default())
+    }
+
+    fn warnings_create(controller: &ReplicationController) -> Vec<String> {
+        let mut warnings = Vec::new();
+        if !names::dns1123_label(text(&controller.metadata.name), false).is_empty() {
+            warnings.push("metadata.name: begins the names and host names of pods, for which a DNS label would be better".to_owned());
+        }
+        warnings.extend(template_warnings(controller));
+        warnings
     }
 
     fn update() -> &'static dyn UpdateStrategy<ReplicationController> {
@@ -141,6 +150,11 @@ fn validate_template(path: &Path, template: &PodTemplateSpec, spec: &Replication
     errors
 }
 
+fn template_warnings(controller: &ReplicationController) -> Vec<String> {
+    let template = controller.spec.as_ref().and_then(|spec| spec.template.as_ref());
+    template.map(|template| warnings_of_template(&Path::new("spec").child("template"), template)).unwrap_or_default()
+}
+
 struct Update;
 
 impl UpdateStrategy<ReplicationController> for Update {
@@ -153,6 +167,11 @@ impl UpdateStrategy<ReplicationController> for Update {
 
     fn validate(&self, _cx: &Context<'_>, new: &ReplicationController, _old: &ReplicationController) -> Errors {
         validate_spec(&Path::new("spec"), &new.spec.clone().unwrap_or_default())
+    }
+
+    /// Kubernetes warns of the old template here, not of the new one.
+    fn warnings(&self, new: &ReplicationController, old: &ReplicationController) -> Vec<String> {
+        if new.metadata.generation == old.metadata.generation { Vec::new() } else { template_warnings(old) }
     }
 
     fn reset_fields(&self) -> &'static [&'static str] {

@@ -165,15 +165,44 @@ pub fn is_sidecar(container: &Container) -> bool {
     container.restart_policy.as_deref() == Some("Always")
 }
 
-/// Sums the containers' amounts as they are needed over the pod's life; `of` gives a container's own, and is told
-/// whether it is an init container.
+/// Sums the containers' amounts as they are needed over the pod's life, with what the pod as a whole asks for; `of` gives a
+/// container's own, and is told whether it is an init container.
 fn aggregate(spec: &PodSpec, of: impl Fn(&Container, bool) -> Resources) -> Resources {
-    let mut together = Resources::default();
+    let mut together = over_life(spec, of);
+    // What the pod asks for as a whole stands above its containers' sums.
+    for (name, amount) in spec.resources.iter().filter_map(|r| r.requests.as_ref()).flatten() {
+        *together.amount_mut(name) = in_units(name, Quantity::of(amount));
+    }
+    if let Some(overhead) = &spec.overhead {
+        together.add(&Resources::of_list(overhead));
+    }
+    together
+}
+
+/// Amounts of which there can be more.
+trait Amounts: Clone + Default {
+    fn add(&mut self, more: &Self);
+    fn raise(&mut self, to: &Self);
+}
+
+impl Amounts for Resources {
+    fn add(&mut self, more: &Self) {
+        Resources::add(self, more);
+    }
+
+    fn raise(&mut self, to: &Self) {
+        Resources::raise(self, to);
+    }
+}
+
+/// What the containers need together, or any step of their initialization, whichever is more.
+fn over_life<A: Amounts>(spec: &PodSpec, of: impl Fn(&Container, bool) -> A) -> A {
+    let mut together = A::default();
     for container in &spec.containers {
         together.add(&of(container, false));
     }
-    let mut sidecars = Resources::default();
-    let mut initializing = Resources::default();
+    let mut sidecars = A::default();
+    let mut initializing = A::default();
     for container in spec.init_containers.iter().flatten() {
         let wanted = of(container, true);
         if is_sidecar(container) {
@@ -187,14 +216,49 @@ fn aggregate(spec: &PodSpec, of: impl Fn(&Container, bool) -> Resources) -> Reso
         }
     }
     together.raise(&initializing);
-    // What the pod asks for as a whole stands above its containers' sums.
-    for (name, amount) in spec.resources.iter().filter_map(|r| r.requests.as_ref()).flatten() {
-        *together.amount_mut(name) = in_units(name, Quantity::of(amount));
-    }
-    if let Some(overhead) = &spec.overhead {
-        together.add(&Resources::of_list(overhead));
-    }
     together
+}
+
+/// What a pod's containers name together over its life, exactly and as they write it: a resource that none names is absent,
+/// and one of which they name zero is not.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Sums(BTreeMap<String, Quantity>);
+
+impl Sums {
+    pub(crate) fn of_requests(spec: &PodSpec) -> Self {
+        over_life(spec, |container, _| Self::of_list(requests(container)))
+    }
+
+    pub(crate) fn of_limits(spec: &PodSpec) -> Self {
+        over_life(spec, |container, _| Self::of_list(container.resources.as_ref().and_then(|r| r.limits.as_ref())))
+    }
+
+    fn of_list(list: Option<&List>) -> Self {
+        Self(list.into_iter().flatten().map(|(name, amount)| (name.clone(), Quantity::of(amount))).collect())
+    }
+
+    pub(crate) fn only(mut self, wanted: impl Fn(&str) -> bool) -> Self {
+        self.0.retain(|name, _| wanted(name));
+        self
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, Quantity)> {
+        self.0.iter().map(|(name, amount)| (name.as_str(), *amount))
+    }
+}
+
+impl Amounts for Sums {
+    fn add(&mut self, more: &Self) {
+        for (name, amount) in more.iter() {
+            self.0.entry(name.to_owned()).and_modify(|mine| *mine += amount).or_insert(amount);
+        }
+    }
+
+    fn raise(&mut self, to: &Self) {
+        for (name, amount) in to.iter() {
+            self.0.entry(name.to_owned()).and_modify(|mine| *mine = (*mine).max(amount)).or_insert(amount);
+        }
+    }
 }
 
 #[cfg(test)]

@@ -187,7 +187,7 @@ fn the_rest_of_a_spec_is_checked() {
             (&[("spec.activeDeadlineSeconds", json!(0))], "Invalid spec.activeDeadlineSeconds"),
             (&[("spec.securityContext", json!({"fsGroup": -1}))], "Invalid spec.securityContext.fsGroup"),
             (&[("spec.overhead", json!({"cpu": "-1"}))], "Invalid spec.overhead.limits[cpu]"),
-            (&[("spec.os", json!({"name": "plan9"}))], "NotSupported spec.os.name"),
+            (&[("spec.os", json!({"name": "plan9"}))], "NotSupported spec.os"),
             (
                 &[("metadata.annotations", json!({"kubernetes.io/config.mirror": "x"}))],
                 "Invalid metadata.annotations[kubernetes.io/config.mirror]",

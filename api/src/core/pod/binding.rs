@@ -22,6 +22,9 @@ pub fn bind(pod: &mut Pod, binding: &Binding, node_labels: Option<&BTreeMap<Stri
     for (key, value) in binding.metadata.annotations.iter().flatten() {
         pod.metadata.annotations.get_or_insert_default().insert(key.clone(), value.clone());
     }
+    for (key, value) in binding.metadata.labels.iter().flatten() {
+        pod.metadata.labels.get_or_insert_default().insert(key.clone(), value.clone());
+    }
     for (key, value) in node_labels.into_iter().flatten().filter(|(key, _)| TOPOLOGY_LABELS.contains(&key.as_str())) {
         pod.metadata.labels.get_or_insert_default().insert(key.clone(), value.clone());
     }

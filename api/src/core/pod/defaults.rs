@@ -6,22 +6,23 @@ use k8s_openapi::api::core::v1::{
     ResourceFieldSelector, ResourceRequirements,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity as Text;
-use machinery::quantity::{Format, Quantity, Scale};
+use machinery::quantity::{Quantity, Scale};
 
+use super::gates;
+use super::validation::{is_compressible, is_of_pods};
 use super::volume_defaults::default_volume;
-use crate::scheduling::Resources;
-use crate::scheduling::resources::List;
+use crate::scheduling::resources::{List, Sums};
 
 /// Defaults of a pod.
 pub(super) fn default_pod(pod: &mut Pod) {
     let spec = pod.spec.get_or_insert_default();
-    let no_requests = spec.containers.iter().all(|c| c.resources.as_ref().is_none_or(|r| r.requests.is_none()));
     default_pod_spec(spec);
     // Requests follow limits in pods only, not in templates: a template shows what its writer wrote.
     for container in spec.containers.iter_mut().chain(spec.init_containers.iter_mut().flatten()) {
         request_what_is_limited(container);
     }
-    default_pod_level_requests(spec, no_requests);
+    default_pod_level_limits(spec);
+    default_pod_level_requests(spec);
     spec.enable_service_links.get_or_insert(true);
     if spec.host_network == Some(true) {
         for container in spec.containers.iter_mut().chain(spec.init_containers.iter_mut().flatten()) {
@@ -65,6 +66,7 @@ pub fn default_pod_template(template: &mut PodTemplateSpec) {
 
 /// Defaults that pods and templates share.
 pub fn default_pod_spec(spec: &mut PodSpec) {
+    gates::drop_gated_fields(spec);
     fill(&mut spec.dns_policy, "ClusterFirst");
     fill(&mut spec.restart_policy, "Always");
     fill(&mut spec.scheduler_name, "default-scheduler");
@@ -148,6 +150,9 @@ fn default_env(variable: &mut EnvVar) {
     if let Some(source) = &mut variable.value_from {
         source.field_ref.iter_mut().for_each(default_field_selector);
         source.resource_field_ref.iter_mut().for_each(default_resource_selector);
+        if let Some(selector) = &mut source.file_key_ref {
+            selector.optional.get_or_insert(false);
+        }
     }
 }
 
@@ -211,23 +216,35 @@ fn request_what_is_limited(container: &mut Container) {
     }
 }
 
+/// Huge pages that its containers are limited to, where the pod has resources as a whole and does not speak of them.
+fn default_pod_level_limits(spec: &mut PodSpec) {
+    let Some(resources) = spec.resources.as_ref() else { return };
+    let is_empty = |list: &Option<List>| list.as_ref().is_none_or(|list| list.is_empty());
+    if is_empty(&resources.limits) && is_empty(&resources.requests) {
+        return;
+    }
+    let sums = Sums::of_limits(spec).only(|name| name.starts_with("hugepages-"));
+    let Some(resources) = &mut spec.resources else { return };
+    for (name, sum) in sums.iter().filter(|(name, _)| !resources.requests.as_ref().is_some_and(|r| r.contains_key(*name))) {
+        resources.limits.get_or_insert_default().entry(name.to_owned()).or_insert_with(|| sum.into());
+    }
+}
+
 /// What the pod requests as a whole, where it limits itself as a whole: what its containers request together, else
 /// what it is limited to.
-fn default_pod_level_requests(spec: &mut PodSpec, containers_request_nothing: bool) {
+fn default_pod_level_requests(spec: &mut PodSpec) {
     let Some(limits) = spec.resources.as_ref().and_then(|r| r.limits.clone()).filter(|l| !l.is_empty()) else { return };
-    let mut bare = spec.clone();
-    (bare.resources, bare.overhead) = (None, None);
-    let together = Resources::requested_by(&bare);
+    let sums = Sums::of_requests(spec).only(|name| is_of_pods(name) && is_compressible(name));
     let Some(resources) = &mut spec.resources else { return };
     let requests = resources.requests.get_or_insert_default();
-    for (name, limit) in limits {
-        let sum = match name.as_str() {
-            "cpu" => Quantity::from_milli(together.cpu_milli, Format::DecimalSi),
-            "memory" => Quantity::new(together.memory_bytes, Format::BinarySi),
-            _ => Quantity::ZERO,
-        };
-        let default = if containers_request_nothing || sum.is_zero() { limit } else { sum.into() };
-        requests.entry(name).or_insert(default);
+    for (name, sum) in sums.iter() {
+        requests.entry(name.to_owned()).or_insert_with(|| sum.into());
+    }
+    for (name, limit) in limits.into_iter().filter(|(name, _)| is_of_pods(name)) {
+        requests.entry(name).or_insert(limit);
+    }
+    if requests.is_empty() {
+        resources.requests = None;
     }
 }
 

@@ -3,6 +3,7 @@
 use k8s_openapi::api::core::v1::Pod;
 use machinery::field::{Error, Errors, Path};
 
+use super::validation::annotations::MIRROR;
 use super::{count_generation, validation};
 use crate::strategy::{Context, UpdateStrategy};
 
@@ -20,10 +21,11 @@ impl UpdateStrategy<Pod> for EphemeralContainers {
     }
 
     fn validate(&self, _cx: &Context<'_>, new: &Pod, old: &Pod) -> Errors {
-        if old.metadata.annotations.as_ref().is_some_and(|a| a.contains_key(validation::MIRROR_ANNOTATION)) {
+        if old.metadata.annotations.as_ref().is_some_and(|a| a.contains_key(MIRROR)) {
             return vec![Error::forbidden(&Path::root(), "a static pod takes no ephemeral containers")];
         }
         let mut errors = validation::validate_pod(new);
+        errors.extend(validation::validate_annotations_update(new, old));
         let path = Path::new("spec").child("ephemeralContainers");
         let all = |pod: &Pod| pod.spec.as_ref().and_then(|s| s.ephemeral_containers.clone()).unwrap_or_default();
         let wanted = all(new);

@@ -4,28 +4,39 @@
 mod binding;
 mod defaults;
 mod ephemeral;
+mod gates;
 mod labels;
 mod qos;
 mod resize;
 mod row;
+mod secrets;
 mod status;
+mod status_claims;
+mod status_containers;
 mod update;
 mod validation;
+mod visit;
 mod volume_defaults;
+mod volume_warnings;
+mod warnings;
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{Pod, PodCondition, PodStatus};
-use machinery::field::Errors;
+use k8s_openapi::api::core::v1::{AppArmorProfile, Pod, PodCondition, PodStatus, SecurityContext};
+use machinery::field::{Errors, Path};
 use machinery::names;
 use machinery::table::RowCondition;
 use serde_json::Value;
 
+use self::validation::annotations::{APP_ARMOR_PREFIX, app_armor_field};
+
 pub use binding::bind;
 pub use defaults::{default_pod_spec, default_pod_template};
 pub use qos::quality_of_service;
+pub use secrets::secret_names;
 pub(crate) use validation::{is_compressible, validate_container_resource_name, validate_limits, validate_nfs};
 pub use validation::{validate_amount, validate_resource_name, validate_resources};
 pub use validation::{validate_node_selector, validate_pod_template, validate_tolerations};
+pub use warnings::warnings_of_template;
 
 use crate::kind::{Column, Kind, Names, Scope, SelectableField, Subresource, View};
 use crate::strategy::{Context, UpdateStrategy};
@@ -69,6 +80,7 @@ impl Kind for Pods {
             defaults::mirror_service_account(spec);
         }
         labels::resolve_label_keys(pod);
+        fill_app_armor(pod);
         let given = pod.status.take().and_then(|s| s.qos_class).filter(|class| !class.is_empty());
         pod.status = Some(PodStatus {
             phase: Some("Pending".to_owned()),
@@ -81,6 +93,10 @@ impl Kind for Pods {
 
     fn validate_create(_cx: &Context<'_>, pod: &Pod) -> Errors {
         validation::validate_new_pod(pod)
+    }
+
+    fn warnings_create(pod: &Pod) -> Vec<String> {
+        warnings::of_pod(pod)
     }
 
     fn update() -> &'static dyn UpdateStrategy<Pod> {
@@ -141,6 +157,29 @@ impl Kind for Pods {
 /// Whether the pod has ended for good.
 pub fn is_over(pod: &Pod) -> bool {
     matches!(pod.status.as_ref().map(|s| text(&s.phase)), Some("Succeeded" | "Failed"))
+}
+
+/// The profile that an annotation asks for becomes the field's, except on Windows. One that is no good is left to validation.
+fn fill_app_armor(pod: &mut Pod) {
+    let (Some(annotations), Some(spec)) = (&pod.metadata.annotations, &mut pod.spec) else { return };
+    if spec.os.as_ref().is_some_and(|os| os.name == "windows") || !annotations.keys().any(|key| key.starts_with(APP_ARMOR_PREFIX)) {
+        return;
+    }
+    let of_pod = spec.security_context.as_ref().and_then(|c| c.app_armor_profile.clone());
+    let fill = |name: &str, context: &mut Option<SecurityContext>| {
+        let has_own = context.as_ref().is_some_and(|c| c.app_armor_profile.is_some());
+        let wanted = annotations.get(&format!("{APP_ARMOR_PREFIX}{name}")).filter(|_| !has_own).and_then(|a| app_armor_field(a));
+        let is_good = |profile: &AppArmorProfile| validation::validate_app_armor(&Path::root(), profile).is_empty();
+        if let Some(profile) = wanted.filter(|profile| is_good(profile) && of_pod.as_ref() != Some(profile)) {
+            context.get_or_insert_default().app_armor_profile = Some(profile);
+        }
+    };
+    for container in spec.init_containers.iter_mut().flatten().chain(&mut spec.containers) {
+        fill(&container.name, &mut container.security_context);
+    }
+    for container in spec.ephemeral_containers.iter_mut().flatten() {
+        fill(&container.name, &mut container.security_context);
+    }
 }
 
 /// The condition of a pod that schedulers are to leave alone for now.

@@ -23,11 +23,9 @@ pub fn quality_of_service(pod: &Pod) -> &'static str {
     if guaranteed { "Guaranteed" } else { "Burstable" }
 }
 
-/// What the class depends on: the pod's own resources if it has any, else each container's.
+/// What the class depends on: the pod's own resources if it has a field for them, even an empty one, else each container's.
 fn considered(spec: &PodSpec) -> Vec<ResourceRequirements> {
-    if let Some(pod) = &spec.resources
-        && (pod.requests.is_some() || pod.limits.is_some())
-    {
+    if let Some(pod) = &spec.resources {
         return vec![pod.clone()];
     }
     let containers = spec.containers.iter().chain(spec.init_containers.iter().flatten());

@@ -1,11 +1,12 @@
 //! Updates of a pod itself: metadata, images, `activeDeadlineSeconds`, more tolerations, fewer scheduling gates, and, of
 //! a gated pod, a narrower choice of nodes. Everything else of a spec stays as it was created.
 
-use k8s_openapi::api::core::v1::{Container, NodeSelector, NodeSelectorTerm, Pod, PodSpec, Toleration};
+use k8s_openapi::api::core::v1::{Affinity, Container, NodeAffinity, NodeSelectorTerm, Pod, PodSpec, Toleration};
 use machinery::field::{Error, Errors, Path};
 
 use super::{count_generation, validation};
 use crate::strategy::{Context, UpdateStrategy};
+use crate::validate::{required, text};
 
 pub(super) struct Update;
 
@@ -17,6 +18,7 @@ impl UpdateStrategy<Pod> for Update {
 
     fn validate(&self, _cx: &Context<'_>, new: &Pod, old: &Pod) -> Errors {
         let mut errors = validation::validate_pod(new);
+        errors.extend(validation::validate_annotations_update(new, old));
         if let (Some(new), Some(old)) = (&new.spec, &old.spec) {
             errors.extend(validate_spec(&Path::new("spec"), new, old));
         }
@@ -69,9 +71,16 @@ fn validate_containers(path: &Path, new: &[Container], old: &[Container]) -> Res
     if new.len() != old.len() {
         return Err(Error::forbidden(path, "containers cannot be added or removed"));
     }
-    let blank = |c: &Container| c.image.as_deref().unwrap_or_default().trim().is_empty();
-    let blanks = new.iter().enumerate().filter(|(_, c)| blank(c));
-    Ok(blanks.map(|(i, _)| Error::required(&path.index(i).child("image"), "")).collect())
+    // What is wrong with an image in itself has been said before, and is said again.
+    let mut errors = Errors::new();
+    for (i, container) in new.iter().enumerate() {
+        let (at, image) = (path.index(i).child("image"), text(&container.image));
+        errors.extend(required(&at, image));
+        if image.trim() != image {
+            errors.push(Error::invalid(&at, image, "must not have blanks at its ends"));
+        }
+    }
+    Ok(errors)
 }
 
 enum Deadline {
@@ -150,31 +159,32 @@ fn validate_narrowing(path: &Path, same: &mut PodSpec, old: &PodSpec) -> Errors 
     if new_node == old_node {
         return errors;
     }
-    let terms = |selector: Option<&NodeSelector>| selector.map(|s| s.node_selector_terms.clone()).unwrap_or_default();
-    let required = |node: &Option<k8s_openapi::api::core::v1::NodeAffinity>| {
-        terms(node.as_ref().and_then(|n| n.required_during_scheduling_ignored_during_execution.as_ref()))
-    };
-    let (new_terms, old_terms) = (required(&new_node), required(&old_node));
-    if !old_terms.is_empty() {
-        let at = path.child("affinity").child("nodeAffinity").child("requiredDuringSchedulingIgnoredDuringExecution");
-        let at = at.child("nodeSelectorTerms");
-        let pairs = new_terms.iter().zip(&old_terms);
-        if new_terms.len() != old_terms.len() || pairs.into_iter().any(|(new, old)| !narrows(new, old)) {
-            let why = "requirements may be added to terms while the pod is gated, not changed or removed";
-            errors.push(Error::invalid(&at, &new_terms, why));
-        }
-    }
+    errors.extend(validate_narrower_terms(&path.child("affinity").child("nodeAffinity"), new_node.as_ref(), old_node.as_ref()));
     match (&mut same.affinity, &old.affinity) {
-        (Some(same), Some(old)) => same.node_affinity.clone_from(&old.node_affinity),
-        (Some(new), None) => {
-            new.node_affinity = None;
-            if *new == Default::default() {
-                same.affinity = None;
-            }
-        }
-        _ => {}
+        (None, Some(_)) => same.affinity = Some(Affinity { node_affinity: old_node, ..Affinity::default() }),
+        (Some(new), None) if new.pod_affinity.is_none() && new.pod_anti_affinity.is_none() => same.affinity = None,
+        (Some(new), _) => new.node_affinity = old_node,
+        (None, None) => {}
     }
     errors
+}
+
+fn validate_narrower_terms(path: &Path, new: Option<&NodeAffinity>, old: Option<&NodeAffinity>) -> Errors {
+    let terms = |node: Option<&NodeAffinity>| {
+        let required = node.and_then(|n| n.required_during_scheduling_ignored_during_execution.clone());
+        required.map(|selector| selector.node_selector_terms).unwrap_or_default()
+    };
+    let (new, old) = (terms(new), terms(old));
+    let at = path.child("requiredDuringSchedulingIgnoredDuringExecution").child("nodeSelectorTerms");
+    const WHY: &str = "requirements may be added to terms while the pod is gated, not changed or removed";
+    if old.is_empty() {
+        return Errors::new();
+    }
+    if new.len() != old.len() {
+        return vec![Error::invalid(&at, &new, WHY)];
+    }
+    let wider = new.iter().zip(&old).enumerate().filter(|(_, (new, old))| !narrows(new, old));
+    wider.map(|(i, (new, _))| Error::invalid(&at.index(i), new, WHY)).collect()
 }
 
 /// A term without requirements matches nothing, so that adding to it would widen the choice.

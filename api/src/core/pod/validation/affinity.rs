@@ -1,8 +1,11 @@
 //! Node and pod affinity, and tolerations.
 
+use std::collections::BTreeSet;
+
 use k8s_openapi::api::core::v1::{
     Affinity, NodeAffinity, NodeSelector, NodeSelectorRequirement, NodeSelectorTerm, PodAffinityTerm, Toleration, WeightedPodAffinityTerm,
 };
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use machinery::field::{Error, Errors, Path};
 use machinery::{labels, names};
 
@@ -41,7 +44,8 @@ fn validate_node_affinity(path: &Path, affinity: &NodeAffinity) -> Errors {
     for (i, term) in preferred.iter().enumerate() {
         let at = path.child(PREFERRED).index(i);
         errors.extend(validate_weight(&at, term.weight));
-        errors.extend(validate_node_term(&at.child("preference"), &term.preference));
+        // A preference that no label can meet is let pass, with a warning.
+        errors.extend(validate_node_term(&at.child("preference"), &term.preference, LabelValues::Any));
     }
     errors
 }
@@ -60,13 +64,20 @@ pub fn validate_node_selector(path: &Path, selector: &NodeSelector) -> Errors {
         return vec![Error::required(&at, "must have a term")];
     }
     let terms = selector.node_selector_terms.iter().enumerate();
-    terms.flat_map(|(i, term)| validate_node_term(&at.index(i), term)).collect()
+    terms.flat_map(|(i, term)| validate_node_term(&at.index(i), term, LabelValues::Valid)).collect()
 }
 
-fn validate_node_term(path: &Path, term: &NodeSelectorTerm) -> Errors {
+/// Which values labels are compared with.
+#[derive(Clone, Copy, PartialEq)]
+enum LabelValues {
+    Valid,
+    Any,
+}
+
+fn validate_node_term(path: &Path, term: &NodeSelectorTerm, values: LabelValues) -> Errors {
     let mut errors = Errors::new();
     for (i, requirement) in term.match_expressions.iter().flatten().enumerate() {
-        errors.extend(validate_by_label(&path.child("matchExpressions").index(i), requirement));
+        errors.extend(validate_by_label(&path.child("matchExpressions").index(i), requirement, values));
     }
     for (i, requirement) in term.match_fields.iter().flatten().enumerate() {
         errors.extend(validate_by_field(&path.child("matchFields").index(i), requirement));
@@ -74,7 +85,7 @@ fn validate_node_term(path: &Path, term: &NodeSelectorTerm) -> Errors {
     errors
 }
 
-fn validate_by_label(path: &Path, requirement: &NodeSelectorRequirement) -> Errors {
+fn validate_by_label(path: &Path, requirement: &NodeSelectorRequirement, allowed: LabelValues) -> Errors {
     let values = requirement.values.as_deref().unwrap_or_default();
     let at = path.child("values");
     let mut errors = Errors::new();
@@ -88,7 +99,7 @@ fn validate_by_label(path: &Path, requirement: &NodeSelectorRequirement) -> Erro
         other => errors.push(Error::invalid(&path.child("operator"), other, "not a valid selector operator")),
     }
     errors.extend(complaints(&path.child("key"), &requirement.key, names::qualified_name(&requirement.key)));
-    for (i, value) in values.iter().enumerate() {
+    for (i, value) in values.iter().enumerate().filter(|_| allowed == LabelValues::Valid) {
         errors.extend(complaints(&at.index(i), value, names::label_value(value)));
     }
     errors
@@ -140,7 +151,9 @@ fn validate_pod_term(path: &Path, term: &PodAffinityTerm) -> Errors {
         let wrong = names::dns1123_label(namespace, false);
         errors.extend(complaints(&path.child("namespace"), namespace, wrong));
     }
-    errors.extend(validate_label_keys(path, term));
+    let matched = term.match_label_keys.as_deref().unwrap_or_default();
+    let mismatched = term.mismatch_label_keys.as_deref().unwrap_or_default();
+    errors.extend(validate_label_keys(path, matched, mismatched, term.label_selector.as_ref()));
     if term.topology_key.is_empty() {
         errors.push(Error::required(&path.child("topologyKey"), "must not be empty"));
     }
@@ -149,21 +162,39 @@ fn validate_pod_term(path: &Path, term: &PodAffinityTerm) -> Errors {
     errors
 }
 
-fn validate_label_keys(path: &Path, term: &PodAffinityTerm) -> Errors {
+/// Keys whose values the pod's own labels give; `path` is what the keys and the selector belong to.
+pub(super) fn validate_label_keys(path: &Path, matched: &[String], mismatched: &[String], selector: Option<&LabelSelector>) -> Errors {
     let mut errors = Errors::new();
-    let matched = term.match_label_keys.as_deref().unwrap_or_default();
-    let mismatched = term.mismatch_label_keys.as_deref().unwrap_or_default();
     for (field, keys) in [("matchLabelKeys", matched), ("mismatchLabelKeys", mismatched)] {
         let at = path.child(field);
-        if !keys.is_empty() && term.label_selector.is_none() {
+        if !keys.is_empty() && selector.is_none() {
             errors.push(Error::forbidden(&at, "needs a labelSelector"));
+            continue;
         }
         for (i, key) in keys.iter().enumerate() {
             errors.extend(complaints(&at.index(i), key, names::qualified_name(key)));
         }
     }
+    if let Some(selector) = selector.filter(|_| !matched.is_empty()) {
+        errors.extend(selected_twice(path, matched, selector));
+    }
     for (i, key) in matched.iter().enumerate().filter(|(_, key)| mismatched.contains(key)) {
         errors.push(Error::invalid(&path.child("matchLabelKeys").index(i), key, "is in mismatchLabelKeys too"));
+    }
+    errors
+}
+
+/// When a pod is created its keys join the selector; each may stand there once, by whichever way. Kubernetes leaves the name
+/// of the field out of the path.
+fn selected_twice(path: &Path, keys: &[String], selector: &LabelSelector) -> Errors {
+    let mut errors = Errors::new();
+    let mut seen: BTreeSet<&str> = selector.match_labels.iter().flatten().map(|(key, _)| key.as_str()).collect();
+    for expression in selector.match_expressions.iter().flatten() {
+        if !seen.insert(&expression.key)
+            && let Some(i) = keys.iter().rposition(|key| *key == expression.key)
+        {
+            errors.push(Error::invalid(&path.index(i), &expression.key, "is in the labelSelector too"));
+        }
     }
     errors
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use k8s_openapi::api::core::v1::{Container, ContainerPort, EphemeralContainer, PodSpec};
+use k8s_openapi::api::core::v1::{Container, ContainerPort, ContainerRestartRule, EphemeralContainer, PodSpec};
 use machinery::field::{Error, Errors, Path};
 use machinery::names;
 
@@ -12,6 +12,7 @@ use crate::scheduling::resources::is_sidecar;
 use crate::validate::{choice, complaints, supported_value, text};
 
 const MOST_EXIT_CODES: usize = 255;
+const MOST_RESTART_RULES: usize = 20;
 
 pub(super) fn validate_all(path: &Path, spec: &PodSpec, volumes: &KnownVolumes<'_>) -> Errors {
     let checks = Checks { spec, volumes };
@@ -41,7 +42,7 @@ impl Checks<'_> {
                 errors.push(Error::duplicate(&at.child("name"), &container.name));
             }
             errors.extend(self.hooks_and_probes(&at, container));
-            errors.extend(validate_restarts(&at, container));
+            errors.extend(validate_restarts(&at, container, RulesWithoutPolicy::LookedAt));
         }
         errors.extend(validate_host_ports(path, containers.iter().enumerate()));
         errors
@@ -53,8 +54,11 @@ impl Checks<'_> {
         for (i, container) in self.spec.init_containers.iter().flatten().enumerate() {
             let at = path.index(i);
             errors.extend(self.common(&at, container));
-            if !container.name.is_empty() && !seen.insert(&container.name) {
+            errors.extend(validate_restarts(&at, container, RulesWithoutPolicy::NotLookedAt));
+            if seen.contains(container.name.as_str()) {
                 errors.push(Error::duplicate(&at.child("name"), &container.name));
+            } else if !container.name.is_empty() {
+                seen.insert(&container.name);
             }
             // Init containers run one after another, so that each may take the same host port.
             errors.extend(validate_host_ports(path, [(i, container)].into_iter()));
@@ -63,7 +67,6 @@ impl Checks<'_> {
             } else {
                 errors.extend(forbidden_for_init(&at, container));
             }
-            errors.extend(validate_restarts(&at, container));
         }
         errors
     }
@@ -75,11 +78,13 @@ impl Checks<'_> {
         for (i, debugger) in self.spec.ephemeral_containers.iter().flatten().enumerate() {
             let at = path.index(i);
             errors.extend(self.common(&at, &as_container(debugger)));
-            if !debugger.name.is_empty() && !seen.insert(&debugger.name) {
+            errors.extend(validate_image_is_trimmed(&at, text(&debugger.image)));
+            if !seen.insert(&debugger.name) {
                 errors.push(Error::duplicate(&at.child("name"), &debugger.name));
             }
             let target = text(&debugger.target_container_name);
-            if !target.is_empty() && !self.spec.containers.iter().any(|c| c.name == target) {
+            let mut targets = self.spec.containers.iter().chain(self.spec.init_containers.iter().flatten());
+            if !target.is_empty() && !targets.any(|c| c.name == target) {
                 errors.push(Error::not_found(&at.child("targetContainerName"), target));
             }
             errors.extend(forbidden_for_ephemeral(&at, debugger));
@@ -202,29 +207,52 @@ fn validate_host_ports<'a>(path: &Path, containers: impl Iterator<Item = (usize,
     errors
 }
 
+/// Templates have always taken images with blanks around them; pods do not.
+pub(super) fn validate_image_is_trimmed(path: &Path, image: &str) -> Errors {
+    if image.trim() == image {
+        return Errors::new();
+    }
+    vec![Error::invalid(&path.child("image"), image, "must not have blanks at its ends")]
+}
+
+/// Whether restart rules are looked at although the policy that they need is missing.
+#[derive(PartialEq)]
+enum RulesWithoutPolicy {
+    LookedAt,
+    NotLookedAt,
+}
+
 /// A container's own restart policy and its rules by exit code.
-fn validate_restarts(path: &Path, container: &Container) -> Errors {
+fn validate_restarts(path: &Path, container: &Container, without_policy: RulesWithoutPolicy) -> Errors {
     let mut errors = Errors::new();
     let rules = container.restart_policy_rules.as_deref().unwrap_or_default();
     if let Some(policy) = &container.restart_policy {
         errors.extend(supported_value(&path.child("restartPolicy"), policy, &["Always", "OnFailure", "Never"]));
     } else if !rules.is_empty() {
         errors.push(Error::required(&path.child("restartPolicy"), "must be given where restartPolicyRules are"));
-    }
-    for (i, rule) in rules.iter().enumerate() {
-        let at = path.child("restartPolicyRules").index(i);
-        errors.extend(choice(&at.child("action"), &rule.action, &["Restart"]));
-        let codes = at.child("exitCodes");
-        match &rule.exit_codes {
-            None => errors.push(Error::required(&codes, "")),
-            Some(exit) => {
-                errors.extend(choice(&codes.child("operator"), &exit.operator, &["In", "NotIn"]));
-                let count = exit.values.as_ref().map_or(0, Vec::len);
-                if count > MOST_EXIT_CODES {
-                    errors.push(Error::too_many(&codes.child("values"), count, MOST_EXIT_CODES));
-                }
-            }
+        if without_policy == RulesWithoutPolicy::NotLookedAt {
+            return errors;
         }
+    }
+    let at = path.child("restartPolicyRules");
+    if rules.len() > MOST_RESTART_RULES {
+        errors.push(Error::too_many(&at, rules.len(), MOST_RESTART_RULES));
+    }
+    errors.extend(rules.iter().enumerate().flat_map(|(i, rule)| validate_restart_rule(&at.index(i), rule)));
+    errors
+}
+
+fn validate_restart_rule(path: &Path, rule: &ContainerRestartRule) -> Errors {
+    let mut errors = supported_value(&path.child("action"), &rule.action, &["Restart", "RestartAllContainers"]);
+    let codes = path.child("exitCodes");
+    let Some(exit) = &rule.exit_codes else {
+        errors.push(Error::required(&codes, ""));
+        return errors;
+    };
+    errors.extend(supported_value(&codes.child("operator"), &exit.operator, &["In", "NotIn"]));
+    let count = exit.values.as_ref().map_or(0, Vec::len);
+    if count > MOST_EXIT_CODES {
+        errors.push(Error::too_many(&codes.child("values"), count, MOST_EXIT_CODES));
     }
     errors
 }
@@ -240,9 +268,9 @@ fn forbidden_for_init(path: &Path, container: &Container) -> Errors {
     for (name, _) in fields.iter().filter(|(_, given)| *given) {
         errors.push(Error::forbidden(&path.child(name), "may be set on init containers with restartPolicy Always only"));
     }
-    if container.resize_policy.as_ref().is_some_and(|p| !p.is_empty()) {
-        let why = "must not be set on init containers";
-        errors.push(Error::invalid(&path.child("resizePolicy"), &container.resize_policy, why));
+    for (i, _) in container.resize_policy.iter().flatten().enumerate().filter(|(_, p)| p.restart_policy == "RestartContainer") {
+        let at = path.child("resizePolicy").index(i).child("restartPolicy");
+        errors.push(Error::invalid(&at, "RestartContainer", "is for init containers with restartPolicy Always"));
     }
     errors
 }

@@ -9,14 +9,16 @@ use crate::validate::{complaints, text};
 const MOST_NAMESERVERS: usize = 3;
 const MOST_SEARCHES: usize = 32;
 const MOST_SEARCH_BYTES: usize = 2048;
+/// What kernels keep of a host's name.
+const MOST_HOSTNAME_BYTES: usize = 64;
 
 pub(super) fn validate_dns(path: &Path, spec: &PodSpec) -> Errors {
-    let mut errors = Errors::new();
     let servers = spec.dns_config.as_ref().and_then(|c| c.nameservers.as_deref()).unwrap_or_default();
     if text(&spec.dns_policy) == "None" && servers.is_empty() {
         let at = if spec.dns_config.is_some() { path.child("nameservers") } else { path.clone() };
-        errors.push(Error::required(&at, "dnsPolicy None needs a name server"));
+        return vec![Error::required(&at, "dnsPolicy None needs a name server")];
     }
+    let mut errors = Errors::new();
     let Some(config) = &spec.dns_config else { return errors };
     if servers.len() > MOST_NAMESERVERS {
         let why = format!("may not have more than {MOST_NAMESERVERS}");
@@ -51,6 +53,23 @@ fn search_domain(search: &str) -> Vec<String> {
     }
     let domain = search.strip_suffix('.').unwrap_or(search);
     names::dns1123_subdomain(&domain.replace('_', "x"), false)
+}
+
+/// A name that stands above the pod's own.
+pub(super) fn validate_override(path: &Path, spec: &PodSpec) -> Errors {
+    let Some(name) = &spec.hostname_override else { return Errors::new() };
+    let mut errors = Errors::new();
+    if spec.set_hostname_as_fqdn == Some(true) {
+        errors.push(Error::forbidden(path, "cannot be set beside setHostnameAsFQDN"));
+    }
+    if spec.host_network == Some(true) {
+        errors.push(Error::forbidden(path, "cannot be set on the host's network"));
+    }
+    if name.len() > MOST_HOSTNAME_BYTES {
+        errors.push(Error::too_long(path, MOST_HOSTNAME_BYTES));
+    }
+    errors.extend(complaints(path, name, names::dns1123_subdomain(name, false)));
+    errors
 }
 
 pub(super) fn validate_names(path: &Path, spec: &PodSpec) -> Errors {

@@ -1,30 +1,55 @@
 //! What is wrong with a pod, or a template of pods. One file per theme; the order of the errors is Kubernetes'.
 
 mod affinity;
+pub(super) mod annotations;
 mod containers;
 mod env;
 mod host;
 mod mounts;
 mod probes;
+mod projected;
 mod resources;
 mod security;
 mod spread;
+mod volume_disks;
 mod volume_sources;
 mod volumes;
+mod windows;
 
 use k8s_openapi::api::core::v1::{Container, Pod, PodSpec, PodTemplateSpec};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use machinery::field::{Error, Errors, Path};
 use machinery::{names, objectmeta};
 
 pub use affinity::{validate_node_selector, validate_tolerations};
+pub(super) use resources::is_of_pods;
 pub(crate) use resources::{is_compressible, validate_container_resource_name, validate_limits};
 pub use resources::{validate_amount, validate_resource_name, validate_resources};
-pub(crate) use volume_sources::nfs as validate_nfs;
+pub(super) use security::{validate_app_armor, validate_id};
+pub(crate) use volume_disks::nfs as validate_nfs;
 
-use crate::validate::{choice, complaints, supported_value, text};
+use crate::validate::{choice, complaints, text};
 
-/// The annotation of pods that show what a kubelet runs on its own account.
-pub(super) const MIRROR_ANNOTATION: &str = "kubernetes.io/config.mirror";
+/// What is around a spec: the metadata of a pod, or a template.
+#[derive(Clone, Copy)]
+enum Around<'a> {
+    Pod(&'a ObjectMeta),
+    Template,
+}
+
+impl<'a> Around<'a> {
+    fn pod_name(self) -> Option<&'a str> {
+        match self {
+            Self::Pod(meta) => meta.name.as_deref().filter(|name| !name.is_empty()),
+            Self::Template => None,
+        }
+    }
+
+    /// Whether the pod shows what a kubelet runs on its own account.
+    fn is_mirror(self) -> bool {
+        matches!(self, Self::Pod(meta) if meta.annotations.as_ref().is_some_and(|a| a.contains_key(annotations::MIRROR)))
+    }
+}
 
 /// A new pod.
 pub(super) fn validate_new_pod(pod: &Pod) -> Errors {
@@ -38,15 +63,16 @@ pub(super) fn validate_new_pod(pod: &Pod) -> Errors {
     if spec.scheduling_gates.as_ref().is_some_and(|gates| !gates.is_empty()) && !text(&spec.node_name).is_empty() {
         errors.push(Error::forbidden(&path.child("nodeName"), "cannot be set before all schedulingGates are removed"));
     }
+    errors.extend(annotations::validate_agreement(&path, pod.metadata.annotations.as_ref(), spec));
     errors
 }
 
 /// What new pods and changed ones have to be.
 pub(super) fn validate_pod(pod: &Pod) -> Errors {
     let Some(spec) = &pod.spec else { return vec![Error::required(&Path::new("spec"), "")] };
-    let mut errors = validate_mirror(pod, spec);
     let path = Path::new("spec");
-    errors.extend(validate_pod_spec(&path, spec, pod.metadata.name.as_deref()));
+    let mut errors = validate_annotations(pod, spec);
+    errors.extend(validate_pod_spec(&path, spec, Around::Pod(&pod.metadata)));
     errors.extend(validate_tokens_have_an_account(&path, spec));
     errors.extend(validate_images_are_trimmed(&path.child("containers"), &spec.containers));
     let init = spec.init_containers.as_deref().unwrap_or_default();
@@ -54,14 +80,18 @@ pub(super) fn validate_pod(pod: &Pod) -> Errors {
     errors
 }
 
-fn validate_mirror(pod: &Pod, spec: &PodSpec) -> Errors {
-    match pod.metadata.annotations.as_ref().and_then(|a| a.get(MIRROR_ANNOTATION)) {
-        Some(value) if text(&spec.node_name).is_empty() => {
-            let path = Path::new("metadata").child("annotations").key(MIRROR_ANNOTATION);
-            vec![Error::invalid(&path, value, "needs spec.nodeName")]
-        }
-        _ => Errors::new(),
+fn validate_annotations(pod: &Pod, spec: &PodSpec) -> Errors {
+    annotations::validate(&Path::new("metadata").child("annotations"), pod.metadata.annotations.as_ref(), spec)
+}
+
+/// What is wrong with the annotations of a changed pod: what they became, and how they changed.
+pub(super) fn validate_annotations_update(new: &Pod, old: &Pod) -> Errors {
+    let path = Path::new("metadata").child("annotations");
+    let mut errors = annotations::validate_update(&path, new.metadata.annotations.as_ref(), old.metadata.annotations.as_ref());
+    if let Some(spec) = &new.spec {
+        errors.extend(validate_annotations(new, spec));
     }
+    errors
 }
 
 /// Templates may name no account, since admission fills it in when a pod is made; a pod that has none gets no token.
@@ -80,16 +110,9 @@ fn validate_tokens_have_an_account(path: &Path, spec: &PodSpec) -> Errors {
     errors
 }
 
-/// Templates have always taken images with blanks around them; pods do not.
-fn validate_images_are_trimmed(path: &Path, containers: &[Container]) -> Errors {
-    let mut errors = Errors::new();
-    for (i, container) in containers.iter().enumerate() {
-        let image = text(&container.image);
-        if image.trim() != image {
-            errors.push(Error::invalid(&path.index(i).child("image"), image, "must not have blanks at its ends"));
-        }
-    }
-    errors
+fn validate_images_are_trimmed(path: &Path, all: &[Container]) -> Errors {
+    let each = all.iter().enumerate();
+    each.flat_map(|(i, container)| containers::validate_image_is_trimmed(&path.index(i), text(&container.image))).collect()
 }
 
 /// A template of pods, as workloads hold one. `path` is the template's.
@@ -98,23 +121,24 @@ pub fn validate_pod_template(path: &Path, template: &PodTemplateSpec) -> Errors 
     let mut errors = objectmeta::validate_labels(metadata.labels.as_ref(), &path.child("labels"));
     errors.extend(objectmeta::validate_annotations(metadata.annotations.as_ref(), &path.child("annotations")));
     let spec = template.spec.clone().unwrap_or_default();
-    errors.extend(validate_pod_spec(&path.child("spec"), &spec, None));
+    errors.extend(annotations::validate(&path.child("annotations"), metadata.annotations.as_ref(), &spec));
+    let at = path.child("spec");
+    errors.extend(validate_pod_spec(&at, &spec, Around::Template));
+    errors.extend(annotations::validate_agreement(&at, metadata.annotations.as_ref(), &spec));
     if spec.ephemeral_containers.as_ref().is_some_and(|all| !all.is_empty()) {
-        let at = path.child("spec").child("ephemeralContainers");
-        errors.push(Error::forbidden(&at, "have no place in a template"));
+        errors.push(Error::forbidden(&at.child("ephemeralContainers"), "have no place in a template"));
     }
     errors
 }
 
-/// `pod` is the name of the pod around the spec; a template has none.
-fn validate_pod_spec(path: &Path, spec: &PodSpec, pod: Option<&str>) -> Errors {
+/// A spec, theme by theme, in Kubernetes' order.
+fn validate_pod_spec(path: &Path, spec: &PodSpec, around: Around<'_>) -> Errors {
     let volumes = spec.volumes.as_deref().unwrap_or_default();
-    let (known, mut errors) = volumes::validate_volumes(&path.child("volumes"), volumes, pod);
-    errors.extend(resources::validate_claims(&path.child("resourceClaims"), spec));
+    let (known, mut errors) = volumes::validate_volumes(&path.child("volumes"), volumes, around);
+    errors.extend(resources::validate_claims(&path.child("resourceClaims"), spec, around));
     errors.extend(containers::validate_all(path, spec, &known));
-    if let Some(resources) = &spec.resources {
-        errors.extend(resources::validate_pod_level(&path.child("resources"), resources, spec));
-    }
+    errors.extend(resources::validate_pod_level(&path.child("resources"), spec));
+    errors.extend(security::validate_host_network(path, spec, around));
     let restart_policies = ["Always", "OnFailure", "Never"];
     errors.extend(choice(&path.child("restartPolicy"), text(&spec.restart_policy), &restart_policies));
     let dns_policies = ["ClusterFirstWithHostNet", "ClusterFirst", "Default", "None"];
@@ -125,13 +149,17 @@ fn validate_pod_spec(path: &Path, spec: &PodSpec, pod: Option<&str>) -> Errors {
     errors.extend(host::validate_dns(&path.child("dnsConfig"), spec));
     errors.extend(validate_gates(path, spec));
     errors.extend(spread::validate(&path.child("topologySpreadConstraints"), spec));
+    errors.extend(windows::validate_host_processes(path, spec));
     errors.extend(security::validate_own_users(path, spec));
+    errors.extend(host::validate_override(&path.child("hostnameOverride"), spec));
     errors.extend(validate_references(path, spec));
     errors.extend(host::validate_names(path, spec));
     let tolerations = spec.tolerations.as_deref().unwrap_or_default();
     errors.extend(validate_tolerations(&path.child("tolerations"), tolerations));
     errors.extend(host::validate_aliases(&path.child("hostAliases"), spec));
     errors.extend(validate_classes(path, spec));
+    errors.extend(windows::validate_os(path, spec));
+    errors.extend(env::validate_file_volumes(path, spec));
     errors
 }
 
@@ -183,13 +211,6 @@ fn validate_classes(path: &Path, spec: &PodSpec) -> Errors {
     }
     if let Some(overhead) = &spec.overhead {
         errors.extend(resources::validate_limits(&path.child("overhead"), overhead));
-    }
-    if let Some(os) = &spec.os {
-        let at = path.child("os").child("name");
-        errors.extend(match os.name.as_str() {
-            "" => vec![Error::required(&at, "")],
-            name => supported_value(&at, name, &["linux", "windows"]),
-        });
     }
     errors
 }

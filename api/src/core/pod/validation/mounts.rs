@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use k8s_openapi::api::core::v1::{Container, VolumeMount};
 use machinery::field::{Error, Errors, Path};
 
-use super::volumes::{KnownVolumes, descending_path};
+use super::volumes::{KnownVolumes, descending_path, no_backsteps};
 use crate::validate::{required, supported_value, text};
 
 pub(super) fn validate_mounts(path: &Path, container: &Container, volumes: &KnownVolumes<'_>) -> Errors {
@@ -83,11 +83,12 @@ fn validate_recursive_read_only(path: &Path, mount: &VolumeMount) -> Errors {
 pub(super) fn validate_devices(path: &Path, container: &Container, volumes: &KnownVolumes<'_>) -> Errors {
     let mounts = container.volume_mounts.as_deref().unwrap_or_default();
     let mut errors = Errors::new();
+    // Neither empty names nor paths that climb are held against later devices.
     let (mut names, mut paths) = (BTreeSet::new(), BTreeSet::new());
     for (i, device) in container.volume_devices.iter().flatten().enumerate() {
         let (name, target) = (path.index(i).child("name"), path.index(i).child("devicePath"));
         errors.extend(required(&name, &device.name));
-        if !names.insert(&device.name) {
+        if names.contains(&device.name) {
             errors.push(Error::invalid(&name, &device.name, "must be unique"));
         }
         match volumes.get(device.name.as_str()) {
@@ -98,17 +99,22 @@ pub(super) fn validate_devices(path: &Path, container: &Container, volumes: &Kno
             Some(_) => {}
         }
         errors.extend(required(&target, &device.device_path));
-        if !paths.insert(&device.device_path) {
+        if paths.contains(&device.device_path) {
             errors.push(Error::invalid(&target, &device.device_path, "must be unique"));
         }
-        if device.device_path.split('/').any(|part| part == "..") {
-            errors.push(Error::invalid(&target, &device.device_path, "must not contain '..'"));
+        let climbs = no_backsteps(&target, &device.device_path);
+        if climbs.is_empty() {
+            paths.insert(&device.device_path);
         }
+        errors.extend(climbs);
         if mounts.iter().any(|m| m.name == device.name) {
             errors.push(Error::invalid(&name, &device.name, "is in volumeMounts too"));
         }
         if mounts.iter().any(|m| m.mount_path == device.device_path) {
             errors.push(Error::invalid(&target, &device.device_path, "is a path in volumeMounts too"));
+        }
+        if !device.name.is_empty() {
+            names.insert(&device.name);
         }
     }
     errors

@@ -52,6 +52,7 @@ fn validate_probe(path: &Path, probe: &Probe) -> Errors {
     errors
 }
 
+/// The signal that stops a container is not looked at: that field is dropped before.
 pub(super) fn validate_lifecycle(path: &Path, lifecycle: &Lifecycle, grace_seconds: i64) -> Errors {
     let mut errors = Errors::new();
     for (field, handler) in [("postStart", &lifecycle.post_start), ("preStop", &lifecycle.pre_stop)] {

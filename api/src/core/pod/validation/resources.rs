@@ -7,9 +7,9 @@ use machinery::field::{Error, Errors, Path};
 use machinery::names;
 use machinery::quantity::Quantity;
 
-use crate::scheduling::Resources;
-use crate::scheduling::resources::List;
-use crate::validate::complaints;
+use super::Around;
+use crate::scheduling::resources::{List, Sums};
+use crate::validate::{complaints, text};
 
 const HUGE_PAGES: &str = "hugepages-";
 
@@ -107,8 +107,18 @@ pub fn validate_amount(path: &Path, name: &str, amount: Quantity) -> Errors {
     errors
 }
 
-fn validate_entry(path: &Path, name: &str, amount: Quantity) -> Errors {
-    let mut errors = validate_container_resource_name(path, name);
+/// Whose resources they are.
+#[derive(Clone, Copy, PartialEq)]
+enum Level {
+    Container,
+    Pod,
+}
+
+fn validate_entry(path: &Path, name: &str, amount: Quantity, level: Level) -> Errors {
+    let mut errors = match level {
+        Level::Container => validate_container_resource_name(path, name),
+        Level::Pod => validate_pod_resource_name(path, name),
+    };
     errors.extend(validate_amount(path, name, amount));
     if let Some(page) = name.strip_prefix(HUGE_PAGES) {
         let page: Quantity = page.parse().unwrap_or_default();
@@ -119,17 +129,35 @@ fn validate_entry(path: &Path, name: &str, amount: Quantity) -> Errors {
     errors
 }
 
-/// A container's resources.
+/// The name of a resource that a pod as a whole can ask for.
+fn validate_pod_resource_name(path: &Path, name: &str) -> Errors {
+    let mut errors = validate_resource_name(path, name);
+    if errors.is_empty() && !is_of_pods(name) {
+        errors.push(Error::not_supported(path, name, &["cpu", "memory", HUGE_PAGES]));
+    }
+    errors
+}
+
+/// Whether pods as a whole, and not only their containers, can ask for the resource.
+pub(in crate::core::pod) fn is_of_pods(name: &str) -> bool {
+    matches!(name, "cpu" | "memory") || name.starts_with(HUGE_PAGES)
+}
+
+/// Requests and limits of a container, or of what is like one.
 pub fn validate_resources(path: &Path, resources: &ResourceRequirements) -> Errors {
+    validate_lists(path, resources, Level::Container)
+}
+
+fn validate_lists(path: &Path, resources: &ResourceRequirements, level: Level) -> Errors {
     let (limits, requests) = (path.child("limits"), path.child("requests"));
     let limit = |name: &str| resources.limits.as_ref().and_then(|l| l.get(name)).map(Quantity::of);
     let mut errors = Errors::new();
     for (name, amount) in resources.limits.iter().flatten() {
-        errors.extend(validate_entry(&limits.key(name), name, Quantity::of(amount)));
+        errors.extend(validate_entry(&limits.key(name), name, Quantity::of(amount), level));
     }
     for (name, amount) in resources.requests.iter().flatten() {
         let amount = Quantity::of(amount);
-        errors.extend(validate_entry(&requests.key(name), name, amount));
+        errors.extend(validate_entry(&requests.key(name), name, amount, level));
         match limit(name) {
             Some(limit) if !is_compressible(name) && amount != limit => {
                 errors.push(Error::invalid(&requests, amount.to_string(), format!("must be equal to the limit of {name}")));
@@ -154,17 +182,23 @@ pub(crate) fn validate_limits(path: &Path, limits: &List) -> Errors {
     validate_resources(path, &ResourceRequirements { limits: Some(limits.clone()), ..Default::default() })
 }
 
-/// The claims that a container names have to be the pod's, and named once.
+/// The claims that a container names have to be the pod's, and named once: a claim as a whole, or requests of it.
 pub(super) fn validate_claim_references(path: &Path, resources: &ResourceRequirements, spec: &PodSpec) -> Errors {
     let mut errors = Errors::new();
-    let mut seen = BTreeSet::new();
-    for (i, claim) in resources.claims.iter().flatten().enumerate() {
+    let claims = resources.claims.as_deref().unwrap_or_default();
+    for (i, claim) in claims.iter().enumerate() {
         let at = path.child("claims").index(i);
         if claim.name.is_empty() {
-            errors.push(Error::required(&at.child("name"), ""));
+            errors.push(Error::required(&at, ""));
             continue;
         }
-        if !seen.insert((&claim.name, &claim.request)) {
+        let request = text(&claim.request);
+        let mut before = claims[..i].iter().filter(|c| c.name == claim.name).map(|c| text(&c.request)).peekable();
+        let whole = before.clone().any(str::is_empty);
+        if !whole && !request.is_empty() {
+            errors.extend(complaints(&at.child("request"), request, names::dns1123_label(request, false)));
+        }
+        if whole || before.clone().any(|b| b == request) || (request.is_empty() && before.peek().is_some()) {
             errors.push(Error::duplicate(&at, claim));
         }
         if !spec.resource_claims.iter().flatten().any(|c| c.name == claim.name) {
@@ -175,9 +209,13 @@ pub(super) fn validate_claim_references(path: &Path, resources: &ResourceRequire
 }
 
 /// The pod's claims.
-pub(super) fn validate_claims(path: &Path, spec: &PodSpec) -> Errors {
+pub(super) fn validate_claims(path: &Path, spec: &PodSpec, around: Around<'_>) -> Errors {
     let mut errors = Errors::new();
     let mut seen = BTreeSet::new();
+    if around.is_mirror() {
+        let each = spec.resource_claims.iter().flatten();
+        return each.map(|_| Error::forbidden(&Path::root(), "a static pod takes no resource claims")).collect();
+    }
     for (i, claim) in spec.resource_claims.iter().flatten().enumerate() {
         let at = path.index(i);
         let name = at.child("name");
@@ -191,13 +229,12 @@ pub(super) fn validate_claims(path: &Path, spec: &PodSpec) -> Errors {
         match (&claim.resource_claim_name, &claim.resource_claim_template_name) {
             (None, None) => errors.push(Error::invalid(&at, claim, "must name a claim or a template of claims")),
             (Some(_), Some(_)) => errors.push(Error::invalid(&at, claim, "may name a claim or a template, not both")),
-            (Some(name), None) => {
-                let wrong = names::dns1123_subdomain(name, false);
-                errors.extend(complaints(&at.child("resourceClaimName"), name, wrong));
-            }
-            (None, Some(name)) => {
-                let wrong = names::dns1123_subdomain(name, false);
-                errors.extend(complaints(&at.child("resourceClaimTemplateName"), name, wrong));
+            _ => {}
+        }
+        let named = [("resourceClaimName", &claim.resource_claim_name), ("resourceClaimTemplateName", &claim.resource_claim_template_name)];
+        for (field, given) in named {
+            if let Some(given) = given {
+                errors.extend(complaints(&at.child(field), given, names::dns1123_subdomain(given, false)));
             }
         }
     }
@@ -205,28 +242,38 @@ pub(super) fn validate_claims(path: &Path, spec: &PodSpec) -> Errors {
 }
 
 /// The resources of the pod as a whole: CPU, memory and huge pages, and enough for its containers.
-pub(super) fn validate_pod_level(path: &Path, resources: &ResourceRequirements, spec: &PodSpec) -> Errors {
+pub(super) fn validate_pod_level(path: &Path, spec: &PodSpec) -> Errors {
+    let Some(resources) = &spec.resources else { return Errors::new() };
+    if spec.os.as_ref().is_some_and(|os| os.name == "windows") {
+        return vec![Error::forbidden(path, "cannot be set for a pod on Windows")];
+    }
     let mut errors = Errors::new();
-    if resources.claims.as_ref().is_some_and(|claims| !claims.is_empty()) {
+    if resources.claims.is_some() {
         errors.push(Error::forbidden(&path.child("claims"), "cannot be set for the pod as a whole"));
     }
-    for (field, list) in [("limits", &resources.limits), ("requests", &resources.requests)] {
-        for name in list.iter().flat_map(|list| list.keys()) {
-            if name != "cpu" && name != "memory" && !name.starts_with(HUGE_PAGES) {
-                let at = path.child(field).key(name);
-                errors.push(Error::not_supported(&at, name, &["cpu", "memory", "hugepages-"]));
+    errors.extend(validate_lists(path, resources, Level::Pod));
+    errors.extend(validate_claim_references(path, resources, spec));
+    let of_pod = |list: &Option<List>, name: &str| list.as_ref().and_then(|l| l.get(name)).map(Quantity::of);
+    let together = [
+        ("requests", &resources.requests, Sums::of_requests(spec)),
+        ("limits", &resources.limits, Sums::of_limits(spec).only(|name| name.starts_with(HUGE_PAGES))),
+    ];
+    for (field, list, sums) in together {
+        for (name, sum) in sums.iter() {
+            if let Some(amount) = of_pod(list, name).filter(|amount| sum > *amount) {
+                let why = format!("must be at least what the containers have together, {sum}");
+                errors.push(Error::invalid(&path.child(field).key(name), amount.to_string(), why));
             }
         }
     }
-    errors.extend(validate_resources(path, resources));
-    let mut bare = spec.clone();
-    (bare.resources, bare.overhead) = (None, None);
-    let together = Resources::requested_by(&bare);
-    let pod = resources.requests.as_ref().map(Resources::of_list).unwrap_or_default();
-    for name in resources.requests.iter().flat_map(|list| list.keys()) {
-        if together.amount(name) > pod.amount(name) {
-            let why = "must be at least what the containers request together";
-            errors.push(Error::invalid(&path.child("requests").key(name), pod.amount(name), why));
+    for (i, container) in spec.containers.iter().enumerate() {
+        for (name, limit) in container.resources.iter().filter_map(|r| r.limits.as_ref()).flatten() {
+            let limit = Quantity::of(limit);
+            if of_pod(&resources.limits, name).is_some_and(|most| limit > most) {
+                // The odd path is Kubernetes'.
+                let at = path.child("containers").index(i).key(name).child("limits");
+                errors.push(Error::invalid(&at, limit.to_string(), "must not be more than the pod's"));
+            }
         }
     }
     errors

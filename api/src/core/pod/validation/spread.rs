@@ -2,9 +2,10 @@
 
 use k8s_openapi::api::core::v1::PodSpec;
 use machinery::field::{Error, Errors, Path};
-use machinery::{labels, names};
+use machinery::labels;
 
-use crate::validate::{complaints, positive, required, supported_value};
+use super::affinity::validate_label_keys;
+use crate::validate::{positive, required, supported_value};
 
 pub(super) fn validate(path: &Path, spec: &PodSpec) -> Errors {
     let constraints = spec.topology_spread_constraints.as_deref().unwrap_or_default();
@@ -37,13 +38,7 @@ pub(super) fn validate(path: &Path, spec: &PodSpec) -> Errors {
             }
         }
         let keys = constraint.match_label_keys.as_deref().unwrap_or_default();
-        let field = at.child("matchLabelKeys");
-        if !keys.is_empty() && constraint.label_selector.is_none() {
-            errors.push(Error::forbidden(&field, "needs a labelSelector"));
-        }
-        for (j, key) in keys.iter().enumerate() {
-            errors.extend(complaints(&field.index(j), key, names::qualified_name(key)));
-        }
+        errors.extend(validate_label_keys(&at, keys, &[], constraint.label_selector.as_ref()));
         if let Some(selector) = &constraint.label_selector {
             errors.extend(labels::validate(selector, &at.child("labelSelector")));
         }

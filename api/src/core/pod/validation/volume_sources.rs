@@ -1,131 +1,31 @@
-//! Each type of volume, and what it demands.
-
-use std::collections::BTreeSet;
+//! Volumes that come from the node or from the API: files of the pod's own, objects of the namespace, claims and images.
 
 use k8s_openapi::api::core::v1::{
-    CSIVolumeSource, DownwardAPIVolumeFile, EmptyDirVolumeSource, EphemeralVolumeSource, FCVolumeSource, HostPathVolumeSource,
-    ISCSIVolumeSource, KeyToPath, ProjectedVolumeSource, ServiceAccountTokenProjection, Volume, VolumeProjection,
+    CSIVolumeSource, ConfigMapVolumeSource, DownwardAPIVolumeFile, DownwardAPIVolumeSource, EmptyDirVolumeSource, EphemeralVolumeSource,
+    GitRepoVolumeSource, HostPathVolumeSource, ImageVolumeSource, KeyToPath, SecretVolumeSource,
 };
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use machinery::field::{Error, Errors, Path};
 use machinery::names;
 use machinery::quantity::Quantity;
 
-use super::env;
-use super::volumes::{file_path, no_backsteps};
-use crate::validate::{choice, complaints, required, supported_value, text};
+use super::volumes::{descending_path, file_path, no_backsteps};
+use super::{Around, env};
+use crate::validate::{annotations, choice, complaints, labels, required, supported_value, text};
 
 /// Fields of the pod that a file can show.
 const FILE_FIELDS: [&str; 5] = ["metadata.annotations", "metadata.labels", "metadata.name", "metadata.namespace", "metadata.uid"];
 const LARGEST_MODE: i32 = 0o777;
-const SHORTEST_TOKEN_SECONDS: i64 = 600;
-const LONGEST_TOKEN_SECONDS: i64 = 1 << 32;
+const MOST_DRIVER_BYTES: usize = 63;
 
-/// The volume's sources with what is wrong with each; a good volume has one.
-pub(super) fn validate(path: &Path, volume: &Volume, pod: Option<&str>) -> Vec<(&'static str, Errors)> {
-    let sources = [
-        ("emptyDir", volume.empty_dir.as_ref().map(|s| empty_dir(&path.child("emptyDir"), s))),
-        ("hostPath", volume.host_path.as_ref().map(|s| host_path(&path.child("hostPath"), s))),
-        ("gitRepo", volume.git_repo.as_ref().map(|s| required(&path.child("gitRepo").child("repository"), &s.repository))),
-        (
-            "gcePersistentDisk",
-            volume.gce_persistent_disk.as_ref().map(|s| required(&path.child("gcePersistentDisk").child("pdName"), &s.pd_name)),
-        ),
-        (
-            "awsElasticBlockStore",
-            volume.aws_elastic_block_store.as_ref().map(|s| required(&path.child("awsElasticBlockStore").child("volumeID"), &s.volume_id)),
-        ),
-        (
-            "secret",
-            volume.secret.as_ref().map(|s| {
-                let at = path.child("secret");
-                let mut errors = required(&at.child("secretName"), text(&s.secret_name));
-                errors.extend(mode(&at.child("defaultMode"), s.default_mode));
-                errors.extend(items(&at.child("items"), s.items.as_deref().unwrap_or_default()));
-                errors
-            }),
-        ),
-        ("nfs", volume.nfs.as_ref().map(|s| nfs(&path.child("nfs"), &s.server, &s.path))),
-        ("iscsi", volume.iscsi.as_ref().map(|s| iscsi(&path.child("iscsi"), s))),
-        ("glusterfs", volume.glusterfs.as_ref().map(|s| all(&path.child("glusterfs"), &[("endpoints", &s.endpoints), ("path", &s.path)]))),
-        (
-            "persistentVolumeClaim",
-            volume
-                .persistent_volume_claim
-                .as_ref()
-                .map(|s| required(&path.child("persistentVolumeClaim").child("claimName"), &s.claim_name)),
-        ),
-        (
-            "downwardAPI",
-            volume.downward_api.as_ref().map(|s| {
-                let at = path.child("downwardAPI");
-                let mut errors = mode(&at.child("defaultMode"), s.default_mode);
-                let files = s.items.as_deref().unwrap_or_default();
-                errors.extend(files.iter().flat_map(|file| downward_file(&at, file)));
-                errors
-            }),
-        ),
-        ("fc", volume.fc.as_ref().map(|s| fibre_channel(&path.child("fc"), s))),
-        ("flexVolume", volume.flex_volume.as_ref().map(|s| required(&path.child("flexVolume").child("driver"), &s.driver))),
-        (
-            "configMap",
-            volume.config_map.as_ref().map(|s| {
-                let at = path.child("configMap");
-                let mut errors = required(&at.child("name"), &s.name);
-                errors.extend(mode(&at.child("defaultMode"), s.default_mode));
-                errors.extend(items(&at.child("items"), s.items.as_deref().unwrap_or_default()));
-                errors
-            }),
-        ),
-        ("projected", volume.projected.as_ref().map(|s| projected(&path.child("projected"), s))),
-        ("csi", volume.csi.as_ref().map(|s| csi(&path.child("csi"), s))),
-        ("ephemeral", volume.ephemeral.as_ref().map(|s| ephemeral(&path.child("ephemeral"), s, &volume.name, pod))),
-        ("image", volume.image.as_ref().map(|s| image(&path.child("image"), text(&s.reference), text(&s.pull_policy)))),
-    ];
-    let sources = sources.into_iter().chain(network_storage(path, volume));
-    sources.filter_map(|(name, errors)| Some((name, errors?))).collect()
-}
-
-/// The older network storages, which demand little more than that their main fields are there.
-fn network_storage(path: &Path, volume: &Volume) -> Vec<(&'static str, Option<Errors>)> {
-    let at = |name: &str| path.child(name);
-    vec![
-        ("flocker", volume.flocker.as_ref().map(|s| flocker(&at("flocker"), text(&s.dataset_name), text(&s.dataset_uuid)))),
-        ("rbd", volume.rbd.as_ref().map(|s| monitors(&at("rbd"), &s.monitors, Some(&s.image)))),
-        ("cinder", volume.cinder.as_ref().map(|s| all(&at("cinder"), &[("volumeID", &s.volume_id)]))),
-        ("cephfs", volume.cephfs.as_ref().map(|s| monitors(&at("cephfs"), &s.monitors, None))),
-        ("quobyte", volume.quobyte.as_ref().map(|s| all(&at("quobyte"), &[("registry", &s.registry), ("volume", &s.volume)]))),
-        (
-            "azureFile",
-            volume.azure_file.as_ref().map(|s| all(&at("azureFile"), &[("secretName", &s.secret_name), ("shareName", &s.share_name)])),
-        ),
-        ("vsphereVolume", volume.vsphere_volume.as_ref().map(|s| all(&at("vsphereVolume"), &[("volumePath", &s.volume_path)]))),
-        ("photonPersistentDisk", volume.photon_persistent_disk.as_ref().map(|s| all(&at("photonPersistentDisk"), &[("pdID", &s.pd_id)]))),
-        ("portworxVolume", volume.portworx_volume.as_ref().map(|s| all(&at("portworxVolume"), &[("volumeID", &s.volume_id)]))),
-        ("azureDisk", volume.azure_disk.as_ref().map(|s| all(&at("azureDisk"), &[("diskName", &s.disk_name), ("diskURI", &s.disk_uri)]))),
-        ("storageos", volume.storageos.as_ref().map(|s| required(&at("storageos").child("volumeName"), text(&s.volume_name)))),
-        (
-            "scaleIO",
-            volume
-                .scale_io
-                .as_ref()
-                .map(|s| all(&at("scaleIO"), &[("gateway", &s.gateway), ("system", &s.system), ("volumeName", text(&s.volume_name))])),
-        ),
-    ]
-}
-
-fn all(path: &Path, fields: &[(&str, &str)]) -> Errors {
-    fields.iter().flat_map(|(name, value)| required(&path.child(name), value)).collect()
-}
-
-fn empty_dir(path: &Path, source: &EmptyDirVolumeSource) -> Errors {
-    let at = path.child("sizeLimit");
+pub(super) fn empty_dir(path: &Path, source: &EmptyDirVolumeSource) -> Errors {
     match source.size_limit.as_ref().map(Quantity::of) {
-        Some(limit) if limit.is_negative() => vec![Error::forbidden(&at, "must be a valid resource quantity")],
+        Some(limit) if limit.is_negative() => vec![Error::forbidden(&path.child("sizeLimit"), "must be a valid resource quantity")],
         _ => Errors::new(),
     }
 }
 
-fn host_path(path: &Path, source: &HostPathVolumeSource) -> Errors {
+pub(super) fn host_path(path: &Path, source: &HostPathVolumeSource) -> Errors {
     const TYPES: [&str; 8] = ["", "DirectoryOrCreate", "Directory", "FileOrCreate", "File", "Socket", "CharDevice", "BlockDevice"];
     let at = path.child("path");
     if source.path.is_empty() {
@@ -136,91 +36,107 @@ fn host_path(path: &Path, source: &HostPathVolumeSource) -> Errors {
     errors
 }
 
-pub(crate) fn nfs(path: &Path, server: &str, target: &str) -> Errors {
-    let mut errors = all(path, &[("server", server), ("path", target)]);
-    if !target.starts_with('/') && !target.is_empty() {
-        errors.push(Error::invalid(&path.child("path"), target, "must be an absolute path"));
-    }
+pub(super) fn git_repo(path: &Path, source: &GitRepoVolumeSource) -> Errors {
+    let mut errors = required(&path.child("repository"), &source.repository);
+    errors.extend(descending_path(&path.child("directory"), text(&source.directory)));
     errors
 }
 
-fn iscsi(path: &Path, source: &ISCSIVolumeSource) -> Errors {
-    let mut errors = all(path, &[("targetPortal", &source.target_portal), ("iqn", &source.iqn)]);
-    let prefixes = ["iqn", "eui", "naa"];
-    if !source.iqn.is_empty() && !prefixes.iter().any(|prefix| source.iqn.starts_with(prefix)) {
-        errors.push(Error::invalid(&path.child("iqn"), &source.iqn, "must begin with iqn, eui or naa"));
-    }
-    if !(0..=255).contains(&source.lun) {
-        errors.push(Error::invalid(&path.child("lun"), source.lun, "must be between 0 and 255"));
-    }
-    let authenticated = source.chap_auth_discovery == Some(true) || source.chap_auth_session == Some(true);
-    if authenticated && source.secret_ref.is_none() {
-        errors.push(Error::required(&path.child("secretRef"), ""));
-    }
+pub(super) fn secret(path: &Path, source: &SecretVolumeSource) -> Errors {
+    let mut errors = required(&path.child("secretName"), text(&source.secret_name));
+    errors.extend(mode(&path.child("defaultMode"), source.default_mode));
+    errors.extend(items(&path.child("items"), source.items.as_deref().unwrap_or_default()));
     errors
 }
 
-fn fibre_channel(path: &Path, source: &FCVolumeSource) -> Errors {
-    let names = source.target_wwns.as_ref().is_some_and(|n| !n.is_empty());
-    let ids = source.wwids.as_ref().is_some_and(|n| !n.is_empty());
-    match (names, ids) {
-        (false, false) => vec![Error::required(&path.child("targetWWNs"), "targetWWNs or wwids must be given")],
-        (true, true) => vec![Error::invalid(&path.child("targetWWNs"), &source.target_wwns, "cannot be given beside wwids")],
-        (true, false) if source.lun.is_none() => vec![Error::required(&path.child("lun"), "is needed with targetWWNs")],
-        _ => Errors::new(),
-    }
-}
-
-fn flocker(path: &Path, name: &str, uuid: &str) -> Errors {
-    match (name.is_empty(), uuid.is_empty()) {
-        (true, true) => vec![Error::required(path, "datasetName or datasetUUID must be given")],
-        (false, false) => vec![Error::invalid(path, name, "datasetName and datasetUUID cannot both be given")],
-        _ => Errors::new(),
-    }
-}
-
-fn monitors(path: &Path, monitors: &[String], image: Option<&String>) -> Errors {
-    let mut errors = Errors::new();
-    if monitors.is_empty() {
-        errors.push(Error::required(&path.child("monitors"), ""));
-    }
-    if let Some(image) = image {
-        errors.extend(required(&path.child("image"), image));
-    }
+pub(super) fn config_map(path: &Path, source: &ConfigMapVolumeSource) -> Errors {
+    let mut errors = required(&path.child("name"), &source.name);
+    errors.extend(mode(&path.child("defaultMode"), source.default_mode));
+    errors.extend(items(&path.child("items"), source.items.as_deref().unwrap_or_default()));
     errors
 }
 
-fn csi(path: &Path, source: &CSIVolumeSource) -> Errors {
-    let mut errors = match source.driver.as_str() {
-        "" => vec![Error::required(&path.child("driver"), "")],
-        driver => complaints(&path.child("driver"), driver, names::dns1123_subdomain(&driver.to_lowercase(), false)),
-    };
-    if let Some(secret) = &source.node_publish_secret_ref {
-        errors.extend(required(&path.child("nodePublishSecretRef").child("name"), &secret.name));
-    }
+/// Kubernetes reports files at the volume, without saying which.
+pub(super) fn downward_api(path: &Path, source: &DownwardAPIVolumeSource) -> Errors {
+    let mut errors = mode(&path.child("defaultMode"), source.default_mode);
+    errors.extend(source.items.iter().flatten().flat_map(|file| downward_file(path, file)));
     errors
 }
 
-fn ephemeral(path: &Path, source: &EphemeralVolumeSource, volume: &str, pod: Option<&str>) -> Errors {
+/// The name of a secret that a driver gets is reported without the name of the field around it.
+pub(super) fn csi(path: &Path, source: &CSIVolumeSource) -> Errors {
+    let driver = path.child("driver");
+    let mut errors = required(&driver, &source.driver);
+    if source.driver.len() > MOST_DRIVER_BYTES {
+        errors.push(Error::too_long(&driver, MOST_DRIVER_BYTES));
+    }
+    if !source.driver.is_empty() {
+        errors.extend(complaints(&driver, &source.driver, names::dns1123_subdomain(&source.driver.to_lowercase(), false)));
+    }
+    errors.extend(match source.node_publish_secret_ref.as_ref().map(|secret| secret.name.as_str()) {
+        None => Errors::new(),
+        Some("") => vec![Error::required(&path.child("nodePublishSecretRef").child("name"), "")],
+        Some(name) => complaints(&path.child("name"), name, names::dns1123_subdomain(name, false)),
+    });
+    errors
+}
+
+/// `name` is the path of the volume's name: the claim is named after the pod and the volume.
+pub(super) fn ephemeral(path: &Path, source: &EphemeralVolumeSource, name: &Path, volume: &str, around: Around<'_>) -> Errors {
     let at = path.child("volumeClaimTemplate");
-    let Some(template) = &source.volume_claim_template else { return vec![Error::required(&at, "")] };
-    let mut errors = crate::core::persistent_volume_claim::validate_spec(&at.child("spec"), &template.spec);
-    // The claim is named after the pod and the volume.
-    if let Some(pod) = pod.filter(|pod| !pod.is_empty()) {
-        let name = format!("{pod}-{volume}");
-        let wrong = names::dns1123_subdomain(&name, false);
-        errors.extend(wrong.into_iter().map(|why| Error::invalid(path, &name, format!("as the name of a claim: {why}"))));
+    let mut errors = match &source.volume_claim_template {
+        None => vec![Error::required(&at, "")],
+        Some(template) => {
+            let mut errors = template.metadata.as_ref().map(|meta| template_metadata(&at.child("metadata"), meta)).unwrap_or_default();
+            errors.extend(crate::core::persistent_volume_claim::validate_spec(&at.child("spec"), &template.spec));
+            errors
+        }
+    };
+    if let Some(pod) = around.pod_name().filter(|_| !volume.is_empty()) {
+        let claim = format!("{pod}-{volume}");
+        let wrong = names::dns1123_subdomain(&claim, false);
+        errors
+            .extend(wrong.into_iter().map(|why| Error::invalid(name, volume, format!("the claim's name would be {claim:?}, which {why}"))));
     }
     errors
 }
 
-fn image(path: &Path, reference: &str, policy: &str) -> Errors {
-    let mut errors = required(&path.child("reference"), reference);
-    errors.extend(choice(&path.child("pullPolicy"), policy, &["Always", "IfNotPresent", "Never"]));
+/// The metadata of a template has labels and annotations, and nothing else that would be ignored.
+fn template_metadata(path: &Path, meta: &ObjectMeta) -> Errors {
+    let mut errors = annotations(&path.child("annotations"), meta.annotations.as_ref());
+    errors.extend(labels(&path.child("labels"), meta.labels.as_ref()));
+    let has = |field: &Option<String>| !text(field).is_empty();
+    let given = [
+        ("name", has(&meta.name)),
+        ("generateName", has(&meta.generate_name)),
+        ("namespace", has(&meta.namespace)),
+        ("selfLink", has(&meta.self_link)),
+        // The odd capitals are Kubernetes'.
+        ("uID", has(&meta.uid)),
+        ("resourceVersion", has(&meta.resource_version)),
+        ("generation", meta.generation.unwrap_or_default() != 0),
+        ("creationTimestamp", meta.creation_timestamp.is_some()),
+        ("deletionTimestamp", meta.deletion_timestamp.is_some()),
+        ("deletionGracePeriodSeconds", meta.deletion_grace_period_seconds.is_some()),
+        ("ownerReferences", meta.owner_references.is_some()),
+        ("finalizers", meta.finalizers.is_some()),
+        ("managedFields", meta.managed_fields.is_some()),
+    ];
+    errors.extend(given.iter().filter(|(_, given)| *given).map(|(name, _)| Error::forbidden(&path.child(name), "cannot be set")));
     errors
 }
 
-fn mode(path: &Path, mode: Option<i32>) -> Errors {
+/// A template may leave the reference to whoever makes pods of it.
+pub(super) fn image(path: &Path, source: &ImageVolumeSource, around: Around<'_>) -> Errors {
+    let mut errors = Errors::new();
+    if matches!(around, Around::Pod(_)) {
+        errors.extend(required(&path.child("reference"), text(&source.reference)));
+    }
+    errors.extend(choice(&path.child("pullPolicy"), text(&source.pull_policy), &["Always", "IfNotPresent", "Never"]));
+    errors
+}
+
+pub(super) fn mode(path: &Path, mode: Option<i32>) -> Errors {
     match mode {
         Some(mode) if !(0..=LARGEST_MODE).contains(&mode) => {
             vec![Error::invalid(path, mode, "must be between 0 and 0777 (octal)")]
@@ -233,100 +149,27 @@ fn items(path: &Path, items: &[KeyToPath]) -> Errors {
     items.iter().enumerate().flat_map(|(i, item)| key_to_path(&path.index(i), item)).collect()
 }
 
-fn key_to_path(path: &Path, item: &KeyToPath) -> Errors {
-    let mut errors = all(path, &[("key", &item.key), ("path", &item.path)]);
+pub(super) fn key_to_path(path: &Path, item: &KeyToPath) -> Errors {
+    let mut errors = required(&path.child("key"), &item.key);
+    errors.extend(required(&path.child("path"), &item.path));
     errors.extend(file_path(&path.child("path"), &item.path));
     errors.extend(mode(&path.child("mode"), item.mode));
     errors
 }
 
-fn downward_file(path: &Path, file: &DownwardAPIVolumeFile) -> Errors {
+pub(super) fn downward_file(path: &Path, file: &DownwardAPIVolumeFile) -> Errors {
     let mut errors = required(&path.child("path"), &file.path);
     errors.extend(file_path(&path.child("path"), &file.path));
     match (&file.field_ref, &file.resource_field_ref) {
-        (Some(_), Some(_)) => errors.push(Error::invalid(path, "resource", "fieldRef and resourceFieldRef cannot both be given")),
-        (Some(selector), None) => errors.extend(env::validate_field(&path.child("fieldRef"), selector, &FILE_FIELDS)),
-        (None, Some(selector)) => {
-            errors.extend(env::validate_resource(&path.child("resourceFieldRef"), selector, true));
+        (Some(selector), other) => {
+            errors.extend(env::validate_field(&path.child("fieldRef"), selector, &FILE_FIELDS));
+            if other.is_some() {
+                errors.push(Error::invalid(path, "resource", "fieldRef and resourceFieldRef cannot both be given"));
+            }
         }
+        (None, Some(selector)) => errors.extend(env::validate_resource(&path.child("resourceFieldRef"), selector, true)),
         (None, None) => errors.push(Error::required(path, "fieldRef or resourceFieldRef must be given")),
     }
     errors.extend(mode(&path.child("mode"), file.mode));
-    errors
-}
-
-fn projected(path: &Path, source: &ProjectedVolumeSource) -> Errors {
-    let mut errors = mode(&path.child("defaultMode"), source.default_mode);
-    let mut files = BTreeSet::new();
-    for (i, projection) in source.sources.iter().flatten().enumerate() {
-        errors.extend(validate_projection(path, &path.child("sources").index(i), projection, &mut files));
-    }
-    errors
-}
-
-/// One source of a projected volume. `files` has the paths that earlier ones take: a path belongs to one of them.
-fn validate_projection(volume: &Path, path: &Path, projection: &VolumeProjection, files: &mut BTreeSet<String>) -> Errors {
-    let mut errors = Errors::new();
-    let mut sources = 0;
-    let mut take = |file: &str| {
-        let free = file.is_empty() || files.insert(file.to_owned());
-        if free { None } else { Some(Error::invalid(volume, file, "more than one source has this path")) }
-    };
-    if let Some(secret) = &projection.secret {
-        sources += 1;
-        let keys = secret.items.as_deref().unwrap_or_default();
-        errors.extend(required(&path.child("secret").child("name"), &secret.name));
-        errors.extend(items(&path.child("secret").child("items"), keys));
-        errors.extend(keys.iter().filter_map(|item| take(&item.path)));
-    }
-    if let Some(map) = &projection.config_map {
-        sources += 1;
-        let keys = map.items.as_deref().unwrap_or_default();
-        errors.extend(required(&path.child("configMap").child("name"), &map.name));
-        errors.extend(items(&path.child("configMap").child("items"), keys));
-        errors.extend(keys.iter().filter_map(|item| take(&item.path)));
-    }
-    if let Some(downward) = &projection.downward_api {
-        sources += 1;
-        for file in downward.items.iter().flatten() {
-            errors.extend(downward_file(&path.child("downwardAPI"), file));
-            errors.extend(take(&file.path));
-        }
-    }
-    if let Some(token) = &projection.service_account_token {
-        sources += 1;
-        errors.extend(service_account_token(volume, &path.child("serviceAccountToken"), token));
-        errors.extend(take(&token.path));
-    }
-    if let Some(bundle) = &projection.cluster_trust_bundle {
-        sources += 1;
-        errors.extend(required(&path.child("clusterTrustBundle").child("path"), &bundle.path));
-        errors.extend(take(&bundle.path));
-    }
-    if projection.pod_certificate.is_some() {
-        sources += 1;
-    }
-    if sources > 1 {
-        errors.push(Error::forbidden(path, "may not name more than one type of source"));
-    }
-    errors
-}
-
-/// Kubernetes reports the token's path at the volume, not at the source.
-fn service_account_token(volume: &Path, path: &Path, token: &ServiceAccountTokenProjection) -> Errors {
-    let at = path.child("expirationSeconds");
-    let mut errors = Errors::new();
-    if let Some(seconds) = token.expiration_seconds {
-        if seconds < SHORTEST_TOKEN_SECONDS {
-            errors.push(Error::invalid(&at, seconds, "may not be less than 10 minutes"));
-        }
-        if seconds > LONGEST_TOKEN_SECONDS {
-            errors.push(Error::invalid(&at, seconds, format!("may not be more than {LONGEST_TOKEN_SECONDS} seconds")));
-        }
-    }
-    errors.extend(match token.path.as_str() {
-        "" => vec![Error::required(&volume.child("path"), "")],
-        given => file_path(&volume.child("path"), given),
-    });
     errors
 }
