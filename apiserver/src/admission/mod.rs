@@ -7,11 +7,13 @@ mod default_storage_class;
 mod default_tolerations;
 mod limit_ranger;
 mod namespace_lifecycle;
+mod pod_resize;
 mod pod_security;
 mod policies;
 mod priority;
 pub(crate) mod resource_quota;
 mod runtime_class;
+mod secret_references;
 mod service_account;
 mod volume_resize;
 
@@ -170,6 +172,8 @@ impl Default for Chain {
                 Box::new(crate::auth::rbac::Escalation),
                 Box::new(policies::MutatingAdmissionPolicy::default()),
                 Box::new(policies::ValidatingAdmissionPolicy::default()),
+                Box::new(pod_resize::NodeDeclaredFeatures),
+                Box::new(pod_resize::PodResize),
             ],
         }
     }

@@ -21,6 +21,10 @@ impl Plugin for RuntimeClass {
             return Ok(());
         }
         let Some(Pod { spec: Some(spec), .. }) = downcast_mut::<Pod>(object) else { return Ok(()) };
+        // An empty name is asked for as any other, and that fails without a class of its own.
+        if spec.runtime_class_name.as_deref() == Some("") {
+            return Err(Status::unclassified("a RuntimeClass without a name cannot be looked up"));
+        }
         attach(request, spec).map_err(|why| request.forbidden(object, format!("pod rejected: {why}")))
     }
 }

@@ -2,15 +2,15 @@
 //! certificate and its namespace mounted.
 
 use api::Object;
-use api::object::downcast_mut;
+use api::object::{downcast_mut, downcast_ref};
 use k8s_openapi::api::core::v1::{
-    ConfigMapProjection, Container, DownwardAPIProjection, DownwardAPIVolumeFile, KeyToPath, ObjectFieldSelector, Pod, PodSpec,
-    ProjectedVolumeSource, ServiceAccount as Account, ServiceAccountTokenProjection, Volume, VolumeMount, VolumeProjection,
+    ConfigMapProjection, DownwardAPIProjection, DownwardAPIVolumeFile, KeyToPath, ObjectFieldSelector, Pod, PodSpec, ProjectedVolumeSource,
+    ServiceAccount as Account, ServiceAccountTokenProjection, Volume, VolumeMount, VolumeProjection,
 };
 use machinery::Status;
 use machinery::objectmeta::generate_name;
 
-use super::{Operation, Plugin, Request};
+use super::{Operation, Plugin, Request, secret_references};
 
 const DEFAULT: &str = "default";
 const MIRROR: &str = "kubernetes.io/config.mirror";
@@ -39,9 +39,20 @@ impl Plugin for ServiceAccount {
             .map_err(|why| Status::forbidden(&request.target.resource.group_resource(), metadata.name.as_deref().unwrap_or_default(), why))
     }
 
+    fn validate(&self, request: &Request<'_>, object: Option<&dyn Object>, _warnings: &mut Vec<String>) -> Result<(), Status> {
+        if request.operation != Operation::Update || !request.is("", "pods", Some("ephemeralcontainers")) {
+            return Ok(());
+        }
+        let Some(spec) = object.and_then(downcast_ref::<Pod>).and_then(|pod| pod.spec.as_ref()) else { return Ok(()) };
+        let (namespace, name) = (request.target.namespace.as_str(), spec.service_account_name.as_deref().unwrap_or_default());
+        let Some(account) = request.world.object::<Account>("", "serviceaccounts", namespace, name) else { return Ok(()) };
+        // Kubernetes gives this error no class.
+        secret_references::first_foreign_of_debuggers(&account, spec).map_err(Status::unclassified)
+    }
+
     fn awaits(&self, request: &Request<'_>, object: &dyn Object) -> Option<super::Awaited> {
         // A new namespace gets its default account a moment later, from a controller.
-        let spec = api::object::downcast_ref::<Pod>(object)?.spec.as_ref()?;
+        let spec = downcast_ref::<Pod>(object)?.spec.as_ref()?;
         let wants_default = matches!(spec.service_account_name.as_deref(), None | Some("" | DEFAULT));
         let namespace = request.target.namespace.clone();
         wants_default.then(|| super::Awaited { group: "", plural: "serviceaccounts", namespace, name: DEFAULT.into() })
@@ -53,24 +64,12 @@ fn check_mirror(spec: &PodSpec) -> Result<(), String> {
     if spec.service_account_name.as_deref().is_some_and(|name| !name.is_empty()) {
         return Err("a mirror pod may not reference service accounts".into());
     }
-    for volume in spec.volumes.iter().flatten() {
-        let projects_token = |source: &ProjectedVolumeSource| {
-            source.sources.iter().flatten().any(|one| one.service_account_token.is_some() || one.secret.is_some())
-        };
-        if volume.secret.is_some() {
-            return Err("a mirror pod may not reference secrets".into());
-        }
-        if volume.projected.as_ref().is_some_and(projects_token) {
-            return Err("a mirror pod may not use ServiceAccountToken volume projections".into());
-        }
-    }
-    let from_secret = |container: &Container| {
-        let variables = container.env.iter().flatten();
-        variables.filter_map(|variable| variable.value_from.as_ref()).any(|source| source.secret_key_ref.is_some())
-            || container.env_from.iter().flatten().any(|source| source.secret_ref.is_some())
-    };
-    if spec.containers.iter().chain(spec.init_containers.iter().flatten()).any(from_secret) {
+    if secret_references::reads_secrets(spec) {
         return Err("a mirror pod may not reference secrets".into());
+    }
+    let mut sources = spec.volumes.iter().flatten().filter_map(|volume| volume.projected.as_ref()).flat_map(|p| p.sources.iter().flatten());
+    if sources.any(|source| source.service_account_token.is_some()) {
+        return Err("a mirror pod may not use ServiceAccountToken volume projections".into());
     }
     Ok(())
 }
@@ -88,9 +87,9 @@ fn attach(request: &Request<'_>, spec: &mut PodSpec) -> Result<(), String> {
         mount_token(spec);
     }
     if spec.image_pull_secrets.as_ref().is_none_or(|secrets| secrets.is_empty()) {
-        spec.image_pull_secrets = account.image_pull_secrets.filter(|secrets| !secrets.is_empty());
+        spec.image_pull_secrets = account.image_pull_secrets.clone().filter(|secrets| !secrets.is_empty());
     }
-    Ok(())
+    secret_references::first_foreign(&account, spec)
 }
 
 fn mount_token(spec: &mut PodSpec) {

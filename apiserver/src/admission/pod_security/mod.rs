@@ -9,7 +9,7 @@ mod subject;
 
 use api::Object;
 use api::object::downcast_ref;
-use k8s_openapi::api::core::v1::{Container, Namespace, Pod};
+use k8s_openapi::api::core::v1::{Container, EphemeralContainer, Namespace, Pod};
 use machinery::field::{Error, Path};
 use machinery::{GroupKind, Status};
 
@@ -19,12 +19,6 @@ use subject::{Subject, template};
 
 /// How many pods of a namespace are looked at when its level changes.
 const MOST_PODS: usize = 3000;
-/// What older clients say of a pod's profiles.
-const PROFILE_ANNOTATIONS: [&str; 3] = [
-    "seccomp.security.alpha.kubernetes.io/",
-    "container.seccomp.security.alpha.kubernetes.io/",
-    "container.apparmor.security.beta.kubernetes.io/",
-];
 
 pub(super) struct PodSecurity;
 
@@ -88,23 +82,17 @@ fn warn(labels: &Labels, subject: &Subject<'_>, warnings: &mut Vec<String>) {
     }
 }
 
-/// Whether an update changes anything that the standards look at. A pod that runs may be relabelled, whatever it does.
+/// Whether an update runs anything that did not run before. A pod that runs may be relabelled, whatever it does.
 fn is_significant(new: &Pod, old: &Pod) -> bool {
-    let profiles = |pod: &Pod| -> Vec<(String, String)> {
-        let all = pod.metadata.annotations.iter().flatten();
-        let ours = all.filter(|(key, _)| PROFILE_ANNOTATIONS.iter().any(|prefix| key.starts_with(prefix)) || subject::POD_SECCOMP == *key);
-        ours.map(|(key, value)| (key.clone(), value.clone())).collect()
-    };
-    if profiles(new) != profiles(old) {
-        return true;
-    }
-    let images = |pod: &Pod| -> Vec<(String, Option<String>)> {
+    let images = |pod: &Pod| -> [Vec<Option<String>>; 2] {
         let spec = pod.spec.clone().unwrap_or_default();
-        let containers = spec.init_containers.into_iter().flatten().chain(spec.containers);
-        let ephemeral = spec.ephemeral_containers.into_iter().flatten().map(|one| (one.name, one.image));
-        containers.map(|Container { name, image, .. }| (name, image)).chain(ephemeral).collect()
+        let of = |containers: Vec<Container>| containers.into_iter().map(|container| container.image).collect();
+        [of(spec.containers), of(spec.init_containers.unwrap_or_default())]
     };
-    images(new) != images(old)
+    let debuggers = |pod: &Pod| pod.spec.as_ref().and_then(|spec| spec.ephemeral_containers.clone()).unwrap_or_default();
+    let known = debuggers(old);
+    let is_new = |one: &EphemeralContainer| !known.iter().any(|old| old.name == one.name && old.image == one.image);
+    images(new) != images(old) || debuggers(new).iter().any(is_new)
 }
 
 /// Labels must make sense; a stricter level says which pods it would not have let in.
@@ -121,7 +109,9 @@ fn check_namespace(request: &Request<'_>, namespace: &Namespace, warnings: &mut 
         return Err(Status::invalid(&GroupKind::new("", "Namespace"), name, &errors));
     }
     let (new, before) = (Policy::of(labels, Mode::Enforce), Policy::of(old_labels, Mode::Enforce));
-    if old.is_some() && new != before && new.level != Level::Privileged {
+    // A level that is relaxed within its version refuses nothing that it let in.
+    let is_stricter = new.version != before.version || new.level > before.level;
+    if old.is_some() && is_stricter && new.level != Level::Privileged {
         warn_of_pods(request, namespace, &new, warnings);
     }
     Ok(())
