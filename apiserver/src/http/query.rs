@@ -3,11 +3,11 @@
 
 use std::borrow::Cow;
 
-use api::kind::Propagation;
 use machinery::Status;
 use machinery::field::{Error, Path};
 use machinery::{GroupKind, status};
 
+use crate::verbs::delete_options::{check_delete, propagation, validate_dry_run};
 use crate::verbs::{DeleteOptions, FieldValidation, ListOptions, WatchOptions, WriteOptions};
 
 /// The parameters of one request.
@@ -179,33 +179,4 @@ fn validate_manager(manager: &str, errors: &mut Vec<Error>) {
     if manager.chars().any(char::is_control) {
         errors.push(Error::invalid(&path, manager, "must consist of printable characters"));
     }
-}
-
-/// Reads `dryRun`; every value must be `All`.
-pub fn validate_dry_run(values: &[&str], errors: &mut Vec<Error>) -> bool {
-    if let Some(other) = values.iter().find(|v| **v != "All") {
-        errors.push(Error::not_supported(&Path::new("dryRun"), *other, &["All"]));
-    }
-    !values.is_empty()
-}
-
-/// Reads a propagation policy.
-pub fn propagation(text: Option<&str>, errors: &mut Vec<Error>) -> Option<Propagation> {
-    match text? {
-        "Orphan" => Some(Propagation::Orphan),
-        "Background" => Some(Propagation::Background),
-        "Foreground" => Some(Propagation::Foreground),
-        other => {
-            errors.push(Error::not_supported(&Path::new("propagationPolicy"), other, &["Background", "Foreground", "Orphan"]));
-            None
-        }
-    }
-}
-
-/// The options, unless something is wrong with them.
-pub fn check_delete(options: DeleteOptions, mut errors: Vec<Error>) -> status::Result<DeleteOptions> {
-    if options.propagation.is_some() && options.orphan_dependents.is_some() {
-        errors.push(Error::invalid(&Path::new("propagationPolicy"), "", "cannot be combined with orphanDependents"));
-    }
-    if errors.is_empty() { Ok(options) } else { Err(Status::invalid(&GroupKind::new("meta.k8s.io", "DeleteOptions"), "", &errors)) }
 }

@@ -13,13 +13,13 @@ use serde::Deserialize;
 
 use super::accept::{self, Format, Shape};
 use super::path::ResourcePath;
-use super::query::{self, Query};
+use super::query::Query;
 use super::respond::{self, Answer};
 use super::{body, table, watch};
 use crate::catalogue;
 use crate::chain::Chain;
 use crate::reviews::Review;
-use crate::verbs::{Body, Caller, DeleteOptions, Deleted, Patch, Target, Written};
+use crate::verbs::{Body, Caller, DeleteOptions, Deleted, Patch, Target, Written, delete_options};
 
 const PATCHES: [&str; 4] = [
     "application/json-patch+json",
@@ -332,13 +332,13 @@ impl DeleteBody {
         let dry_run: Vec<&str> = dry_run.iter().map(String::as_str).collect();
         let preconditions = self.preconditions.unwrap_or_default();
         let options = DeleteOptions {
-            propagation: query::propagation(self.propagation_policy.as_deref().filter(|p| !p.is_empty()), &mut errors),
+            propagation: delete_options::propagation(self.propagation_policy.as_deref().filter(|p| !p.is_empty()), &mut errors),
             orphan_dependents: self.orphan_dependents,
             grace_period_seconds: self.grace_period_seconds,
             uid: preconditions.uid,
             resource_version: preconditions.resource_version,
-            dry_run: query::validate_dry_run(&dry_run, &mut errors),
+            dry_run: delete_options::validate_dry_run(&dry_run, &mut errors),
         };
-        query::check_delete(options, errors)
+        delete_options::check_delete(options, errors)
     }
 }

@@ -36,6 +36,9 @@ pub(super) async fn create(
     if name != target.name {
         return Err(Status::bad_request(format!("the binding's name {name:?} is not that of the request, {:?}", target.name)));
     }
+    if given.metadata.namespace.as_deref().is_some_and(|namespace| !namespace.is_empty() && namespace != target.namespace) {
+        return Err(Status::bad_request("the namespace of the binding is not that of the request"));
+    }
     write_binding(server, caller, target, &given, options).await?;
     let mut status = Status::success(None);
     status.code = 201;

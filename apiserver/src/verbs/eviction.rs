@@ -3,7 +3,6 @@
 
 use std::sync::{Arc, LazyLock};
 
-use api::kind::Propagation;
 use api::object::{downcast_mut, downcast_ref};
 use k8s_openapi::api::core::v1::{Pod, PodCondition};
 use k8s_openapi::api::policy::v1::{Eviction, PodDisruptionBudget};
@@ -13,7 +12,7 @@ use machinery::{GroupResource, Status, labels};
 
 use super::revision::{Decision, Revision};
 use super::write::{Ready, Write};
-use super::{Body, Caller, DeleteOptions, Shown, Target, WriteOptions, Written, body, delete, metadata};
+use super::{Body, Caller, DeleteOptions, Shown, Target, WriteOptions, Written, body, delete, delete_options, metadata};
 use crate::admission::Operation;
 use crate::log::{Entry, path};
 use crate::server::ApiServer;
@@ -49,22 +48,19 @@ pub(super) async fn create(
 }
 
 fn deletion(given: GivenOptions, dry_run: bool) -> Result<DeleteOptions, Status> {
-    let propagation = match given.propagation_policy.as_deref() {
-        None | Some("") => None,
-        Some("Orphan") => Some(Propagation::Orphan),
-        Some("Background") => Some(Propagation::Background),
-        Some("Foreground") => Some(Propagation::Foreground),
-        Some(other) => return Err(Status::bad_request(format!("unknown propagation policy {other:?}"))),
-    };
+    let mut errors = Vec::new();
+    let propagation = given.propagation_policy.as_deref().filter(|policy| !policy.is_empty());
+    let values: Vec<&str> = given.dry_run.iter().flatten().map(String::as_str).collect();
     let preconditions = given.preconditions.unwrap_or_default();
-    Ok(DeleteOptions {
-        propagation,
+    let options = DeleteOptions {
+        propagation: delete_options::propagation(propagation, &mut errors),
         orphan_dependents: given.orphan_dependents,
         grace_period_seconds: given.grace_period_seconds,
         uid: preconditions.uid,
         resource_version: preconditions.resource_version,
-        dry_run: dry_run || given.dry_run.is_some_and(|values| values.iter().any(|value| value == "All")),
-    })
+        dry_run: delete_options::validate_dry_run(&values, &mut errors) || dry_run,
+    };
+    delete_options::check_delete(options, errors)
 }
 
 async fn evict(write: &Write<'_>, mut deletion: DeleteOptions) -> Result<(), Status> {

@@ -8,6 +8,7 @@ mod component_status;
 mod create;
 mod delete;
 mod delete_collection;
+pub(crate) mod delete_options;
 mod eviction;
 mod fields;
 mod get;
