@@ -24,8 +24,8 @@ impl Plugin for LimitRanger {
     }
 
     fn mutate(&self, request: &Request<'_>, object: &mut dyn Object) -> Result<(), Status> {
-        if request.operation == Operation::Create
-            && request.is("", "pods", None)
+        if sizes_pod(request)
+            && !is_going(request)
             && let Some(pod) = downcast_mut::<Pod>(object)
         {
             for range in ranges(request) {
@@ -36,17 +36,28 @@ impl Plugin for LimitRanger {
     }
 
     fn validate(&self, request: &Request<'_>, object: Option<&dyn Object>, _warnings: &mut Vec<String>) -> Result<(), Status> {
-        let Some(object) = object.filter(|_| request.target.subresource.is_none()) else { return Ok(()) };
-        let going = request.old.is_some_and(|old| old.meta().deletion_timestamp.is_some());
+        let Some(object) = object.filter(|_| !is_going(request)) else { return Ok(()) };
         let mut wrong = Vec::new();
-        // What a pod's containers need does not change by an update.
-        if let Some(pod) = downcast_ref::<Pod>(object).filter(|_| request.operation == Operation::Create) {
+        if let Some(pod) = downcast_ref::<Pod>(object).filter(|_| sizes_pod(request)) {
             ranges(request).iter().flat_map(items).for_each(|item| check_pod(pod, item, &mut wrong));
-        } else if let Some(claim) = downcast_ref::<PersistentVolumeClaim>(object).filter(|_| !going) {
+        } else if let Some(claim) = downcast_ref::<PersistentVolumeClaim>(object).filter(|_| request.target.subresource.is_none()) {
             ranges(request).iter().flat_map(items).for_each(|item| check_claim(claim, item, &mut wrong));
         }
         if wrong.is_empty() { Ok(()) } else { Err(request.forbidden(object, wrong.join(", "))) }
     }
+}
+
+/// What a pod's containers need is said when it is created, and changes by resizing.
+fn sizes_pod(request: &Request<'_>) -> bool {
+    match request.operation {
+        Operation::Create => request.is("", "pods", None),
+        Operation::Update => request.is("", "pods", Some("resize")),
+        _ => false,
+    }
+}
+
+fn is_going(request: &Request<'_>) -> bool {
+    request.old.is_some_and(|old| old.meta().deletion_timestamp.is_some())
 }
 
 fn ranges(request: &Request<'_>) -> Vec<LimitRange> {

@@ -19,6 +19,9 @@ use crate::machine::status::time;
 /// The Kubernetes version whose kubelet this one stands for.
 const KUBELET_VERSION: &str = "v1.36.0";
 
+/// What the API server asks of a node before it lets pods there be resized in these ways.
+const DECLARED_FEATURES: [&str; 2] = ["InPlacePodLevelResourcesVerticalScaling", "InPlacePodVerticalScalingInitContainers"];
+
 const ARCHITECTURE: &str = match std::env::consts::ARCH.as_bytes() {
     b"x86_64" => "amd64",
     b"aarch64" => "arm64",
@@ -109,6 +112,7 @@ impl Description {
         status.addresses = Some(self.addresses());
         status.daemon_endpoints = Some(NodeDaemonEndpoints { kubelet_endpoint: Some(DaemonEndpoint { port: self.common.port.into() }) });
         status.node_info = Some(self.system_info());
+        status.declared_features = Some(DECLARED_FEATURES.map(str::to_owned).into());
         report_conditions(status, now);
     }
 
