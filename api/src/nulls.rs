@@ -41,6 +41,7 @@ pub(crate) fn of(group: &str, kind: &str) -> &'static [&'static str] {
 const POD: &[&str] = &[
     "spec.volumes[].ephemeral.volumeClaimTemplate.spec.dataSource.apiGroup",
     "spec.volumes[].ephemeral.volumeClaimTemplate.spec.dataSourceRef.apiGroup",
+    "spec.volumes[].projected.sources",
     "status.conditions[].lastProbeTime",
     "status.conditions[].lastTransitionTime",
     "status.containerStatuses[].lastState.running.startedAt",

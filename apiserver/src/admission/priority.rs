@@ -30,12 +30,29 @@ impl Plugin for Priority {
     }
 
     fn mutate(&self, request: &Request<'_>, object: &mut dyn Object) -> Result<(), Status> {
-        if request.operation != Operation::Create || !request.is("", "pods", None) {
+        if !request.is("", "pods", None) {
+            return Ok(());
+        }
+        if request.operation == Operation::Update {
+            keep(request, object);
+        }
+        if request.operation != Operation::Create {
             return Ok(());
         }
         let Some(Pod { metadata, spec: Some(spec), .. }) = downcast_mut::<Pod>(object) else { return Ok(()) };
         resolve(request, spec)
             .map_err(|why| Status::forbidden(&request.target.resource.group_resource(), metadata.name.as_deref().unwrap_or_default(), why))
+    }
+}
+
+/// What was given to the pod when it was created stays where an update leaves it out.
+fn keep(request: &Request<'_>, object: &mut dyn Object) {
+    let Some(was) = request.old.and_then(downcast_ref::<Pod>).and_then(|old| old.spec.as_ref()) else { return };
+    if let Some(spec) = downcast_mut::<Pod>(object).and_then(|pod| pod.spec.as_mut()) {
+        spec.priority = spec.priority.or(was.priority);
+        if spec.preemption_policy.is_none() {
+            spec.preemption_policy.clone_from(&was.preemption_policy);
+        }
     }
 }
 

@@ -134,8 +134,11 @@ fn default_ephemeral_container(container: &mut EphemeralContainer) {
     container.env.iter_mut().flatten().for_each(default_env);
 }
 
-/// An image whose tag moves is pulled each time.
+/// An image whose tag moves is pulled each time. What is no name of an image has no tag that could move.
 pub(super) fn pull_policy(image: &str) -> &'static str {
+    if !is_reference(image) {
+        return "IfNotPresent";
+    }
     let (name, digest) = image.split_once('@').map_or((image, false), |(name, _)| (name, true));
     // A colon before the last slash belongs to a registry's port.
     let tag = name.rsplit('/').next().and_then(|last| last.split_once(':')).map(|(_, tag)| tag);
@@ -144,6 +147,16 @@ pub(super) fn pull_policy(image: &str) -> &'static str {
         None if !digest => "Always",
         _ => "IfNotPresent",
     }
+}
+
+/// Whether images can be called that: by words of ASCII letters, which are lower case after the registry.
+fn is_reference(image: &str) -> bool {
+    let (name, _) = image.split_once('@').unwrap_or((image, ""));
+    let path = name.rsplit('/').next().unwrap_or(name);
+    let repository = path.split(':').next().unwrap_or(path);
+    !repository.is_empty()
+        && image.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-/:@+".contains(&b))
+        && !repository.bytes().any(|b| b.is_ascii_uppercase())
 }
 
 fn default_env(variable: &mut EnvVar) {
@@ -262,6 +275,9 @@ mod tests {
             ("registry.local:5000/nginx:2", "IfNotPresent"),
             ("nginx@sha256:00", "IfNotPresent"),
             ("nginx:latest@sha256:00", "Always"),
+            ("", "IfNotPresent"),
+            (" nginx", "IfNotPresent"),
+            ("Nginx", "IfNotPresent"),
         ] {
             assert_eq!(pull_policy(image), policy, "{image}");
         }

@@ -4,6 +4,7 @@ use k8s_openapi::api::core::v1::Pod;
 use machinery::field::{Error, Errors, Path};
 
 use super::validation::annotations::MIRROR;
+use super::validation::whole;
 use super::{count_generation, validation};
 use crate::strategy::{Context, UpdateStrategy};
 
@@ -22,7 +23,7 @@ impl UpdateStrategy<Pod> for EphemeralContainers {
 
     fn validate(&self, _cx: &Context<'_>, new: &Pod, old: &Pod) -> Errors {
         if old.metadata.annotations.as_ref().is_some_and(|a| a.contains_key(MIRROR)) {
-            return vec![Error::forbidden(&Path::root(), "a static pod takes no ephemeral containers")];
+            return vec![Error::forbidden(&whole(), "a static pod takes no ephemeral containers")];
         }
         let mut errors = validation::validate_pod(new);
         errors.extend(validation::validate_annotations_update(new, old));

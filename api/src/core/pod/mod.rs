@@ -22,6 +22,7 @@ mod warnings;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{AppArmorProfile, Pod, PodCondition, PodStatus, SecurityContext};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use machinery::field::{Errors, Path};
 use machinery::names;
 use machinery::table::RowCondition;
@@ -73,7 +74,7 @@ impl Kind for Pods {
         defaults::default_pod(pod);
     }
 
-    fn prepare_create(_cx: &Context<'_>, pod: &mut Pod) {
+    fn prepare_create(cx: &Context<'_>, pod: &mut Pod) {
         pod.metadata.generation = Some(1);
         // Admission may have filled the one of the two names.
         if let Some(spec) = &mut pod.spec {
@@ -86,7 +87,7 @@ impl Kind for Pods {
             phase: Some("Pending".to_owned()),
             // A class that the creator names is kept.
             qos_class: Some(given.unwrap_or_else(|| quality_of_service(pod).to_owned())),
-            conditions: gated(pod).map(|condition| vec![condition]),
+            conditions: gated(pod, cx.now).map(|condition| vec![condition]),
             ..PodStatus::default()
         });
     }
@@ -183,11 +184,12 @@ fn fill_app_armor(pod: &mut Pod) {
 }
 
 /// The condition of a pod that schedulers are to leave alone for now.
-fn gated(pod: &Pod) -> Option<PodCondition> {
+fn gated(pod: &Pod, now: Timestamp) -> Option<PodCondition> {
     let gates = pod.spec.as_ref()?.scheduling_gates.as_ref()?;
     (!gates.is_empty()).then(|| PodCondition {
         type_: "PodScheduled".to_owned(),
         status: "False".to_owned(),
+        last_transition_time: Some(Time(now)),
         reason: Some("SchedulingGated".to_owned()),
         message: Some("the pod has scheduling gates".to_owned()),
         ..PodCondition::default()

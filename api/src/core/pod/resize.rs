@@ -5,6 +5,7 @@ use machinery::field::{Error, Errors, Path};
 
 use super::ephemeral::keep_all_but_spec;
 use super::validation::annotations::MIRROR;
+use super::validation::whole;
 use super::{count_generation, quality_of_service, validation};
 use crate::scheduling::resources::{List, is_sidecar};
 use crate::strategy::{Context, UpdateStrategy};
@@ -36,10 +37,10 @@ impl UpdateStrategy<Pod> for Resize {
 
     fn validate(&self, _cx: &Context<'_>, new: &Pod, old: &Pod) -> Errors {
         if old.metadata.annotations.as_ref().is_some_and(|a| a.contains_key(MIRROR)) {
-            return vec![Error::forbidden(&Path::root(), "a static pod cannot be resized")];
+            return vec![Error::forbidden(&whole(), "a static pod cannot be resized")];
         }
         if old.spec.as_ref().and_then(|s| s.os.as_ref()).is_some_and(|os| os.name == "windows") {
-            return vec![Error::forbidden(&Path::root(), "a pod on Windows cannot be resized")];
+            return vec![Error::forbidden(&whole(), "a pod on Windows cannot be resized")];
         }
         let mut errors = validation::validate_pod(new);
         let path = Path::new("spec");

@@ -130,6 +130,7 @@ impl About<'_> {
             warnings.push(format!("{}: {why}", self.annotation(key)));
         }
         let context = spec.security_context.as_ref();
+        let on_windows = spec.os.as_ref().is_some_and(|os| os.name == "windows");
         if annotations.contains_key(SECCOMP) && context.is_none_or(|c| c.seccomp_profile.is_none()) {
             warnings.push(format!("{}: does nothing since v1.27; use the field seccompProfile", self.annotation(SECCOMP)));
         }
@@ -140,7 +141,7 @@ impl About<'_> {
                 warnings.push(format!("{}: does nothing since v1.27; use the field seccompProfile", self.annotation(&key)));
             }
             let key = format!("{APP_ARMOR_PREFIX}{}", container.name());
-            let Some(annotation) = annotations.get(&key) else { continue };
+            let Some(annotation) = annotations.get(&key).filter(|_| self.is_template || !on_windows) else { continue };
             let field = app_armor_field(annotation);
             let own = own.and_then(|c| c.app_armor_profile.as_ref());
             // In a pod, the field has been filled from the annotation by now.

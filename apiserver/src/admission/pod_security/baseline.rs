@@ -43,7 +43,7 @@ const SECCOMP_PREFIX: &str = "container.seccomp.security.alpha.kubernetes.io/";
 /// `alone`: the restricted level, which has stricter rules for some of this, is not checked too.
 pub(super) fn check(subject: &Subject<'_>, version: Version, alone: bool, found: &mut Vec<String>) {
     check_host(subject, version, found);
-    check_kernel(subject, version, found);
+    check_kernel(subject, version, alone, found);
     if alone {
         check_capabilities(subject, found);
         if version.since(19) {
@@ -106,9 +106,10 @@ fn names_host(each: &Each<'_>) -> bool {
     each.probes.iter().flatten().any(|one| probe(one)) || each.lifecycle.is_some_and(lifecycle)
 }
 
-fn check_kernel(subject: &Subject<'_>, version: Version, found: &mut Vec<String>) {
+fn check_kernel(subject: &Subject<'_>, version: Version, alone: bool, found: &mut Vec<String>) {
     check_apparmor(subject, found);
-    let relaxed = version.since(35) && subject.has_own_users();
+    // What users of the pod's own may see of `/proc` is still no good practice.
+    let relaxed = alone && version.since(35) && subject.has_own_users();
     let unmasked = |each: &Each<'_>| each.security.and_then(|s| s.proc_mount.as_deref()).is_some_and(|mount| mount != "Default");
     if !relaxed && let Some(who) = subject.those(unmasked) {
         found.push(format!("procMount ({who} must not set securityContext.procMount to anything but \"Default\")"));

@@ -51,6 +51,11 @@ impl<'a> Around<'a> {
     }
 }
 
+/// The path of what is wrong with a pod as a whole, as Kubernetes writes one without a name.
+pub(super) fn whole() -> Path {
+    Path::new("[]")
+}
+
 /// A new pod.
 pub(super) fn validate_new_pod(pod: &Pod) -> Errors {
     let mut errors = validate_pod(pod);

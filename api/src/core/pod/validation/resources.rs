@@ -7,7 +7,7 @@ use machinery::field::{Error, Errors, Path};
 use machinery::names;
 use machinery::quantity::Quantity;
 
-use super::Around;
+use super::{Around, whole};
 use crate::scheduling::resources::{List, Sums};
 use crate::validate::{complaints, text};
 
@@ -214,7 +214,7 @@ pub(super) fn validate_claims(path: &Path, spec: &PodSpec, around: Around<'_>) -
     let mut seen = BTreeSet::new();
     if around.is_mirror() {
         let each = spec.resource_claims.iter().flatten();
-        return each.map(|_| Error::forbidden(&Path::root(), "a static pod takes no resource claims")).collect();
+        return each.map(|_| Error::forbidden(&whole(), "a static pod takes no resource claims")).collect();
     }
     for (i, claim) in spec.resource_claims.iter().flatten().enumerate() {
         let at = path.index(i);
