@@ -95,7 +95,10 @@ impl Placement {
         self.diagnosis = None;
         self.hopeless = None;
         match touched {
-            Some(touched) if self.epoch == cluster.epoch() && self.prepared.reach == Reach::Node => {
+            // A pod may name a node that is not there, which has a row from then on.
+            Some(touched)
+                if self.epoch == cluster.epoch() && self.prepared.reach == Reach::Node && self.standings.len() == cluster.rows() =>
+            {
                 self.judge_again(touched, cluster, random);
             }
             _ => {

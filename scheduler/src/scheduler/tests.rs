@@ -84,6 +84,20 @@ fn a_pod_is_retried_when_something_helps_and_only_then() {
 }
 
 #[test]
+fn a_pod_may_claim_to_be_on_a_node_that_is_not_there() {
+    let mut world = World::new(&[("a", of_cpu("1"))]);
+    let two = json!({"cpu": "2"});
+    world.pod(&asking("p", two.clone()));
+    assert_eq!(world.decide().len(), 1);
+    world.pod(&bound(&asking("ghost", two.clone()), "nowhere"));
+    world.pod(&asking("q", two));
+    assert_eq!(world.decide().len(), 1, "q fares as p did");
+    world.node("nowhere", of_cpu("8"));
+    world.wait(20);
+    assert_eq!(world.decide(), ["p -> nowhere", "q -> nowhere"]);
+}
+
+#[test]
 fn a_pod_that_leaves_makes_room() {
     let mut world = World::new(&[("a", of_cpu("2"))]);
     let (p, q) = (asking("p", json!({"cpu": "2"})), asking("q", json!({"cpu": "2"})));
