@@ -87,8 +87,9 @@ fn put(object: &mut Map<String, Value>, field: &Field, wire: Wire<'_>, depth: us
     match field.label {
         Label::Optional => {
             let value = value(field, wire, depth)?;
-            // An empty scalar that Go has no pointer to was not set.
-            if field.pointer || !is_empty(&value, field.kind) {
+            // What is empty and no pointer in Go was not set.
+            let is_unset = is_empty(&value, field.kind) || (field.value && value.as_object().is_some_and(Map::is_empty));
+            if field.pointer || !is_unset {
                 object.insert(field.json.to_owned(), value);
             }
         }

@@ -1,4 +1,4 @@
-//! JSON to protobuf.
+//! JSON to protobuf, byte for byte as Go's types write it: what is no pointer there is written when it is empty, too.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -52,9 +52,35 @@ pub(super) fn message(out: &mut Vec<u8>, object: &Map<String, Value>, message: &
             continue;
         }
         match object.get(field.json) {
-            None | Some(Value::Null) => {}
+            None | Some(Value::Null) => put_zero(out, field),
             Some(value) => put_field(out, field, value),
         }
+    }
+}
+
+/// What Go writes for a field that is not set: nothing of lists, maps, bytes and pointers, and the zero of all else.
+fn put_zero(out: &mut Vec<u8>, field: &Field) {
+    if field.label != Label::Optional || field.pointer {
+        return;
+    }
+    match field.kind {
+        Kind::Bytes => {}
+        Kind::String => put_bytes(out, field.number, b""),
+        Kind::Boolean | Kind::Integer => put_number(out, field.number, 0),
+        Kind::Double => {
+            put_tag(out, field.number, FIXED64);
+            out.extend_from_slice(&0f64.to_le_bytes());
+        }
+        Kind::Message(index) if field.value => {
+            let inner = messages::get(index);
+            let mut encoded = Vec::new();
+            match inner.special {
+                Some(special) => special::encode_zero(&mut encoded, special),
+                None => message(&mut encoded, &Map::new(), inner),
+            }
+            put_bytes(out, field.number, &encoded);
+        }
+        Kind::Message(_) => {}
     }
 }
 

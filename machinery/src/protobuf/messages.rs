@@ -46,6 +46,8 @@ pub(super) struct Field {
     pub(super) label: Label,
     /// Go has a pointer: a zero that is there was meant.
     pub(super) pointer: bool,
+    /// Of a message: Go has the struct itself, which is written whether it is set or not.
+    pub(super) value: bool,
     /// The fields of the message stand in JSON among the outer one's.
     pub(super) inline: bool,
 }
@@ -125,7 +127,7 @@ fn read() -> Table {
         };
         let Some(kind) = kind(element(row[5]), row[0], &table.names) else { continue };
         let json = if row[7].is_empty() || row[7] == "~" { row[2] } else { row[7] };
-        let field = Field { number, json, kind, label, pointer: row[6] == "pointer", inline: row[7] == "~" };
+        let field = Field { number, json, kind, label, pointer: row[6] == "pointer", value: row[6] == "value", inline: row[7] == "~" };
         table.messages[at].fields.push(field);
     }
     for message in &mut table.messages {

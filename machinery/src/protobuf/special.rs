@@ -41,6 +41,20 @@ pub(super) fn encode(out: &mut Vec<u8>, special: Special, message: &Message, val
     }
 }
 
+/// What Go writes within a message of such a type that is not set.
+pub(super) fn encode_zero(out: &mut Vec<u8>, special: Special) {
+    match special {
+        Special::Quantity => encode::put_bytes(out, 1, b"0"),
+        Special::IntOrString => {
+            encode::put_number(out, 1, 0);
+            encode::put_number(out, 2, 0);
+            encode::put_bytes(out, 3, b"");
+        }
+        Special::Duration => encode::put_number(out, 1, 0),
+        Special::Time | Special::MicroTime | Special::Raw | Special::Items | Special::SchemaOr => {}
+    }
+}
+
 fn encode_schema_or(out: &mut Vec<u8>, message: &Message, value: &Value) {
     for field in &message.fields {
         match (field.label, field.kind, value) {

@@ -50,8 +50,7 @@ fn objects_survive_the_round_trip() {
     let deployment = json!({
         "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "d"},
         "spec": {"replicas": 0, "selector": {"matchLabels": {"a": "b"}}, "strategy": {"rollingUpdate": {"maxSurge": "25%", "maxUnavailable": 1}},
-                 "template": {"metadata": {}, "spec": {"containers": []}}},
-        "status": {},
+                 "template": {"spec": {"containers": []}}},
     });
     for (kind, object) in [
         (kind("", "v1", "Pod"), pod()),
@@ -61,9 +60,9 @@ fn objects_survive_the_round_trip() {
     ] {
         let body = encode_object(&kind, &object).unwrap();
         let mut decoded = decode_object(&body, &kind).unwrap();
-        // An empty list has no form of its own in protobuf.
-        if let Some(template) = decoded.pointer_mut("/spec/template/spec").and_then(Value::as_object_mut) {
-            template.entry("containers").or_insert(json!([]));
+        // An empty list has no form of its own in protobuf, nor has a struct without any fields.
+        if let Some(template) = decoded.pointer_mut("/spec/template").and_then(Value::as_object_mut) {
+            template.entry("spec").or_insert(json!({"containers": []}));
         }
         assert_eq!(decoded, object);
     }
@@ -78,6 +77,18 @@ fn zeros_without_a_pointer_are_unset() {
     encode::put_bytes(&mut raw, 2, &spec);
     let decoded = decode_object(&seal("v1", "Pod", &raw), &kind("", "v1", "Pod")).unwrap();
     assert_eq!(decoded["spec"], json!({"terminationGracePeriodSeconds": 0}));
+}
+
+#[test]
+fn what_is_no_pointer_is_written_when_empty() {
+    // Name, generateName, namespace, selfLink, uid, resourceVersion, generation and creationTimestamp; no data, and no
+    // immutable, which is a pointer.
+    let meta = [0x0a, 1, b'a', 0x12, 0, 0x1a, 0, 0x22, 0, 0x2a, 0, 0x32, 0, 0x38, 0, 0x42, 0];
+    let raw = [&[0x0a, u8::try_from(meta.len()).unwrap()], meta.as_slice()].concat();
+    assert_eq!(encode_message("", "v1", "ConfigMap", &json!({"metadata": {"name": "a"}})).unwrap(), raw);
+    // A port is a struct of its own: the number 0, which is no text.
+    let port = encode_message("", "v1", "ServicePort", &json!({"port": 80})).unwrap();
+    assert_eq!(port, [0x0a, 0, 0x12, 0, 0x18, 80, 0x22, 6, 8, 0, 0x10, 0, 0x1a, 0, 0x28, 0]);
 }
 
 #[test]
