@@ -46,7 +46,7 @@ impl Default for Limits {
 fn agent(headers: &HeaderMap) -> String {
     /// A manager's name is so many printable characters at most.
     const LONGEST: usize = 128;
-    let agent = headers.get(http::header::USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let agent = headers.get(http::header::USER_AGENT).map(|value| String::from_utf8_lossy(value.as_bytes())).unwrap_or_default();
     agent.split('/').next().unwrap_or_default().chars().filter(|c| !c.is_control()).take(LONGEST).collect()
 }
 

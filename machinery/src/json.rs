@@ -35,11 +35,44 @@ pub struct Parsed {
     pub duplicates: Vec<String>,
 }
 
-/// Reads one JSON value. Bytes that are not UTF-8 are read as U+FFFD, as upstream reads them.
+/// Reads one JSON value. Bytes that are not UTF-8, and halves of surrogate pairs, are read as U+FFFD, as upstream reads them.
 pub fn parse(body: &[u8]) -> Result<Parsed, Error> {
     let text = String::from_utf8_lossy(body);
+    parse_text(&text).or_else(|error| match with_whole_pairs(&text) {
+        Some(repaired) => parse_text(&repaired),
+        None => Err(error),
+    })
+}
+
+/// The text with U+FFFD in the place of escaped halves of surrogate pairs; None if it has none.
+fn with_whole_pairs(text: &str) -> Option<String> {
+    let unit = |at: usize| {
+        let digits = text.get(at..at + 6)?.strip_prefix("\\u")?;
+        u16::from_str_radix(digits, 16).ok()
+    };
+    let (mut repaired, mut copied, mut at) = (String::new(), 0, 0);
+    while let Some(found) = text[at..].find('\\') {
+        at += found;
+        match unit(at) {
+            Some(0xd800..=0xdbff) if matches!(unit(at + 6), Some(0xdc00..=0xdfff)) => at += 12,
+            Some(0xd800..=0xdfff) => {
+                repaired.push_str(&text[copied..at]);
+                repaired.push_str("\\ufffd");
+                at += 6;
+                copied = at;
+            }
+            Some(_) => at += 6,
+            // Another escape: two bytes, the second of which may be the end of the text or of several bytes.
+            None => at += 1 + text[at + 1..].chars().next().map_or(0, char::len_utf8),
+        }
+    }
+    repaired.push_str(&text[copied..]);
+    (copied > 0).then_some(repaired)
+}
+
+fn parse_text(text: &str) -> Result<Parsed, Error> {
     let duplicates = RefCell::<Duplicates>::default();
-    let mut deserializer = serde_json::Deserializer::from_str(&text);
+    let mut deserializer = serde_json::Deserializer::from_str(text);
     let value = Seed { path: &Path::Root, depth: 0, duplicates: &duplicates }.deserialize(&mut deserializer)?;
     deserializer.end()?;
     Ok(Parsed { value, duplicates: duplicates.into_inner().paths })
@@ -205,6 +238,13 @@ mod tests {
         let parsed = parse(br#"{"a":1,"b":[{"c":1,"c":2,"c":3}],"a":{"x":1}}"#).unwrap();
         assert_eq!(parsed.value, serde_json::json!({"a": {"x": 1}, "b": [{"c": 3}]}));
         assert_eq!(parsed.duplicates, ["b[0].c", "a"]);
+    }
+
+    #[test]
+    fn halves_of_surrogate_pairs_are_replaced() {
+        let parsed = parse(br#"{"a":"x\ud800y","b":"\ud83d\ude00","c":"\\ud800","d":"\udc00\u0041\u00e9"}"#).unwrap();
+        assert_eq!(parsed.value, serde_json::json!({"a": "x\u{fffd}y", "b": "\u{1f600}", "c": "\\ud800", "d": "\u{fffd}A\u{e9}"}));
+        assert!(parse(br#"{"a":"\ud800"#).is_err() && parse("{\"\\\u{1f600}".as_bytes()).is_err());
     }
 
     #[test]

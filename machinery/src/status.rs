@@ -26,6 +26,9 @@ pub struct Status {
     /// The HTTP status code.
     #[serde(skip_serializing_if = "is_zero")]
     pub code: u16,
+    /// What the client should know besides; told in headers, never in the body.
+    #[serde(skip)]
+    pub warnings: Vec<String>,
 }
 
 fn is_zero(code: &u16) -> bool {
@@ -227,6 +230,12 @@ impl Status {
     /// The same Status, saying that there are details and naming none, as upstream does where it knows no resource.
     pub fn without_details(mut self) -> Self {
         self.details = Some(Box::default());
+        self
+    }
+
+    /// The same Status, told with warnings that were found before the failure was.
+    pub fn with_warnings(mut self, warnings: &[String]) -> Self {
+        self.warnings.splice(0..0, warnings.iter().cloned());
         self
     }
 

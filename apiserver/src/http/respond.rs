@@ -7,7 +7,7 @@ use std::sync::Arc;
 use api::Resource;
 use axum::body::Body;
 use bytes::{BufMut, Bytes, BytesMut};
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, RETRY_AFTER, WARNING};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, RETRY_AFTER, WARNING, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderValue, Response, StatusCode};
 use http_body_util::StreamBody;
 use machinery::table::Include;
@@ -74,7 +74,9 @@ pub fn text(code: StatusCode, text: impl Into<Body>) -> Answer {
 
 /// There is nothing at this path.
 pub fn not_found() -> Answer {
-    text(StatusCode::NOT_FOUND, "404 page not found\n")
+    let mut answer = text(StatusCode::NOT_FOUND, "404 page not found\n");
+    answer.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    answer
 }
 
 /// A Status: a failure with its code, or the success of a delete.
@@ -86,7 +88,7 @@ pub fn status(status: &Status, format: Format) -> Answer {
     {
         answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from(details.retry_after_seconds));
     }
-    answer
+    with_warnings(answer, &status.warnings)
 }
 
 /// An object.
@@ -267,7 +269,7 @@ fn in_pieces<P: FnMut(&mut BytesMut, usize, &Bytes) + Send + 'static>(media: Hea
     answer
 }
 
-/// Adds `Warning` headers: what the client should know about a write that succeeded.
+/// Adds `Warning` headers: what the client should know about a request, whether it succeeded or not.
 pub fn with_warnings(mut answer: Answer, warnings: &[String]) -> Answer {
     for warning in warnings {
         let quoted = warning.replace('\\', "\\\\").replace('"', "\\\"").replace(|c: char| c.is_control(), " ");

@@ -69,7 +69,8 @@ fn check_address(target: &Target, config: &Value) -> Result<(), Status> {
     }
     body::check_kind(&*target.resource, config)?;
     let (name, namespace) = (text("/metadata/name"), text("/metadata/namespace"));
-    if name != target.name {
+    // A configuration that names no object means the one of the request, if that is there.
+    if !name.is_empty() && name != target.name {
         return Err(Status::bad_request(format!("the configuration's name {name:?} is not that of the request, {:?}", target.name)));
     }
     if !namespace.is_empty() && namespace != target.namespace {
@@ -91,6 +92,9 @@ fn meta_of(config: &Value) -> ObjectMeta {
 type Owned = (Box<dyn Object>, Vec<apply::Entry>);
 
 fn merged_new(write: &Write<'_>, strategy: &dyn ErasedUpdate, config: &Value, force: bool) -> Result<Owned, Status> {
+    if config.pointer("/metadata/name").and_then(Value::as_str).is_none_or(str::is_empty) {
+        return Err(Status::bad_request(format!("the configuration has no name, and there is no {:?}", write.target.name)));
+    }
     if let Some(uid) = config.pointer("/metadata/uid").and_then(Value::as_str).filter(|uid| !uid.is_empty()) {
         let error = Error::invalid(&Path::new("metadata").child("uid"), uid, "there is no object of this name to have a uid");
         return Err(Status::invalid(&write.resource().stored_kind().group_kind(), &write.target.name, &[error]));

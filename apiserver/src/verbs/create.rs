@@ -37,7 +37,7 @@ impl ApiServer {
         options: &WriteOptions,
     ) -> Result<Written, Status> {
         let write = Write::new(self, caller, target, options)?;
-        body::check_address(target, &mut *object)?;
+        body::check_address(target, &mut *object).map_err(|status| status.with_warnings(&warnings))?;
         create_ready(&write, object, warnings, Ownership::Record).await
     }
 }
@@ -45,10 +45,22 @@ impl ApiServer {
 /// Creates an object whose address has been checked.
 pub(super) async fn create_ready(
     write: &Write<'_>,
-    mut object: Box<dyn Object>,
+    object: Box<dyn Object>,
     mut warnings: Vec<String>,
     ownership: Ownership,
 ) -> Result<Written, Status> {
+    match store_new(write, object, &mut warnings, ownership).await {
+        Ok(object) => Ok(Written { object, created: true, warnings }),
+        Err(status) => Err(status.with_warnings(&warnings)),
+    }
+}
+
+async fn store_new(
+    write: &Write<'_>,
+    mut object: Box<dyn Object>,
+    warnings: &mut Vec<String>,
+    ownership: Ownership,
+) -> Result<Shown, Status> {
     if let Some(why) = write.resource().refuses_new() {
         let name = object.meta().name.clone().unwrap_or_default();
         return Err(Status::forbidden(&write.resource().group_resource(), &name, why));
@@ -69,18 +81,15 @@ pub(super) async fn create_ready(
     let path = path(&write.target.namespace, ready.object.meta().name.as_deref().unwrap_or_default());
     if !ready.generated && write.log.get(&path).is_some() {
         // For what is there already nothing is taken; the store has the last word.
-        let shown = store(write, ready).await?;
-        return Ok(Written { object: shown, created: true, warnings });
+        return store(write, ready).await;
     }
     let taken = write.take(&*ready.object).await?;
     let name = NamespacedName::of(ready.object.meta());
-    match store(write, ready).await {
-        Ok(shown) => Ok(Written { object: shown, created: true, warnings }),
-        Err(status) => {
-            write.give_back(taken, &name).await;
-            Err(status)
-        }
+    let stored = store(write, ready).await;
+    if stored.is_err() {
+        write.give_back(taken, &name).await;
     }
+    stored
 }
 
 async fn store(write: &Write<'_>, ready: Ready) -> Result<Shown, Status> {

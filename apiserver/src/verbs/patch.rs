@@ -29,8 +29,15 @@ impl ApiServer {
         if let Patch::Apply { config, force } = &patch {
             return apply::apply(&write, strategy, config, *force).await;
         }
-        let document = Document::read(&patch)?;
         let mut revision = Revision::begin(&write, path(&target.namespace, &target.name));
+        let document = match Document::read(&patch) {
+            Ok(document) => document,
+            // What is wrong with a patch is told only where there is an object to patch.
+            Err(status) => {
+                revision.refresh().await?;
+                return Err(revision.existing().err().unwrap_or(status));
+            }
+        };
         let mut warnings = Vec::new();
         loop {
             let decision = revision.existing().and_then(|(entry, old)| {
@@ -38,10 +45,11 @@ impl ApiServer {
                 let present = serde_json::from_slice(&target.resource.present(&stored));
                 let present = present.map_err(|error| Status::internal(error.to_string()))?;
                 let patched = document.apply(target.resource.schema(), present)?;
-                let (mut new, found) = decode_patched(&*target.resource, patched, document.duplicates.clone(), options.field_validation)?;
-                body::check_address(target, &mut *new)?;
-                check_version(target, new.meta(), &entry)?;
-                let ready = write.ready_change(strategy, new, (&entry, &*old), Ownership::Record)?;
+                let (mut new, found) = decode_patched(&*target.resource, patched, document.findings.clone(), options.field_validation)?;
+                let ready = body::check_address(target, &mut *new)
+                    .and_then(|()| check_version(target, new.meta(), &entry))
+                    .and_then(|()| write.ready_change(strategy, new, (&entry, &*old), Ownership::Record))
+                    .map_err(|status| status.with_warnings(&found))?;
                 let decision = decide(&write, ready, &*old, &mut warnings);
                 warnings.splice(0..0, found);
                 Ok(decision)
@@ -57,8 +65,8 @@ impl ApiServer {
 pub(super) struct Document {
     kind: DocumentKind,
     value: Value,
-    /// Keys that the document has more than once.
-    duplicates: Vec<decode::Finding>,
+    /// Keys that the document has more than once, and fields that no operation has.
+    findings: Vec<decode::Finding>,
     /// Whether the patch may look at managed fields, or change them.
     names_managed_fields: bool,
 }
@@ -79,20 +87,31 @@ impl Document {
             Patch::Apply { .. } => return Err(Status::unsupported_media_type(&[])),
         };
         let parsed = decode::parse(bytes, Encoding::Json).map_err(|error| Status::bad_request(format!("error decoding patch: {error}")))?;
-        if matches!(kind, DocumentKind::Json) {
-            // Found out before the object is: a malformed patch of a missing object is malformed.
-            json::Patch::parse(&parsed.value)?;
+        let mut findings: Vec<_> = parsed.duplicates.into_iter().map(decode::Finding::Duplicate).collect();
+        if matches!(kind, DocumentKind::Json)
+            && let Ok(operations) = json::Patch::parse(&parsed.value)
+        {
+            findings.extend(operations.unknown_fields().iter().cloned().map(decode::Finding::Unknown));
         }
-        let duplicates = parsed.duplicates.into_iter().map(decode::Finding::Duplicate).collect();
         let names_managed_fields = memchr::memmem::find(bytes, b"managedFields").is_some();
-        Ok(Self { kind, value: parsed.value, duplicates, names_managed_fields })
+        Ok(Self { kind, value: parsed.value, findings, names_managed_fields })
     }
 
     pub(super) fn apply(&self, schema: &Schema, object: Value) -> Result<Value, Status> {
         Ok(match self.kind {
             DocumentKind::Json => json::Patch::parse(&self.value)?.apply(object)?,
             DocumentKind::Merge => merge::apply(object, &self.value)?,
-            DocumentKind::Strategic => strategic::apply(schema, object, &self.value)?,
+            DocumentKind::Strategic => {
+                // Unlike the others, this one cannot make something else of the object: what it says of that is let pass.
+                let identity = ["apiVersion", "kind"].map(|field| (field, object.get(field).cloned()));
+                let mut patched = strategic::apply(schema, object, &self.value)?;
+                for (field, value) in identity {
+                    if let (Some(fields), Some(value)) = (patched.as_object_mut(), value) {
+                        fields.insert(field.to_owned(), value);
+                    }
+                }
+                patched
+            }
         })
     }
 }

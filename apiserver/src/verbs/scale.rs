@@ -70,6 +70,8 @@ pub(super) async fn update(
         Body::Json(bytes) => read(&bytes, Encoding::Json, options)?,
         Body::Yaml(bytes) => read(&bytes, Encoding::Yaml, options)?,
     };
+    // A Scale is looked at before what it is of.
+    check_name(target, value.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default())?;
     revise(server, caller, target, view, Source::Body(value), options).await
 }
 
@@ -166,11 +168,16 @@ fn of_object(target: &Target, view: &dyn ErasedScale, scale: &Value) -> Value {
     config
 }
 
+fn check_name(target: &Target, name: &str) -> Result<(), Status> {
+    if name == target.name {
+        return Ok(());
+    }
+    Err(Status::bad_request(format!("the Scale's name {name:?} is not that of the request, {:?}", target.name)))
+}
+
 fn check(target: &Target, scale: &Scale) -> Result<(), Status> {
     let name = scale.metadata.name.as_deref().unwrap_or_default();
-    if name != target.name {
-        return Err(Status::bad_request(format!("the Scale's name {name:?} is not that of the request, {:?}", target.name)));
-    }
+    check_name(target, name)?;
     match scale.spec.as_ref().and_then(|spec| spec.replicas) {
         Some(replicas) if replicas < 0 => {
             let error = Error::invalid(&Path::new("spec").child("replicas"), replicas, "must be greater than or equal to 0");

@@ -25,8 +25,24 @@ impl ApiServer {
             View::Object(strategy) => strategy,
             View::Scale(view) => return scale::update(self, caller, target, view, body, options).await,
         };
-        let decoded = body::object(&*target.resource, body, options.field_validation)?;
-        let mut object = decoded.object;
+        let body::Decoded { object, warnings } = body::object(&*target.resource, body, options.field_validation)?;
+        match self.replace(caller, target, strategy, object, options).await {
+            Ok(mut written) => {
+                written.warnings.splice(0..0, warnings);
+                Ok(written)
+            }
+            Err(status) => Err(status.with_warnings(&warnings)),
+        }
+    }
+
+    async fn replace(
+        &self,
+        caller: &Caller,
+        target: &Target,
+        strategy: &dyn ErasedUpdate,
+        mut object: Box<dyn Object>,
+        options: &WriteOptions,
+    ) -> Result<Written, Status> {
         body::check_address(target, &mut *object)?;
         let write = Write::new(self, caller, target, options)?;
         let may_create = target.subresource.is_none() && target.resource.create_on_update();
@@ -38,7 +54,7 @@ impl ApiServer {
                     continue;
                 }
                 object.meta_mut().resource_version = None;
-                return self.create_object(caller, target, object, decoded.warnings, options).await;
+                return self.create_object(caller, target, object, Vec::new(), options).await;
             }
             let decision = revision.existing().and_then(|(entry, old)| {
                 check_uid(target, object.meta(), old.meta())?;
@@ -47,7 +63,6 @@ impl ApiServer {
                 Ok(decide(&write, ready, &*old, &mut warnings))
             });
             if let Some(settled) = revision.settle(decision).await? {
-                warnings.splice(0..0, decoded.warnings);
                 return Ok(Written { object: shown(settled), created: false, warnings });
             }
         }

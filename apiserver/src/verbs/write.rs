@@ -88,7 +88,8 @@ impl<'a> Write<'a> {
         let resource = self.resource();
         let cx = self.context();
         let given = object.meta_mut().resource_version.take().unwrap_or_default();
-        if !matches!(given.as_str(), "" | "0") {
+        // A dry run stops before the store, which is who minds.
+        if !matches!(given.as_str(), "" | "0") && !self.options.dry_run {
             return Err(Status::unclassified("resourceVersion should not be set on objects to be created"));
         }
         let meta = object.meta_mut();

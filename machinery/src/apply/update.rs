@@ -52,7 +52,7 @@ pub(super) fn record(target: &Target<'_>, live: Option<Text<'_>>, new: Text<'_>,
     let Changes { written, removed } = target.changes(live, new);
     let changes = Changes { written: ownable(written), removed: ownable(removed) };
     if changes.is_empty() {
-        return managed;
+        return managed.into_iter().filter(|entry| is_served(target, entry, new, writer)).collect();
     }
     let views = target.views(&managed, live, new, writer.api_version);
     let seen: Vec<_> = views.iter().map(|view| (view.api_version.as_str(), view.changes())).collect();
@@ -71,6 +71,11 @@ pub(super) fn record(target: &Target<'_>, live: Option<Text<'_>>, new: Text<'_>,
     entries.sort_by(Entry::order);
     cap(&mut entries);
     entries
+}
+
+/// Whether there is a version to read what an entry owns by. Entries of others are dropped with the next write.
+fn is_served(target: &Target<'_>, entry: &Entry, object: Text<'_>, writer: Writer<'_>) -> bool {
+    entry.api_version == writer.api_version || target.versions.convert(object, &entry.api_version).is_some()
 }
 
 /// The writer's entry after the write.

@@ -1,11 +1,12 @@
 //! JSON patch (RFC 6902) as Kubernetes applies it. It departs from the RFC where clients rely on it: `replace` of a
-//! missing key adds it, a `test` for `null` holds where nothing is, negative indices count from the end, and no
-//! pointer names the whole document.
+//! missing key adds it, a `test` for `null` holds where nothing is, negative indices count from the end, and the
+//! whole document can be replaced, and nothing else be done to it.
 
 use std::borrow::Cow;
 use std::io;
+use std::sync::LazyLock;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::Error;
 
@@ -76,10 +77,15 @@ impl<'a> Patch<'a> {
     }
 }
 
+static NOTHING: LazyLock<Map<String, Value>> = LazyLock::new(Map::new);
+
 impl<'a> Operation<'a> {
     fn parse(document: &'a Value) -> Result<Self, Error> {
-        let Value::Object(fields) = document else {
-            return Err(Error::Malformed("an operation of a JSON patch is an object".into()));
+        let fields = match document {
+            Value::Object(fields) => fields,
+            // An operation without anything, which fails when it is applied.
+            Value::Null => &*NOTHING,
+            _ => return Err(Error::Malformed("an operation of a JSON patch is an object".into())),
         };
         let text = |name: &str| match fields.get(name) {
             None | Some(Value::Null) => Ok(None),
@@ -113,6 +119,10 @@ impl<'a> Operation<'a> {
             "replace" => {
                 let path = self.path()?;
                 bounds.nest(path, self.value)?;
+                if path.0.is_empty() && (self.value.is_object() || self.value.is_array()) {
+                    *object = self.value.clone();
+                    return Ok(());
+                }
                 path.target(object)?.set(self.value.clone(), bounds)
             }
             "test" => {
@@ -380,7 +390,7 @@ mod tests {
             json!([{"op": "add", "path": "/name/x", "value": 1}]),
             json!([{"op": "frobnicate", "path": "/data/v"}]),
             json!([{"op": "add", "value": 1}]),
-            json!([{"op": "replace", "path": "", "value": {}}]),
+            json!([{"op": "replace", "path": "", "value": "x"}]),
         ] {
             refused(object.clone(), patch);
         }

@@ -19,8 +19,10 @@ const DELETE_FROM_PRIMITIVE_LIST: &str = "$deleteFromPrimitiveList";
 
 /// The object, of the schema's type, after the patch.
 pub fn apply(schema: &Schema, object: Value, patch: &Value) -> Result<Value, Error> {
-    let Value::Object(patch) = patch else {
-        return Err(Error::Malformed("a strategic merge patch is a JSON object".into()));
+    let patch = match patch {
+        Value::Object(patch) => patch,
+        Value::Null => return Ok(object),
+        _ => return Err(Error::Malformed("a strategic merge patch is a JSON object".into())),
     };
     let mut fields = match object {
         Value::Object(fields) => fields,
