@@ -68,7 +68,7 @@ pub struct Row<'a> {
     /// Marks on the row; kubectl hides rows that are `Completed` from some views.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<RowCondition>,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// None, which is written as null, where the rows are to carry nothing.
     pub object: Option<RowObject<'a>>,
 }
 

@@ -9,6 +9,7 @@ use http::{HeaderValue, Method, Request, StatusCode, Uri};
 use http_body_util::{BodyExt as _, Limited};
 use machinery::{GroupResource, Status, status};
 
+use super::accept;
 use super::path::{self, Path, ResourcePath};
 use super::query::Query;
 use super::respond::{self, Answer};
@@ -22,6 +23,9 @@ use crate::verbs::Caller;
 
 /// How much of what a kubelet says is wrong is passed on.
 const MOST_ERROR_BYTES: usize = 50_000;
+
+/// A log is text; what is wrong with it may be told otherwise.
+const LOG_MEDIA: [&str; 4] = ["text/plain", accept::SERVED[0], accept::SERVED[1], accept::SERVED[2]];
 
 /// What is wanted of a pod, a service or a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,7 +50,7 @@ impl Action {
 
     fn takes(self, method: &Method) -> bool {
         match self {
-            Self::Log => matches!(*method, Method::GET | Method::HEAD),
+            Self::Log => *method == Method::GET,
             Self::Exec | Self::Attach | Self::PortForward => matches!(*method, Method::GET | Method::POST),
             Self::Proxy => {
                 matches!(
@@ -97,6 +101,9 @@ impl Passing<'_> {
             let resource = GroupResource::new("", self.path.resource.clone());
             return Err(Status::method_not_supported(&resource, request.method().as_str()).without_details());
         }
+        if self.action == Action::Log && !accept::is_routed(request.headers(), &LOG_MEDIA) {
+            return Err(Status::not_acceptable(&LOG_MEDIA).without_details());
+        }
         // The pod or node may have been written a moment ago.
         self.chain.api.feed.catch_up().await?;
         match self.action {
@@ -122,10 +129,10 @@ impl Passing<'_> {
             kubelet.security = Security::AnyKubelet;
         }
         let path = format!("/containerLogs/{}/{name}/{container}?{}", self.path.namespace, options.for_kubelet());
-        // Kubelets read a log to whoever asks with GET; a HEAD gets its head.
-        let mut asked = Request::new(Body::empty());
-        *asked.method_mut() = request.method().clone();
-        let answer = self.forward(&kubelet, uri(&path)?, asked, None).await.map_err(|failure| unclassified(&failure, "reading the log"))?;
+        let answer = self
+            .forward(&kubelet, uri(&path)?, Request::new(Body::empty()), None)
+            .await
+            .map_err(|failure| unclassified(&failure, "reading the log"))?;
         let answer = self.refused_by_kubelet(answer).await?;
         let mut logs = respond::text(StatusCode::OK, answer.into_body());
         logs.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use arc_swap::Guard;
-use http::{HeaderMap, StatusCode};
-use machinery::{Status, status};
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use machinery::{GroupResource, Status, status};
 use runtime::health::Probe;
 use serde::Serialize;
 
@@ -13,11 +14,27 @@ use super::respond::{self, Answer};
 use crate::chain::Chain;
 use crate::served::Served;
 
-/// Answers a GET of a path that is no resource.
-pub async fn serve(chain: &Arc<Chain>, path: &str, query: Option<&str>, headers: &HeaderMap) -> status::Result<Answer> {
+/// Answers a request for a path that is no resource. Only what upstream routes as it routes resources minds the method, and
+/// may be asked for with a slash at the end.
+pub async fn serve(chain: &Arc<Chain>, request: &Parts) -> status::Result<Answer> {
+    let (path, query, headers) = (request.uri.path(), request.uri.query(), &request.headers);
     let served = Guard::into_inner(chain.api.served());
     let segments: Vec<&str> = path.trim_matches('/').split('/').collect();
+    let is_routed = matches!(
+        segments.as_slice(),
+        ["version" | "api"] | ["api", _] | ["apis", _, _] | [".well-known", "openid-configuration"] | ["openid", "v1", "jwks"]
+    );
+    if is_routed && request.method != Method::GET {
+        return Err(Status::method_not_supported(&GroupResource::new("", ""), request.method.as_str()).without_details());
+    }
+    let is_exact = !path.starts_with("//") && !(path.len() > 1 && path.ends_with('/'));
+    if !is_exact && !is_routed && segments != ["apis"] && !matches!(segments.as_slice(), ["apis", _]) {
+        return Ok(respond::not_found());
+    }
     match segments.as_slice() {
+        ["version"] if !accept::is_routed(headers, &accept::SERVED[..1]) => {
+            Err(Status::not_acceptable(&accept::SERVED[..1]).without_details())
+        }
         ["version"] => Ok(respond::document(&version(), Format::Json)),
         ["healthz" | "livez" | "readyz", ..] => Ok(health(chain, &segments, query)),
         [".well-known", "openid-configuration"] => Ok(issuer(chain).unwrap_or_else(respond::not_found)),
@@ -27,7 +44,7 @@ pub async fn serve(chain: &Arc<Chain>, path: &str, query: Option<&str>, headers:
         ["apis"] => discovery(chain, &served, headers, false),
         ["api", version] => group_version(&served, "", version, headers),
         ["apis", group] => {
-            let format = accept::negotiate(headers, true)?.format;
+            let format = accept::negotiate_plain(headers)?;
             Ok(served
                 .discovery()
                 .group(group)
@@ -36,7 +53,7 @@ pub async fn serve(chain: &Arc<Chain>, path: &str, query: Option<&str>, headers:
         }
         ["apis", group, version] => group_version(&served, group, version, headers),
         ["openapi", ..] => Ok(served.openapi().serve(&served, &segments, query, headers).await.unwrap_or_else(respond::not_found)),
-        [""] => Ok(index(&served)),
+        ["" | "index.html"] => Ok(index(&served)),
         _ => Ok(respond::not_found()),
     }
 }
@@ -44,18 +61,18 @@ pub async fn serve(chain: &Arc<Chain>, path: &str, query: Option<&str>, headers:
 /// Who issues the tokens of service accounts, as OpenID clients ask for it.
 fn issuer(chain: &Chain) -> Option<Answer> {
     let document = chain.api.authenticator().service_accounts()?.discovery(&chain.api.advertised_address())?;
-    Some(public(http::HeaderValue::from_static("application/json"), &document))
+    Some(public(HeaderValue::from_static("application/json"), &document))
 }
 
 fn key_set(chain: &Chain) -> Option<Answer> {
     let keys = chain.api.authenticator().service_accounts()?.key_set();
-    Some(public(http::HeaderValue::from_static("application/jwk-set+json"), &keys))
+    Some(public(HeaderValue::from_static("application/jwk-set+json"), &keys))
 }
 
 /// A document that changes with the server's keys only.
-fn public(media: http::HeaderValue, document: &serde_json::Value) -> Answer {
+fn public(media: HeaderValue, document: &serde_json::Value) -> Answer {
     let mut answer = respond::body(StatusCode::OK, media, document.to_string());
-    answer.headers_mut().insert(http::header::CACHE_CONTROL, http::HeaderValue::from_static("public, max-age=3600"));
+    answer.headers_mut().insert(http::header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=3600"));
     answer
 }
 
@@ -66,7 +83,7 @@ fn version() -> impl Serialize {
     struct Version {
         major: &'static str,
         minor: &'static str,
-        /// The version that is emulated, and the oldest that objects can be read back by: this one.
+        /// The version that is emulated, which is this one, and the oldest that objects can be read back by.
         emulation_major: &'static str,
         emulation_minor: &'static str,
         min_compatibility_major: &'static str,
@@ -85,7 +102,7 @@ fn version() -> impl Serialize {
         emulation_major: "1",
         emulation_minor: "36",
         min_compatibility_major: "1",
-        min_compatibility_minor: "36",
+        min_compatibility_minor: "35",
         git_version: format!("v1.36.0+kybern-{}", env!("CARGO_PKG_VERSION")),
         git_commit: "",
         git_tree_state: "",
@@ -118,14 +135,13 @@ fn discovery(chain: &Chain, served: &Served, headers: &HeaderMap, core: bool) ->
         client_cidr: &'static str,
         server_address: String,
     }
-    if wants_aggregated(headers) {
-        let json = serde_json::to_vec(&served.discovery().aggregated(core)).map_err(|e| Status::internal(e.to_string()))?;
-        let media = http::HeaderValue::from_static("application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList");
-        let mut answer = respond::body(StatusCode::OK, media, json);
-        answer.headers_mut().insert(http::header::VARY, http::HeaderValue::from_static("Accept"));
-        return Ok(answer);
+    if let Some((format, media)) = aggregated(headers) {
+        return aggregated_answer(&served.discovery().aggregated(core), format, media, headers);
     }
-    let format = legacy_format(headers)?;
+    if core {
+        accept::check_routed(headers)?;
+    }
+    let format = accept::negotiate_plain(headers)?;
     if !core {
         return Ok(respond::document(&served.discovery().group_list(), format));
     }
@@ -133,43 +149,53 @@ fn discovery(chain: &Chain, served: &Served, headers: &HeaderMap, core: bool) ->
     Ok(respond::document(&Versions { kind: "APIVersions", versions: ["v1"], server_address: [server] }, format))
 }
 
-/// Whether the first clause that is served asks for the aggregated document. A version that is not known falls
-/// back to the legacy one.
-fn wants_aggregated(headers: &HeaderMap) -> bool {
+/// The media type of the aggregated document, in the format of the first clause that is served, if that one asks for it.
+fn aggregated(headers: &HeaderMap) -> Option<(Format, HeaderValue)> {
     for clause in accept::clauses(headers) {
-        if clause.media != "application/json" {
-            continue;
-        }
+        let format = match clause {
+            ref json if json.takes("application/json") => Format::Json,
+            ref yaml if yaml.takes("application/yaml") => Format::Yaml,
+            _ => continue,
+        };
         match clause.parameter("as") {
-            None => return false,
+            None => return None,
             Some("APIGroupDiscoveryList")
                 if clause.parameter("g") == Some("apidiscovery.k8s.io") && clause.parameter("v") == Some("v2") =>
             {
-                return true;
+                let media = match format {
+                    Format::Yaml => "application/yaml;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList",
+                    _ => "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList",
+                };
+                return Some((format, HeaderValue::from_static(media)));
             }
             Some(_) => {}
         }
     }
-    false
+    None
 }
 
-fn legacy_format(headers: &HeaderMap) -> status::Result<Format> {
-    let mut clauses = accept::clauses(headers).filter(|c| !c.media.is_empty()).peekable();
-    if clauses.peek().is_none() {
-        return Ok(Format::Json);
+/// The aggregated document, which clients keep by its ETag.
+fn aggregated_answer(document: &impl Serialize, format: Format, media: HeaderValue, headers: &HeaderMap) -> status::Result<Answer> {
+    let mut answer = respond::document(document, format);
+    let json = serde_json::to_vec(document).map_err(|e| Status::internal(e.to_string()))?;
+    let digest = ring::digest::digest(&ring::digest::SHA512, &json);
+    let hex: String = digest.as_ref().iter().map(|byte| format!("{byte:02X}")).collect();
+    let etag = HeaderValue::from_str(&format!("\"{hex}\"")).map_err(|e| Status::internal(e.to_string()))?;
+    if headers.get(http::header::IF_NONE_MATCH) == Some(&etag) {
+        answer = Answer::default();
+        *answer.status_mut() = StatusCode::NOT_MODIFIED;
+    } else {
+        answer.headers_mut().insert(http::header::CONTENT_TYPE, media);
     }
-    for clause in clauses {
-        match clause.media {
-            "application/json" | "*/*" => return Ok(Format::Json),
-            "application/yaml" => return Ok(Format::Yaml),
-            _ => {}
-        }
-    }
-    Err(Status::not_acceptable(&accept::SERVED))
+    answer.headers_mut().insert(http::header::CACHE_CONTROL, HeaderValue::from_static("public"));
+    answer.headers_mut().insert(http::header::ETAG, etag);
+    answer.headers_mut().insert(http::header::VARY, HeaderValue::from_static("Accept"));
+    Ok(answer)
 }
 
 fn group_version(served: &Served, group: &str, version: &str, headers: &HeaderMap) -> status::Result<Answer> {
-    let format = accept::negotiate(headers, true)?.format;
+    accept::check_routed(headers)?;
+    let format = accept::negotiate_plain(headers)?;
     match served.discovery().resources(group, version) {
         Some(document) => Ok(respond::document(&document, format)),
         // A version that a known group does not have is a Status; an unknown group is plain text.

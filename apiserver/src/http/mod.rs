@@ -18,13 +18,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::{Request, State};
-use http::{HeaderValue, Method};
+use http::header::ACCEPT;
+use http::{HeaderValue, StatusCode};
 use machinery::{Status, status};
 
 use crate::auth::authorize::{self, ResourceAccess};
 use crate::auth::{Attributes, PeerCertificate};
 use crate::chain::Chain;
-use accept::Format;
 use path::Path;
 use query::Query;
 use respond::{AUDIT_ID, Answer};
@@ -41,6 +41,7 @@ pub fn router(chain: Arc<Chain>) -> axum::Router {
 
 async fn serve(State(chain): State<Arc<Chain>>, request: Request) -> Answer {
     let id = Chain::request_id();
+    let accept = request.headers().get(ACCEPT).cloned();
     let answered = if connect::runs_long(request.uri().path()) {
         Ok(route(&chain, request).await)
     } else {
@@ -48,8 +49,8 @@ async fn serve(State(chain): State<Arc<Chain>>, request: Request) -> Answer {
     };
     let mut answer = match answered {
         Ok(Ok(answer)) => answer,
-        Ok(Err(status)) => respond::status(&status, Format::Json),
-        Err(_) => respond::status(&Status::timeout("the request took longer than a minute", 0), Format::Json),
+        Ok(Err(status)) => respond::status(&status, accept::of_failures(accept.as_ref())),
+        Err(_) => respond::status(&Status::timeout("the request took longer than a minute", 0), accept::of_failures(accept.as_ref())),
     };
     if let Ok(id) = HeaderValue::from_str(&id) {
         answer.headers_mut().insert(AUDIT_ID, id);
@@ -91,11 +92,9 @@ async fn route(chain: &Arc<Chain>, request: Request) -> status::Result<Answer> {
             let method = parts.method.as_str().to_ascii_lowercase();
             let attributes = Attributes::Path { verb: &method, path: parts.uri.path() };
             authorize::check(&*chain.authorizer, &caller.user, &attributes)?;
-            if !matches!(parts.method, Method::GET | Method::HEAD) {
-                return Err(Status::method_not_supported(&machinery::GroupResource::new("", ""), parts.method.as_str()));
-            }
-            let answer = documents::serve(chain, parts.uri.path(), parts.uri.query(), &parts.headers).await?;
+            let answer = documents::serve(chain, &parts).await?;
             Ok(gzip::answer(&parts.headers, answer))
         }
+        Path::Unclear => Ok(respond::text(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error: a watch of nothing\n")),
     }
 }

@@ -15,6 +15,8 @@ pub struct ResourcePath {
     pub rest: Option<String>,
     /// Empty for cluster scope and for all namespaces.
     pub namespace: String,
+    /// The path goes through `namespaces/`, though perhaps through one without a name.
+    pub within: bool,
     /// Empty for collections.
     pub name: String,
     /// The deprecated `/watch/` form of the path.
@@ -27,16 +29,18 @@ pub enum Path {
     Resource(ResourcePath),
     /// Anything else: `/version`, `/apis`, `/openapi/v3`…
     Other,
+    /// A watch of nothing: `/api/v1/watch`.
+    Unclear,
 }
 
-/// Reads a path. `None`: it is not valid percent-encoded UTF-8.
+/// Reads a path. `None`: it is not valid percent-encoded UTF-8. An encoded slash is a slash.
 pub fn parse(path: &str) -> Option<Path> {
-    let trimmed = path.trim_matches('/');
-    let mut segments = Vec::with_capacity(8);
-    for segment in trimmed.split('/') {
-        segments.push(decode(segment)?);
+    if path.starts_with("//") {
+        return Some(Path::Other);
     }
-    let mut it = segments.into_iter();
+    let decoded = percent_decode_str(path).decode_utf8().ok()?;
+    let trimmed = decoded.trim_matches('/');
+    let mut it = trimmed.split('/').map(str::to_owned);
     let (group, version) = match it.next().as_deref() {
         Some("api") => (String::new(), it.next()),
         Some("apis") => (it.next().unwrap_or_default(), it.next()),
@@ -50,10 +54,13 @@ pub fn parse(path: &str) -> Option<Path> {
     if first.as_deref() == Some("watch") {
         found.watch = true;
         first = it.next();
+        if first.is_none() {
+            return Some(Path::Unclear);
+        }
     }
     let rest: Vec<String> = first.into_iter().chain(it).collect();
     fill(&mut found, rest);
-    Some(if found.resource.is_empty() { Path::Other } else { Path::Resource(found) })
+    Some(Path::Resource(found))
 }
 
 fn fill(found: &mut ResourcePath, segments: Vec<String>) {
@@ -68,6 +75,7 @@ fn fill(found: &mut ResourcePath, segments: Vec<String>) {
             && !matches!(next.as_str(), "status" | "finalize")
         {
             found.namespace = name;
+            found.within = true;
             resource = next;
             it = ahead;
         }
@@ -79,14 +87,10 @@ fn fill(found: &mut ResourcePath, segments: Vec<String>) {
     if !rest.is_empty() {
         found.rest = Some(rest.join("/"));
     }
-    if found.resource == "namespaces" && found.group.is_empty() && !found.name.is_empty() {
+    if found.resource == "namespaces" && found.group.is_empty() && !found.name.is_empty() && !found.within {
         // A namespace is authorized within itself.
         found.namespace.clone_from(&found.name);
     }
-}
-
-fn decode(segment: &str) -> Option<String> {
-    if segment.contains('%') { percent_decode_str(segment).decode_utf8().ok().map(|s| s.into_owned()) } else { Some(segment.to_owned()) }
 }
 
 /// The verb of a request, as authorization and metrics name it.
@@ -112,7 +116,7 @@ mod tests {
     fn resource(path: &str) -> ResourcePath {
         match parse(path).unwrap() {
             Path::Resource(r) => r,
-            Path::Other => panic!("{path} is no resource path"),
+            Path::Other | Path::Unclear => panic!("{path} is no resource path"),
         }
     }
 
@@ -132,11 +136,21 @@ mod tests {
         assert!(watch.watch && watch.name == "x" && watch.namespace == "a");
         assert_eq!(resource("/apis/rbac.authorization.k8s.io/v1/clusterroles/a%20b%3Ac").name, "a b:c");
         assert_eq!(resource("/api/v1/namespaces/a/secrets/").name, "");
+        let slash = resource("/api/v1/namespaces/a/secrets/b%2Fc");
+        assert_eq!((slash.name.as_str(), slash.subresource.as_deref()), ("b", Some("c")));
+    }
+
+    #[test]
+    fn knows_which_paths_go_through_namespaces() {
+        assert!(resource("/api/v1/namespaces/a/namespaces").within && resource("/api/v1/namespaces//pods/x").within);
+        assert!(!resource("/api/v1/namespaces/a").within && !resource("/api/v1/pods").within);
+        assert_eq!(resource("/api/v1//pods").resource, "");
+        assert_eq!(parse("/api/v1/watch/").unwrap(), Path::Unclear);
     }
 
     #[test]
     fn other_paths_are_no_resources() {
-        for path in ["/", "/api", "/api/v1", "/api/v1/", "/apis/apps/v1/", "/version", "/openapi/v3/apis/apps/v1"] {
+        for path in ["/", "/api", "/api/v1", "/api/v1/", "/apis/apps/v1/", "/version", "/openapi/v3/apis/apps/v1", "//api/v1/pods"] {
             assert_eq!(parse(path).unwrap(), Path::Other, "{path}");
         }
         assert_eq!(parse("/api/v1/pods/%ff"), None);

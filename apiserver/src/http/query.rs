@@ -1,5 +1,6 @@
 //! Query parameters as the verbs' options. Where a parameter is given twice the first counts; what does not parse is
-//! refused with 400, but booleans, of which everything besides `false` and `0` is true.
+//! refused with 400, but booleans, of which everything besides `false` and `0` is true. A pair that is not well encoded is
+//! no pair.
 
 use std::borrow::Cow;
 
@@ -17,7 +18,13 @@ pub struct Query<'a> {
 
 impl<'a> Query<'a> {
     pub fn parse(query: Option<&'a str>) -> Self {
-        Self { pairs: form_urlencoded::parse(query.unwrap_or_default().as_bytes()).collect() }
+        let query = query.unwrap_or_default();
+        // The parser takes what is not well encoded as it stands; upstream's drops it, and what holds a semicolon.
+        if !query.contains(['%', ';']) || query.split('&').all(is_well_encoded) {
+            return Self { pairs: form_urlencoded::parse(query.as_bytes()).collect() };
+        }
+        let good = query.split('&').filter(|pair| is_well_encoded(pair));
+        Self { pairs: good.flat_map(|pair| form_urlencoded::parse(pair.as_bytes())).collect() }
     }
 
     /// The first value of a parameter.
@@ -56,7 +63,15 @@ impl<'a> Query<'a> {
         self.boolean("watch").unwrap_or(false)
     }
 
+    /// What must be numbers in lists and watches alike, whether it counts there or not.
+    fn check_numbers(&self) -> status::Result<()> {
+        self.number::<i64>("limit")?;
+        self.number::<i64>("timeoutSeconds")?;
+        Ok(())
+    }
+
     pub fn list(&self) -> status::Result<ListOptions> {
+        self.check_numbers()?;
         Ok(ListOptions {
             label_selector: self.text("labelSelector"),
             field_selector: self.text("fieldSelector"),
@@ -68,6 +83,7 @@ impl<'a> Query<'a> {
     }
 
     pub fn watch_options(&self) -> status::Result<WatchOptions> {
+        self.check_numbers()?;
         Ok(WatchOptions {
             label_selector: self.text("labelSelector"),
             field_selector: self.text("fieldSelector"),
@@ -156,6 +172,18 @@ impl<'a> Query<'a> {
         let values: Vec<&str> = self.pairs.iter().filter(|(n, _)| n == "dryRun").map(|(_, v)| v.as_ref()).collect();
         validate_dry_run(&values, errors)
     }
+}
+
+/// Whether every `%` begins an encoded byte, and no semicolon stands for an ampersand.
+fn is_well_encoded(pair: &str) -> bool {
+    let is_hex = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_hexdigit);
+    let bytes = pair.as_bytes();
+    let escaped = |at: usize| is_hex(bytes.get(at + 1)) && is_hex(bytes.get(at + 2));
+    bytes.iter().enumerate().all(|(at, byte)| match byte {
+        b'%' => escaped(at),
+        b';' => false,
+        _ => true,
+    })
 }
 
 fn validate_watch(path: &Path, matching: Option<&str>, initial: Option<bool>, errors: &mut Vec<Error>) {

@@ -5,11 +5,13 @@ use std::sync::Arc;
 use api::kind::Scope;
 use api::{Resource, ResourceRef};
 use axum::body::Body as HttpBody;
+use http::header::ACCEPT;
 use http::{HeaderMap, Method, StatusCode};
 use machinery::field::Error;
 use machinery::table::Include;
-use machinery::{GroupResource, GroupVersionKind, Status, status};
+use machinery::{GroupResource, GroupVersionKind, Status, fields, status};
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::accept::{self, Format, Shape};
 use super::path::ResourcePath;
@@ -53,13 +55,10 @@ impl Call<'_> {
         if !self.is_known(found.as_deref()) {
             return Ok(respond::not_found());
         }
-        let form = accept::negotiate(self.headers, has_protobuf(found.as_deref()))?;
-        let format = form.format;
+        let accept = self.headers.get(ACCEPT);
         let deprecation = found.as_ref().and_then(|resource| resource.deprecation().map(str::to_owned));
-        match self.dispatch(found, form, body).await {
-            Ok(answer) => Ok(respond::with_warnings(answer, deprecation.as_slice())),
-            Err(status) => Ok(respond::status(&status, format)),
-        }
+        let answer = self.dispatch(found, body).await.unwrap_or_else(|status| respond::status(&status, accept::of_failures(accept)));
+        Ok(respond::with_warnings(answer, deprecation.as_slice()))
     }
 
     /// Whether there is a resource at this path, or one of a built-in group might have been meant: only then is what is
@@ -76,13 +75,18 @@ impl Call<'_> {
         }
     }
 
-    async fn dispatch(self, found: Option<ResourceRef>, form: accept::Form, body: HttpBody) -> status::Result<Answer> {
+    async fn dispatch(self, found: Option<ResourceRef>, body: HttpBody) -> status::Result<Answer> {
         if let Some(review) = Review::find(&self.path.group, &self.path.version, &self.path.resource) {
-            return self.review(review, form, body).await;
+            return self.review(review, body).await;
         }
         let target = self.target(found)?;
         self.check_method(&target)?;
-        let include = table::include(self.query.get("includeObject"))?;
+        check_name(&target.name)?;
+        let form = self.form(&target)?;
+        let include = match form.shape {
+            Shape::Table => table::include(self.query.get("includeObject"))?,
+            _ => Include::default(),
+        };
         let api = &self.chain.api;
         match self.verb {
             "get" => {
@@ -90,18 +94,17 @@ impl Call<'_> {
                 Ok(respond::object(StatusCode::OK, form, &*target.resource, &shown, include))
             }
             "list" => {
+                let options = self.query.list()?;
                 self.query.validate_list(false)?;
-                let list = api.list(&self.caller, &target, &self.query.list()?).await?;
+                let list = api.list(&self.caller, &target, &options).await?;
                 Ok(respond::list(form, &*target.resource, list, include))
             }
             "watch" => {
-                self.query.validate_list(true)?;
                 let mut options = self.query.watch_options()?;
+                self.query.validate_list(true)?;
                 let mut target = target;
                 if !target.name.is_empty() {
-                    // The deprecated form of watching one object.
-                    options.field_selector = format!("metadata.name={}", target.name);
-                    target.name = String::new();
+                    options.field_selector = one_object(&options.field_selector, &std::mem::take(&mut target.name))?;
                 }
                 let events = api.watch(&self.caller, &target, &options).await?;
                 Ok(watch::stream(form, target.resource, events, include))
@@ -130,12 +133,22 @@ impl Call<'_> {
                 Ok(self.deleted(form, &target, deleted, include))
             }
             _ => {
-                self.query.validate_list(false)?;
                 let options = self.delete_options(body).await?;
-                let list = api.delete_collection(&self.caller, &target, &self.query.list()?, &options).await?;
+                let selected = self.query.list()?;
+                self.query.validate_list(false)?;
+                let list = api.delete_collection(&self.caller, &target, &selected, &options).await?;
                 Ok(respond::list(form, &*target.resource, list, include))
             }
         }
+    }
+
+    /// The form of the answer.
+    fn form(&self, target: &Target) -> status::Result<accept::Form> {
+        if !target.resource.is_custom() {
+            accept::check_routed(self.headers)?;
+        }
+        let protobuf = has_protobuf(Some(&*target.resource));
+        if self.verb == "watch" { accept::negotiate_watch(self.headers, protobuf) } else { accept::negotiate(self.headers, protobuf) }
     }
 
     fn target(&self, found: Option<ResourceRef>) -> status::Result<Target> {
@@ -147,9 +160,12 @@ impl Call<'_> {
         let is_namespace = path.group.is_empty() && path.resource == "namespaces";
         let mut namespace = path.namespace.clone();
         match resource.scope() {
+            Scope::Cluster if path.within => return Err(Status::path_not_found()),
             Scope::Cluster if is_namespace => namespace.clear(),
-            Scope::Cluster if !namespace.is_empty() => return Err(Status::path_not_found()),
             // A named object of a namespaced resource needs its namespace.
+            Scope::Namespaced if path.within && namespace.is_empty() && !path.name.is_empty() => {
+                return Err(Status::bad_request("the path names no namespace"));
+            }
             Scope::Namespaced if namespace.is_empty() && !path.name.is_empty() => return Err(Status::path_not_found()),
             _ => {}
         }
@@ -174,8 +190,17 @@ impl Call<'_> {
     /// Refuses a method that the resource does not have.
     fn check_method(&self, target: &Target) -> status::Result<()> {
         let refused = || Status::method_not_supported(&target.resource.group_resource(), self.verb).without_details();
-        if !matches!(*self.method, Method::GET | Method::POST | Method::PUT | Method::PATCH | Method::DELETE) {
+        if self.path.watch && (target.subresource.is_some() || !target.resource.verbs().contains(&"watch")) {
+            // What cannot be watched has no deprecated path to watch it by.
+            return Err(Status::path_not_found());
+        }
+        let is_served = matches!(*self.method, Method::GET | Method::POST | Method::PUT | Method::PATCH | Method::DELETE);
+        if !is_served || (self.path.watch && *self.method != Method::GET) {
             return Err(refused());
+        }
+        if self.verb == "watch" && !target.resource.verbs().contains(&"watch") {
+            // A list that turns out to be a watch: this one is refused by name.
+            return Err(Status::method_not_supported(&target.resource.group_resource(), self.verb));
         }
         let verbs = match &target.subresource {
             None => target.resource.verbs(),
@@ -193,13 +218,15 @@ impl Call<'_> {
     }
 
     /// A question in the form of an object.
-    async fn review(&self, review: Review, form: accept::Form, body: HttpBody) -> status::Result<Answer> {
-        if !self.path.name.is_empty() || review.is_namespaced() == self.path.namespace.is_empty() {
+    async fn review(&self, review: Review, body: HttpBody) -> status::Result<Answer> {
+        if self.path.watch || !self.path.name.is_empty() || review.is_namespaced() == self.path.namespace.is_empty() {
             return Err(Status::path_not_found());
         }
         if self.verb != "create" {
             return Err(Status::method_not_supported(&GroupResource::new("", ""), self.verb).without_details());
         }
+        accept::check_routed(self.headers)?;
+        let form = accept::negotiate(self.headers, true)?;
         if form.shape != Shape::Object {
             return Err(Status::not_acceptable(&accept::SERVED));
         }
@@ -253,14 +280,19 @@ impl Call<'_> {
             return self.query.delete();
         }
         let json = match accept::body_format(self.headers, true)? {
-            Format::Json => serde_json::from_slice::<DeleteBody>(&bytes).map_err(|e| e.to_string()),
-            Format::Yaml => serde_yaml::from_slice::<DeleteBody>(&bytes).map_err(|e| e.to_string()),
+            Format::Json => serde_json::from_slice::<Value>(&bytes).map_err(|e| e.to_string()),
+            Format::Yaml => serde_yaml::from_slice::<Value>(&bytes).map_err(|e| e.to_string()),
             Format::Protobuf => {
                 let kind = GroupVersionKind::new("meta.k8s.io", "v1", "DeleteOptions");
-                serde_json::from_slice::<DeleteBody>(&body::protobuf_to_json(&bytes, &kind)?).map_err(|e| e.to_string())
+                serde_json::from_slice(&body::protobuf_to_json(&bytes, &kind)?).map_err(|e| e.to_string())
             }
         };
-        json.map_err(|e| Status::bad_request(format!("the body does not read as DeleteOptions: {e}")))?.options()
+        let unfit = |why: String| Status::bad_request(format!("the body does not read as DeleteOptions: {why}"));
+        match json.map_err(unfit)? {
+            Value::Null => DeleteBody::default().options(),
+            value @ Value::Object(_) => serde_json::from_value::<DeleteBody>(value).map_err(|e| unfit(e.to_string()))?.options(),
+            _ => Err(unfit("it is no object".to_owned())),
+        }
     }
 
     fn written(&self, form: accept::Form, target: &Target, written: &Written, include: Include) -> Answer {
@@ -277,6 +309,28 @@ impl Call<'_> {
             }
             Deleted::Gone(entry) => respond::status(&deletion(target, &entry.json), form.format),
         }
+    }
+}
+
+/// Refuses names that could not be a segment of a path.
+fn check_name(name: &str) -> status::Result<()> {
+    if matches!(name, "." | "..") || name.contains('%') {
+        return Err(Status::bad_request(format!("{name:?} cannot be the name of an object")));
+    }
+    Ok(())
+}
+
+/// The field selector of the deprecated watch of one object, which may be given, too, but must mean that object.
+fn one_object(given: &str, name: &str) -> status::Result<String> {
+    if given.is_empty() {
+        return Ok(format!("metadata.name={name}"));
+    }
+    match fields::Selector::parse(given) {
+        Ok(selector) if selector.exact("metadata.name") != Some(name) => {
+            Err(Status::bad_request("the field selector asks for another object than the path does"))
+        }
+        // What does not parse is refused where selectors are read.
+        _ => Ok(given.to_owned()),
     }
 }
 

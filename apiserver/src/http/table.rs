@@ -55,18 +55,7 @@ impl Tables<'_> {
 
     /// A table of one row.
     pub fn of_object(&self, stored: &[u8]) -> status::Result<Bytes> {
-        #[derive(Deserialize)]
-        struct Versioned {
-            metadata: Version,
-        }
-        #[derive(Deserialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Version {
-            #[serde(default)]
-            resource_version: String,
-        }
-        let version = serde_json::from_slice::<Versioned>(stored).map_err(internal)?.metadata.resource_version;
-        let metadata = status::ListMeta { resource_version: version, ..status::ListMeta::default() };
+        let metadata = meta_of(stored)?;
         let json = presented(self.resource, &Bytes::copy_from_slice(stored));
         let mut row = self.row(stored, Timestamp::now())?;
         row.object = RowObject::of(&json, self.include, self.version).map_err(internal)?;
@@ -83,6 +72,22 @@ impl Tables<'_> {
     /// A watch event's object as a table of one row. Only the first event of a watch carries the column definitions.
     pub fn of_event(&self, stored: &[u8], first: bool) -> status::Result<Bytes> {
         let columns = if first { self.resource.columns() } else { Vec::new() };
-        encode(&Table::new(self.version, status::ListMeta::default(), columns, vec![self.row(stored, Timestamp::now())?]))
+        encode(&Table::new(self.version, meta_of(stored)?, columns, vec![self.row(stored, Timestamp::now())?]))
     }
+}
+
+/// The metadata of a table of one object: the object's version.
+fn meta_of(stored: &[u8]) -> status::Result<status::ListMeta> {
+    #[derive(Deserialize)]
+    struct Versioned {
+        metadata: Version,
+    }
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Version {
+        #[serde(default)]
+        resource_version: String,
+    }
+    let version = serde_json::from_slice::<Versioned>(stored).map_err(internal)?.metadata.resource_version;
+    Ok(status::ListMeta { resource_version: version, ..status::ListMeta::default() })
 }

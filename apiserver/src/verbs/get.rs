@@ -25,7 +25,7 @@ impl ApiServer {
             "" => self.feed.catch_up().await?,
             "0" => {}
             text => {
-                let version = text.parse().map_err(|_| Status::bad_request(format!("invalid resource version {text:?}")))?;
+                let version = text.parse().map_err(|_| Status::unclassified(format!("invalid resource version {text:?}")))?;
                 self.wait_for(version).await?;
             }
         }

@@ -93,6 +93,7 @@ impl ApiServer {
             self.feed.catch_up().await?;
             return Ok(self.newest(log, start));
         };
+        self.wait_for(version).await?;
         match self.snapshot_at(log, version).await {
             Ok(snapshot) => Ok(Source { snapshot, version, from: start }),
             Err(mut status) if status.is_expired() => {
@@ -158,5 +159,7 @@ fn read_token(text: &str) -> Result<Token, Status> {
     let invalid = || Status::bad_request("the continue token is not valid");
     let json = URL_SAFE_NO_PAD.decode(text.trim_end_matches('=')).map_err(|_| invalid())?;
     let token: Token = serde_json::from_slice(&json).map_err(|_| invalid())?;
-    if token.v == TOKEN_VERSION && token.rv != 0 { Ok(token) } else { Err(invalid()) }
+    // Where to go on is a path below the collection's own.
+    let is_path = !token.start.is_empty() && token.start.split('/').all(|segment| !matches!(segment, "" | "." | ".."));
+    if token.v == TOKEN_VERSION && token.rv != 0 && is_path { Ok(token) } else { Err(invalid()) }
 }
