@@ -133,7 +133,8 @@ pub fn all(registry: &Registry) -> Vec<Listed> {
         listed.push(Listed {
             short: names.short,
             categories: names.categories,
-            stored: Some(resource.stored_kind()),
+            // Component statuses are asked for anew each time.
+            stored: (names.plural != "componentstatuses").then(|| resource.stored_kind()),
             ..base("", names.singular, resource.kind(), resource.announced_verbs())
         });
         for subresource in resource.subresources() {

@@ -203,9 +203,14 @@ struct ApiResource<'a> {
     storage_version_hash: Option<String>,
 }
 
+/// Kinds that upstream still stores in their first version, by which their hashes are made.
+const STORED_AS_V1BETA1: [&str; 3] = ["CustomResourceDefinition", "MutatingAdmissionPolicy", "MutatingAdmissionPolicyBinding"];
+
 /// By which clients notice that a resource came to be stored in another version.
 fn storage_version_hash(stored: &GroupVersionKind) -> String {
-    let named = format!("{}/{}/{}", stored.group, stored.version, stored.kind);
+    let is_early = crate::catalogue::is_built_in(&stored.group) && STORED_AS_V1BETA1.contains(&&*stored.kind);
+    let version = if is_early { "v1beta1" } else { &stored.version };
+    let named = format!("{}/{version}/{}", stored.group, stored.kind);
     STANDARD.encode(&ring::digest::digest(&ring::digest::SHA256, named.as_bytes()).as_ref()[..8])
 }
 

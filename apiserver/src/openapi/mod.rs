@@ -1,6 +1,8 @@
 //! OpenAPI documents, v2 and v3, made from the registry: which is why they cannot disagree with what is served.
 //! A document is made when it is first asked for and kept compressed; clients cache them by ETag.
 
+mod operation;
+mod parameters;
 mod paths;
 mod protobuf;
 mod schemas;
@@ -13,7 +15,7 @@ use bytes::Bytes;
 use flate2::Compression;
 use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
-use http::header::{ACCEPT, ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG, IF_NONE_MATCH, VARY};
+use http::header::{ACCEPT, ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG, IF_NONE_MATCH, LOCATION, VARY};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use parking_lot::Mutex;
 use serde_json::{Map, Value, json};
@@ -69,6 +71,12 @@ impl OpenApi {
 
     /// Answers `/openapi/v2`, `/openapi/v3` and below. None: there is no such document.
     pub async fn serve(&self, served: &Arc<Served>, segments: &[&str], query: Option<&str>, headers: &HeaderMap) -> Option<Answer> {
+        if !is_acceptable(headers, segments) {
+            let mut refused = Answer::default();
+            *refused.status_mut() = StatusCode::NOT_ACCEPTABLE;
+            refused.headers_mut().insert(VARY, HeaderValue::from_static("Accept"));
+            return Some(refused);
+        }
         let (group, version) = match segments {
             ["openapi", "v2"] => {
                 let protobuf = wants_protobuf(headers);
@@ -85,13 +93,34 @@ impl OpenApi {
             ["openapi", "v3"] => return Some(self.index(served, headers).await),
             ["openapi", "v3", "api", version] => ("", *version),
             ["openapi", "v3", "apis", group, version] => (*group, *version),
+            ["openapi", "v3", rest @ ..] => {
+                let path = rest.join("/");
+                let is_there = document_paths(served).any(|known| known == path);
+                let document = if is_there { self.about(served, path).await } else { None };
+                return Some(document.map_or_else(nothing, |document| answer(&document, "application/json", headers, query)));
+            }
             _ => return None,
         };
         if !served.discovery().group_versions().any(|(g, v)| g == group && v == version) {
-            return None;
+            return Some(nothing());
+        }
+        let hash = self.hash(group);
+        if let Some(asked) = query.and_then(asked_hash).filter(|asked| *asked != hash) {
+            return Some(moved(segments, asked, &hash));
         }
         let document = self.group_version(served, group, version).await?;
         Some(answer(&document, "application/json", headers, query))
+    }
+
+    /// By which clients tell whether the document about a group that they have is still the one that is served. What is said
+    /// of built-in groups follows from the program alone; of others, it changes whenever a definition does.
+    fn hash(&self, group: &str) -> String {
+        if catalogue::is_built_in(group) { program_hash() } else { format!("{:016X}", self.id) }
+    }
+
+    /// The document about a document of discovery, or of the server's own.
+    async fn about(&self, served: &Arc<Served>, path: String) -> Option<Document> {
+        self.document(served, &format!("v3/-/{path}"), move |_| v3_about(&path).to_string().into_bytes()).await
     }
 
     async fn group_version(&self, served: &Arc<Served>, group: &str, version: &str) -> Option<Document> {
@@ -104,10 +133,12 @@ impl OpenApi {
         let mut paths = Map::new();
         for (group, version) in served.discovery().group_versions() {
             let path = if group.is_empty() { format!("api/{version}") } else { format!("apis/{group}/{version}") };
-            // What a document says of built-in groups follows from the program alone, so that its version serves as the hash;
-            // others say something else whenever a definition changes.
-            let hash = if catalogue::is_built_in(group) { program_hash() } else { format!("{:016X}", self.id) };
+            let hash = self.hash(group);
             let url = format!("/openapi/v3/{path}?hash={hash}");
+            paths.insert(path, json!({ "serverRelativeURL": url }));
+        }
+        for path in document_paths(served) {
+            let url = format!("/openapi/v3/{path}?hash={}", program_hash());
             paths.insert(path, json!({ "serverRelativeURL": url }));
         }
         let document = self.document(served, "v3", move |_| json!({ "paths": paths }).to_string().into_bytes()).await;
@@ -132,12 +163,40 @@ fn program_hash() -> String {
 }
 
 fn compress(plain: &[u8]) -> Document {
-    let digest = ring::digest::digest(&ring::digest::SHA256, plain);
-    let etag: String = digest.as_ref().iter().take(16).map(|b| format!("{b:02X}")).collect();
+    let digest = ring::digest::digest(&ring::digest::SHA512, plain);
+    let etag: String = digest.as_ref().iter().map(|b| format!("{b:02X}")).collect();
     let mut encoder = GzEncoder::new(Vec::with_capacity(plain.len() / 8), Compression::default());
     // Writing to a Vec cannot fail.
     let _ = encoder.write_all(plain);
     Document { gzip: encoder.finish().unwrap_or_default().into(), etag: format!("\"{etag}\"") }
+}
+
+/// Whether the client takes a form that the document has. The index is in one form, whatever is asked for.
+fn is_acceptable(headers: &HeaderMap, segments: &[&str]) -> bool {
+    let is_v2 = segments == ["openapi", "v2"];
+    let accept = headers.get(ACCEPT).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    accept.is_empty()
+        || segments == ["openapi", "v3"]
+        || accept.split(',').map(|clause| clause.split(';').next().unwrap_or_default().trim()).any(|media| match media {
+            "application/json" | "application/*" | "*/*" => true,
+            PROTOBUF | PROTOBUF_V1 => is_v2,
+            _ => false,
+        })
+}
+
+fn asked_hash(query: &str) -> Option<&str> {
+    query.split('&').find_map(|pair| pair.strip_prefix("hash=")).filter(|hash| !hash.is_empty())
+}
+
+/// The answer to who asks for a document by a hash that is not its own any more.
+fn moved(segments: &[&str], asked: &str, hash: &str) -> Answer {
+    tracing::debug!(asked, hash, "a document was asked for by another hash");
+    let mut response = Answer::default();
+    *response.status_mut() = StatusCode::MOVED_PERMANENTLY;
+    if let Ok(location) = HeaderValue::from_str(&format!("/{}?hash={hash}", segments.join("/"))) {
+        response.headers_mut().insert(LOCATION, location);
+    }
+    response
 }
 
 fn wants_protobuf(headers: &HeaderMap) -> bool {
@@ -151,10 +210,9 @@ fn answer(document: &Document, media: &'static str, headers: &HeaderMap, query: 
     if let Ok(etag) = HeaderValue::from_str(&document.etag) {
         response.headers_mut().insert(ETAG, etag);
     }
-    response.headers_mut().insert(VARY, HeaderValue::from_static("Accept-Encoding, Accept"));
-    if query.is_some_and(|q| q.contains("hash=")) {
-        response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("public, immutable"));
-    }
+    response.headers_mut().insert(VARY, HeaderValue::from_static("Accept"));
+    let kept = if query.is_some_and(|q| q.contains("hash=")) { "public, immutable" } else { "no-cache, private" };
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static(kept));
     if known == Some(document.etag.as_str()) {
         *response.status_mut() = StatusCode::NOT_MODIFIED;
         return response;
@@ -173,33 +231,61 @@ fn answer(document: &Document, media: &'static str, headers: &HeaderMap, query: 
     response
 }
 
+/// There is no such document, of which nothing more is said.
+fn nothing() -> Answer {
+    let mut response = Answer::default();
+    *response.status_mut() = StatusCode::NOT_FOUND;
+    response
+}
+
+/// The documents of v3 about what is no resource: discovery of built-in groups, the version, the issuer of tokens.
+fn document_paths(served: &Served) -> impl Iterator<Item = String> {
+    let mut groups: Vec<&str> = served.discovery().group_versions().map(|(group, _)| group).collect();
+    groups.dedup();
+    let groups = groups.into_iter().filter(|group| !group.is_empty() && catalogue::is_built_in(group)).map(|group| format!("apis/{group}"));
+    let others = [".well-known/openid-configuration", "api", "apis", "openid/v1/jwks", "version"].map(str::to_owned);
+    groups.chain(others)
+}
+
 fn info() -> Value {
-    json!({ "title": "Kubernetes", "version": "v1.36.0" })
+    json!({ "title": "Kubernetes", "version": "1.36" })
+}
+
+fn security() -> Value {
+    json!({ "BearerToken": { "type": "apiKey", "description": "A bearer token.", "name": "authorization", "in": "header" } })
+}
+
+fn v3_document(paths: Map<String, Value>, schemas: Map<String, Value>) -> Value {
+    let mut components = json!({ "securitySchemes": security() });
+    if !schemas.is_empty() {
+        components["schemas"] = schemas.into();
+    }
+    json!({ "openapi": "3.0.0", "info": info(), "paths": paths, "components": components })
 }
 
 fn v3(served: &Served, group: &str, version: &str) -> Value {
-    let mut schemas = schemas::Schemas::new(Flavor::V3);
-    let paths = paths::paths(served.registry(), Flavor::V3, &mut schemas, |l| l.group == group && l.version == version);
-    json!({
-        "openapi": "3.0.0",
-        "info": info(),
-        "paths": paths,
-        "components": {
-            "schemas": schemas.finish(),
-            "securitySchemes": { "BearerToken": { "type": "apiKey", "name": "authorization", "in": "header" } },
-        },
-    })
+    let mut schemas = schemas::Schemas::new(Flavor::V3, vec![(group.to_owned(), version.to_owned())]);
+    let paths = paths::paths(served.registry(), &mut schemas, |l| l.group == group && l.version == version);
+    v3_document(paths, schemas.finish())
+}
+
+fn v3_about(path: &str) -> Value {
+    let mut schemas = schemas::Schemas::new(Flavor::V3, Vec::new());
+    let paths = paths::document(&mut schemas, path).into_iter().collect();
+    v3_document(paths, schemas.finish())
 }
 
 fn v2(served: &Served) -> Value {
-    let mut schemas = schemas::Schemas::new(Flavor::V2);
-    let paths = paths::paths(served.registry(), Flavor::V2, &mut schemas, |_| true);
+    let about = served.discovery().group_versions().map(|(group, version)| (group.to_owned(), version.to_owned()));
+    let mut schemas = schemas::Schemas::new(Flavor::V2, about.collect());
+    let mut paths = paths::paths(served.registry(), &mut schemas, |_| true);
+    paths.extend(document_paths(served).filter_map(|path| paths::document(&mut schemas, &path)));
     json!({
         "swagger": "2.0",
         "info": info(),
         "paths": paths,
         "definitions": schemas.finish(),
-        "securityDefinitions": { "BearerToken": { "type": "apiKey", "name": "authorization", "in": "header" } },
+        "securityDefinitions": security(),
         "security": [{ "BearerToken": [] }],
     })
 }

@@ -2,7 +2,9 @@
 
 use api::Resource;
 use k8s_openapi::api::{authentication, authorization, autoscaling, core, policy};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{DeleteOptions, Status};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{APIGroup, APIGroupList, APIResourceList, APIVersions, DeleteOptions, Status};
+use k8s_openapi::apimachinery::pkg::runtime::RawExtension;
+use k8s_openapi::apimachinery::pkg::version::Info;
 use machinery::GroupVersionKind;
 use machinery::schema::{Definitions, referenced};
 use machinery::structural::openapi::reduce_to_v2;
@@ -10,9 +12,19 @@ use serde_json::{Map, Value, json};
 
 use super::Flavor;
 
+/// What the crate's schemas do not say: required fields in the order of the types, enumerated values, defaults, unions.
+const PUBLISHED: &str = include_str!("published.tsv");
+
+const PATCH: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.Patch";
+const WATCH_EVENT: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.WatchEvent";
+/// The one kind that is a part of others, too.
+const CLAIM: &str = "io.k8s.api.core.v1.PersistentVolumeClaim";
+
 /// Schemas gathered while the paths are written.
 pub struct Schemas {
     flavor: Flavor,
+    /// The groups and versions that the document is about, of which some kinds are that belong to all.
+    about: Vec<(String, String)>,
     definitions: Definitions,
     /// Which kinds a definition is.
     kinds: Vec<(String, GroupVersionKind)>,
@@ -20,8 +32,12 @@ pub struct Schemas {
 }
 
 impl Schemas {
-    pub fn new(flavor: Flavor) -> Self {
-        Self { flavor, definitions: Definitions::new(), kinds: Vec::new(), lists: Map::new() }
+    pub fn new(flavor: Flavor, about: Vec<(String, String)>) -> Self {
+        Self { flavor, about, definitions: Definitions::new(), kinds: Vec::new(), lists: Map::new() }
+    }
+
+    pub fn flavor(&self) -> Flavor {
+        self.flavor
     }
 
     /// A reference to a definition.
@@ -75,6 +91,9 @@ impl Schemas {
             ("", "Binding") => definitions.add::<core::v1::Binding>(),
             ("policy", "Eviction") => definitions.add::<policy::v1::Eviction>(),
             ("autoscaling", "Scale") => definitions.add::<autoscaling::v1::Scale>(),
+            ("authentication.k8s.io", "TokenRequest") => definitions.add::<authentication::v1::TokenRequest>(),
+            ("authentication.k8s.io", "TokenReview") => definitions.add::<authentication::v1::TokenReview>(),
+            ("authorization.k8s.io", "SelfSubjectRulesReview") => definitions.add::<authorization::v1::SelfSubjectRulesReview>(),
             ("authentication.k8s.io", "SelfSubjectReview") => definitions.add::<authentication::v1::SelfSubjectReview>(),
             ("authorization.k8s.io", "LocalSubjectAccessReview") => definitions.add::<authorization::v1::LocalSubjectAccessReview>(),
             ("authorization.k8s.io", "SelfSubjectAccessReview") => definitions.add::<authorization::v1::SelfSubjectAccessReview>(),
@@ -93,8 +112,67 @@ impl Schemas {
 
     pub fn delete_options(&mut self) -> String {
         let name = self.definitions.add::<DeleteOptions>();
-        self.is(&name, GroupVersionKind::new("", "v1", "DeleteOptions"));
+        self.is_everywhere(&name, "DeleteOptions");
         name
+    }
+
+    pub fn patch(&mut self) -> String {
+        let schema = json!({ "type": "object", "description": "The body of a patch." });
+        self.lists.insert(PATCH.to_owned(), schema);
+        PATCH.to_owned()
+    }
+
+    pub fn watch_event(&mut self) -> String {
+        let object = self.definitions.add::<RawExtension>();
+        let schema = json!({
+            "type": "object",
+            "description": "One event of a watch.",
+            "required": ["type", "object"],
+            "properties": {
+                "type": { "type": "string" },
+                "object": { "$ref": format!("#/$defs/{object}"), "description": "The object, or the Status of an error." },
+            },
+        });
+        self.lists.insert(WATCH_EVENT.to_owned(), schema);
+        self.is_everywhere(WATCH_EVENT, "WatchEvent");
+        WATCH_EVENT.to_owned()
+    }
+
+    pub fn resource_list(&mut self) -> String {
+        let name = self.definitions.add::<APIResourceList>();
+        self.is(&name, GroupVersionKind::new("", "v1", "APIResourceList"));
+        name
+    }
+
+    pub fn group(&mut self) -> String {
+        let name = self.definitions.add::<APIGroup>();
+        self.is(&name, GroupVersionKind::new("", "v1", "APIGroup"));
+        name
+    }
+
+    pub fn group_list(&mut self) -> String {
+        self.group();
+        let name = self.definitions.add::<APIGroupList>();
+        self.is(&name, GroupVersionKind::new("", "v1", "APIGroupList"));
+        name
+    }
+
+    pub fn versions(&mut self) -> String {
+        let name = self.definitions.add::<APIVersions>();
+        self.is(&name, GroupVersionKind::new("", "v1", "APIVersions"));
+        name
+    }
+
+    pub fn version_info(&mut self) -> String {
+        self.definitions.add::<Info>()
+    }
+
+    /// Names a kind that belongs to no group of its own, and so to the document's, too.
+    fn is_everywhere(&mut self, name: &str, kind: &str) {
+        self.is(name, GroupVersionKind::new("", "v1", kind.to_owned()));
+        for (group, version) in self.about.clone() {
+            self.is(name, GroupVersionKind::new(group, version, kind.to_owned()));
+        }
     }
 
     fn is(&mut self, name: &str, kind: GroupVersionKind) {
@@ -111,9 +189,16 @@ impl Schemas {
         }
         let mut schemas = self.definitions.into_map();
         schemas.extend(self.lists);
+        if schemas.contains_key(CLAIM) && !self.kinds.iter().any(|(name, _)| name == CLAIM) {
+            self.kinds.push((CLAIM.to_owned(), GroupVersionKind::new("", "v1", "PersistentVolumeClaim")));
+        }
+        PUBLISHED.lines().skip(1).filter_map(Published::parse).for_each(|one| one.say_in(&mut schemas));
         for (name, schema) in &mut schemas {
             translate(schema, flavor, prefix);
             special(name, schema, flavor);
+            if flavor == Flavor::V2 && name.starts_with("io.k8s.") {
+                drop_defaults(schema);
+            }
         }
         for (name, kind) in self.kinds {
             let Some(schema) = schemas.get_mut(&name).and_then(Value::as_object_mut) else { continue };
@@ -123,6 +208,30 @@ impl Schemas {
             }
         }
         schemas
+    }
+}
+
+/// A line of the table: where in which definition what is said.
+struct Published<'t> {
+    definition: &'t str,
+    /// Keys from the definition's root, separated by slashes. No key has one in it.
+    place: &'t str,
+    value: &'t str,
+}
+
+impl<'t> Published<'t> {
+    fn parse(line: &'t str) -> Option<Self> {
+        let mut columns = line.split('\t');
+        Some(Self { definition: columns.next()?, place: columns.next()?, value: columns.next()? })
+    }
+
+    fn say_in(&self, schemas: &mut Map<String, Value>) {
+        let (owner, key) = self.place.rsplit_once('/').map_or((String::new(), self.place), |(owner, key)| (format!("/{owner}"), key));
+        let Some(Value::Object(owner)) = schemas.get_mut(self.definition).and_then(|schema| schema.pointer_mut(&owner)) else { return };
+        match serde_json::from_str(self.value).unwrap_or_default() {
+            Value::Null => _ = owner.remove(key),
+            value => _ = owner.insert(key.to_owned(), value),
+        }
     }
 }
 
@@ -142,6 +251,16 @@ fn translate(schema: &mut Value, flavor: Flavor, prefix: &str) {
         }
         Value::Array(items) => items.iter_mut().for_each(|v| translate(v, flavor, prefix)),
         _ => {}
+    }
+}
+
+/// Takes the defaults out of a schema: the old form of built-in types says nothing of them.
+fn drop_defaults(schema: &mut Value) {
+    let Some(schema) = schema.as_object_mut() else { return };
+    schema.remove("default");
+    schema.get_mut("properties").and_then(Value::as_object_mut).into_iter().flat_map(Map::values_mut).for_each(drop_defaults);
+    for key in ["items", "additionalProperties"] {
+        schema.get_mut(key).into_iter().for_each(drop_defaults);
     }
 }
 
