@@ -27,8 +27,8 @@ pub async fn serve(chain: &Arc<Chain>, request: &Parts) -> status::Result<Answer
     if is_routed && request.method != Method::GET {
         return Err(Status::method_not_supported(&GroupResource::new("", ""), request.method.as_str()).without_details());
     }
-    let is_exact = !path.starts_with("//") && !(path.len() > 1 && path.ends_with('/'));
-    if !is_exact && !is_routed && segments != ["apis"] && !matches!(segments.as_slice(), ["apis", _]) {
+    let has_more_slashes = path.starts_with("//") || (path.len() > 1 && path.ends_with('/'));
+    if has_more_slashes && !is_routed && segments != ["apis"] && !matches!(segments.as_slice(), ["apis", _]) {
         return Ok(respond::not_found());
     }
     match segments.as_slice() {
