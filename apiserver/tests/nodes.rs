@@ -41,7 +41,7 @@ fn admin() -> Caller {
 
 fn caller(name: &str, groups: &[&str]) -> Caller {
     let groups = groups.iter().map(|g| (*g).into()).collect();
-    Caller { user: UserInfo { name: name.into(), groups, ..UserInfo::default() }, agent: "test".into() }
+    Caller { user: UserInfo { name: name.into(), groups, ..UserInfo::default() }, agent: "test".into(), ..Caller::default() }
 }
 
 fn node(name: &str) -> Caller {
@@ -135,6 +135,10 @@ async fn a_node_writes_its_own_node_and_lease() {
     let restricted = json!({"metadata": {"labels": {"node-restriction.kubernetes.io/tier": "gold"}}});
     assert_eq!(patch(&server, &n1, "nodes", "n1", None, restricted).await, Some(403));
     assert_eq!(patch(&server, &n1, "nodes", "n1", None, json!({"spec": {"taints": null}})).await, Some(403));
+    let owners = json!([{"apiVersion": "v1", "kind": "Node", "name": "n2", "uid": "0"}]);
+    assert_eq!(patch(&server, &n1, "nodes", "n1", None, json!({"metadata": {"ownerReferences": owners}})).await, Some(403));
+    let source = json!({"configMap": {"name": "a", "namespace": "b", "kubeletConfigKey": "c"}});
+    assert_eq!(patch(&server, &n1, "nodes", "n1", None, json!({"spec": {"configSource": source}})).await, Some(403));
     assert_eq!(code(create(&server, &n1, "leases", &json!({"metadata": {"name": "n1"}})).await), None);
     assert_eq!(code(create(&server, &n1, "leases", &json!({"metadata": {"name": "n2"}})).await), Some(403));
 }
@@ -177,12 +181,14 @@ async fn a_node_makes_mirror_pods_of_its_own_and_no_others() {
     let host = || json!([{"name": "v", "hostPath": {"path": "/x"}}]);
     create(&server, &n1, "pods", &pod("good", mirror(), "n1", owner(&uid), host())).await.unwrap();
     let config = json!([{"name": "v", "configMap": {"name": "c"}}]);
+    let csi = json!([{"name": "v", "csi": {"driver": "d"}}]);
     for (what, wrong) in [
         ("not a mirror", pod("a", json!({}), "n1", owner(&uid), host())),
         ("elsewhere", pod("b", mirror(), "n2", owner(&uid), host())),
         ("without owner", pod("c", mirror(), "n1", json!([]), host())),
         ("another's uid", pod("d", mirror(), "n1", owner("0"), host())),
         ("refers to an object", pod("e", mirror(), "n1", owner(&uid), config)),
+        ("needs a driver", pod("f", mirror(), "n1", owner(&uid), csi)),
     ] {
         assert_eq!(create(&server, &n1, "pods", &wrong).await.unwrap_err().code, 403, "{what}");
     }
@@ -192,16 +198,44 @@ async fn a_node_makes_mirror_pods_of_its_own_and_no_others() {
 async fn a_node_gets_tokens_of_its_pods_only() {
     let server = server().await;
     let uid = |name: &str| server.world().get("", "pods", "default", name).unwrap().identity().0;
-    let ask = async |bound: Value| {
+    let ask_for = async |bound: Value, audiences: &[&str]| {
         let target = Target { subresource: Some("token".into()), ..target(&server, "serviceaccounts", "default") };
-        let body = Body::Json(json!({"spec": {"boundObjectRef": bound}}).to_string().into());
+        let body = Body::Json(json!({"spec": {"boundObjectRef": bound, "audiences": audiences}}).to_string().into());
         server.create(&node("n1"), &target, body, &WriteOptions::default()).await.err().map(|status| status.code)
     };
     let pod = |name: &str, uid: &str| json!({"apiVersion": "v1", "kind": "Pod", "name": name, "uid": uid});
+    let ask = async |bound: Value| ask_for(bound, &[]).await;
     assert_eq!(ask(pod("mine", &uid("mine"))).await, None);
+    // The pod's volumes say for whom its tokens are.
+    assert_eq!(ask_for(pod("mine", &uid("mine")), &["vault"]).await, Some(403));
+    assert_eq!(ask_for(pod("mine", &uid("mine")), &["a", "b"]).await, Some(403));
+    assert_eq!(ask(pod("gone", "0")).await, Some(404));
     assert_eq!(ask(pod("other", &uid("other"))).await, Some(403));
     assert_eq!(ask(pod("mine", "")).await, Some(403));
     assert_eq!(ask(pod("mine", "0")).await, Some(403));
     assert_eq!(ask(Value::Null).await, Some(403));
     assert_eq!(ask(json!({"apiVersion": "v1", "kind": "Node", "name": "n1"})).await, Some(403));
+}
+
+#[tokio::test]
+async fn a_node_asks_for_certificates_of_its_own_name() {
+    let server = server().await;
+    let ask = async |common_name: &str, signer: &str| {
+        let mut params = rcgen::CertificateParams::default();
+        params.distinguished_name = rcgen::DistinguishedName::new();
+        params.distinguished_name.push(rcgen::DnType::OrganizationName, "system:nodes");
+        params.distinguished_name.push(rcgen::DnType::CommonName, common_name);
+        let pem = params.serialize_request(&rcgen::KeyPair::generate().unwrap()).unwrap().pem().unwrap();
+        let request = k8s_openapi::ByteString(pem.into_bytes());
+        let spec = json!({"signerName": signer, "request": request, "usages": ["client auth", "digital signature"]});
+        let body = json!({"metadata": {"generateName": "csr-"}, "spec": spec});
+        create(&server, &node("n1"), "certificatesigningrequests", &body).await.err().map(|status| status.code)
+    };
+    for signer in ["kubernetes.io/kubelet-serving", "kubernetes.io/kube-apiserver-client-kubelet"] {
+        assert_eq!(ask("system:node:n1", signer).await, None, "{signer}");
+        assert_eq!(ask("system:node:n2", signer).await, Some(403), "{signer}");
+        assert_eq!(ask("system:node:", signer).await, Some(403), "{signer}");
+        assert_eq!(ask("admin", signer).await, Some(403), "{signer}");
+    }
+    assert_eq!(ask("admin", "example.com/signer").await, None);
 }

@@ -8,6 +8,7 @@ use machinery::Status;
 use x509_parser::certification_request::X509CertificationRequest;
 use x509_parser::pem::parse_x509_pem;
 use x509_parser::prelude::FromDer;
+use x509_parser::x509::X509Name;
 
 use super::authorize::{Attributes, Authorizer as _, ResourceAccess};
 use super::rbac::MASTERS;
@@ -91,8 +92,19 @@ fn forbidden(request: &Request<'_>, object: &CertificateSigningRequest, why: Str
 
 /// The organizations that a request in PEM form names. Validation has refused what does not read.
 fn organizations(pem: &[u8]) -> Vec<String> {
-    let Ok((_, pem)) = parse_x509_pem(pem) else { return Vec::new() };
-    let Ok((_, request)) = X509CertificationRequest::from_der(&pem.contents) else { return Vec::new() };
-    let subject = &request.certification_request_info.subject;
-    subject.iter_organization().filter_map(|organization| organization.as_str().ok().map(str::to_owned)).collect()
+    let read = |subject: &X509Name<'_>| -> Vec<String> {
+        subject.iter_organization().filter_map(|organization| organization.as_str().ok().map(str::to_owned)).collect()
+    };
+    of_subject(pem, read).unwrap_or_default()
+}
+
+/// The common name that a request in PEM form asks for; empty if it has none. None: it does not read.
+pub(super) fn common_name(pem: &[u8]) -> Option<String> {
+    of_subject(pem, |subject| subject.iter_common_name().next().and_then(|name| name.as_str().ok()).unwrap_or_default().to_owned())
+}
+
+fn of_subject<T>(pem: &[u8], read: impl FnOnce(&X509Name<'_>) -> T) -> Option<T> {
+    let (_, pem) = parse_x509_pem(pem).ok()?;
+    let (_, request) = X509CertificationRequest::from_der(&pem.contents).ok()?;
+    Some(read(&request.certification_request_info.subject))
 }

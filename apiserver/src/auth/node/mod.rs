@@ -2,6 +2,7 @@
 //! what stands in the logs: a node may read what the pods need that are bound to it, and little else.
 //! [`Restriction`] judges what a node writes.
 
+mod audiences;
 mod references;
 mod restriction;
 
@@ -16,8 +17,8 @@ use super::rbac::bootstrap::Defaults;
 use crate::admission::World;
 use references::{Kind, each_in_pod, each_secret_in_volume};
 
-const USER_PREFIX: &str = "system:node:";
-const GROUP: &str = "system:nodes";
+pub(super) const USER_PREFIX: &str = "system:node:";
+pub(super) const GROUP: &str = "system:nodes";
 const LEASES_NAMESPACE: &str = "kube-node-lease";
 
 /// The name of the node whose agent calls; it may be empty. None: the caller is no node.

@@ -58,7 +58,8 @@ fn kind_of(key: &str) -> Option<Kind> {
         "secretRef" | "secretKeyRef" | "secretName" | "secret" | "imagePullSecrets" => Some(Kind::Secret),
         "configMapRef" | "configMapKeyRef" | "configMap" => Some(Kind::ConfigMap),
         "claimName" => Some(Kind::Claim),
-        _ if key.ends_with("SecretRef") => Some(Kind::Secret),
+        // What a volume's controllers need is not for the nodes.
+        _ if key.ends_with("SecretRef") && !key.starts_with("controller") => Some(Kind::Secret),
         _ => None,
     }
 }
@@ -123,6 +124,8 @@ mod tests {
     fn volumes_refer_to_secrets_in_any_namespace() {
         let volume = json!({"spec": {"csi": {"nodeStageSecretRef": {"name": "s", "namespace": "drivers"}}}});
         assert!(each_secret_in_volume(&volume, "a", |namespace, name| (namespace, name) == ("drivers", "s")));
+        let controllers = json!({"spec": {"csi": {"controllerPublishSecretRef": {"name": "s", "namespace": "drivers"}}}});
+        assert!(!each_secret_in_volume(&controllers, "a", |_, _| true), "what controllers need is not for nodes");
         let azure = json!({"spec": {"azureFile": {"secretName": "s"}}});
         assert!(each_secret_in_volume(&azure, "a", |namespace, name| (namespace, name) == ("a", "s")));
     }

@@ -6,13 +6,15 @@ use std::collections::BTreeMap;
 use api::Object;
 use api::object::downcast_ref;
 use k8s_openapi::api::authentication::v1::TokenRequest;
-use k8s_openapi::api::core::v1::{Node, PersistentVolumeClaim, Pod};
+use k8s_openapi::api::certificates::v1::CertificateSigningRequest;
+use k8s_openapi::api::core::v1::{Node, PersistentVolumeClaim, Pod, Volume};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
-use machinery::{GroupResource, Status};
+use machinery::Status;
 
 use super::references::each_in_pod;
-use super::{LEASES_NAMESPACE, node_name};
+use super::{LEASES_NAMESPACE, USER_PREFIX, audiences, node_name};
 use crate::admission::{Operation, Plugin, Request};
+use crate::auth::certificates;
 
 const MIRROR: &str = "kubernetes.io/config.mirror";
 
@@ -28,8 +30,8 @@ impl Plugin for Restriction {
     }
 
     fn validate(&self, request: &Request<'_>, object: Option<&dyn Object>, _warnings: &mut Vec<String>) -> Result<(), Status> {
-        // What is stored has been judged before.
-        let seen = request.operation != Operation::Delete && !matches!(request.target.subresource.as_deref(), Some("token" | "eviction"));
+        // What is written has been judged before.
+        let seen = request.operation != Operation::Delete && request.target.subresource.as_deref() != Some("eviction");
         if seen { Ok(()) } else { judge(request, object) }
     }
 }
@@ -52,7 +54,15 @@ fn judge(request: &Request<'_>, object: Option<&dyn Object>) -> Result<(), Statu
         ("", "nodes", _) => own_node(request, node, object),
         ("", "persistentvolumeclaims", Some("status")) => claim_status(request, node, object),
         ("", "persistentvolumeclaims", _) => Err("a node may update the status of claims alone".to_owned()),
-        ("", "serviceaccounts", Some("token")) => token(request, node, object),
+        ("", "serviceaccounts", Some("token")) => {
+            return token(request, node, object).map_err(|refused| match refused {
+                Refused::Because(why) => Status::forbidden(&request.target.resource.group_resource(), name, why),
+                Refused::With(status) => status,
+            });
+        }
+        ("certificates.k8s.io", "certificatesigningrequests", None) if request.operation == Operation::Create => {
+            signing_request(node, object)
+        }
         ("coordination.k8s.io", "leases", _) if request.target.namespace != LEASES_NAMESPACE || name != node => {
             Err(format!("node {node:?} may use its own lease in {LEASES_NAMESPACE:?} only"))
         }
@@ -64,6 +74,18 @@ fn judge(request: &Request<'_>, object: Option<&dyn Object>) -> Result<(), Statu
 }
 
 type Verdict = Result<(), String>;
+
+/// Why a token is refused.
+enum Refused {
+    Because(String),
+    With(Status),
+}
+
+impl<T: Into<String>> From<T> for Refused {
+    fn from(why: T) -> Self {
+        Self::Because(why.into())
+    }
+}
 
 fn pod(request: &Request<'_>, node: &str, object: Option<&dyn Object>) -> Verdict {
     match request.operation {
@@ -100,10 +122,21 @@ fn mirror_pod(request: &Request<'_>, node: &str, pod: &Pod) -> Verdict {
         found = Some((kind, name.to_owned()));
         true
     });
-    match found.filter(|_| refers) {
-        Some((kind, name)) => Err(format!("node {node:?} may not create pods that refer to objects: {kind:?} {name:?}")),
+    if let Some((kind, name)) = found.filter(|_| refers) {
+        return Err(format!("node {node:?} may not create pods that refer to objects: {kind:?} {name:?}"));
+    }
+    match pod.spec.iter().filter_map(|spec| spec.volumes.as_ref()).flatten().find(|volume| needs_api(volume)) {
+        Some(volume) => Err(format!("node {node:?} may not create pods with volume {:?}, which is not known without the API", volume.name)),
         None => Ok(()),
     }
+}
+
+/// Whether a volume needs objects of the API that it does not name.
+fn needs_api(volume: &Volume) -> bool {
+    let sources = volume.projected.as_ref().and_then(|projected| projected.sources.as_ref());
+    volume.csi.is_some()
+        || volume.glusterfs.is_some()
+        || sources.into_iter().flatten().any(|source| source.cluster_trust_bundle.is_some() || source.pod_certificate.is_some())
 }
 
 fn pod_status(request: &Request<'_>, node: &str, object: Option<&dyn Object>) -> Verdict {
@@ -117,7 +150,8 @@ fn pod_status(request: &Request<'_>, node: &str, object: Option<&dyn Object>) ->
         return Err(format!("node {node:?} may not change labels through the status"));
     }
     let claims = |pod: &Pod| pod.status.as_ref().and_then(|status| status.resource_claim_statuses.clone()).unwrap_or_default();
-    if claims(old) != claims(new) {
+    let extended = |pod: &Pod| pod.status.as_ref().and_then(|status| status.extended_resource_claim_status.clone());
+    if claims(old) != claims(new) || extended(old) != extended(new) {
         return Err(format!("node {node:?} may not change the statuses of resource claims"));
     }
     Ok(())
@@ -134,10 +168,19 @@ fn own_pod(request: &Request<'_>, node: &str, name: &str) -> Verdict {
 fn own_node(request: &Request<'_>, node: &str, object: Option<&dyn Object>) -> Verdict {
     let Some(new) = object.and_then(downcast_ref::<Node>) else { return Ok(()) };
     let old = request.old.and_then(downcast_ref::<Node>);
+    // What a node may see depended on it once.
+    let source = |node: &Node| node.spec.as_ref().and_then(|spec| spec.config_source.clone());
+    if source(new).is_some() && old.is_none_or(|old| source(old) != source(new)) {
+        return Err(format!("node {node:?} may not set its configSource"));
+    }
     if let Some(old) = old {
         let taints = |node: &Node| node.spec.as_ref().and_then(|spec| spec.taints.clone()).unwrap_or_default();
         if taints(old) != taints(new) {
             return Err(format!("node {node:?} may not change its taints"));
+        }
+        let owners = |node: &Node| node.metadata.owner_references.clone().unwrap_or_default();
+        if owners(old) != owners(new) {
+            return Err(format!("node {node:?} may not change its ownerReferences"));
         }
     }
     let changed = differ(old.and_then(|old| old.metadata.labels.as_ref()), new.metadata.labels.as_ref());
@@ -194,26 +237,41 @@ fn claim_status(request: &Request<'_>, node: &str, object: Option<&dyn Object>) 
 }
 
 /// A node asks for tokens of the pods that run on it, each bound to its pod.
-fn token(request: &Request<'_>, node: &str, object: Option<&dyn Object>) -> Verdict {
-    let bound = object.and_then(downcast_ref::<TokenRequest>).and_then(|asked| asked.spec.as_ref()?.bound_object_ref.as_ref());
+fn token(request: &Request<'_>, node: &str, object: Option<&dyn Object>) -> Result<(), Refused> {
+    let spec = object.and_then(downcast_ref::<TokenRequest>).and_then(|asked| asked.spec.as_ref());
     let text = |text: &Option<String>| text.clone().unwrap_or_default();
-    let Some(bound) = bound.filter(|bound| (text(&bound.api_version), text(&bound.kind)) == ("v1".to_owned(), "Pod".to_owned())) else {
-        return Err("node requested token not bound to a pod".to_owned());
-    };
-    let (name, uid) = (text(&bound.name), text(&bound.uid));
-    if name.is_empty() || uid.is_empty() {
-        return Err("node requested token with a pod binding without a name or uid".to_owned());
+    let is_pod = |version: &str, kind: &str| (version, kind) == ("v1", "Pod");
+    let bound = spec.and_then(|spec| spec.bound_object_ref.as_ref()).filter(|b| is_pod(&text(&b.api_version), &text(&b.kind)));
+    let (name, uid) = bound.map(|bound| (text(&bound.name), text(&bound.uid))).unwrap_or_default();
+    if name.is_empty() {
+        return Err("node requested token not bound to a pod".into());
     }
-    let Some(pod) = request.world.get("", "pods", &request.target.namespace, &name) else {
-        return Err(Status::not_found(&GroupResource::new("", "pods"), &name).message);
-    };
-    if pod.identity().0 != uid {
-        return Err(format!("the UID in the bound object reference ({uid}) is not that in record"));
+    if uid.is_empty() {
+        return Err("node requested token with a pod binding without a uid".into());
     }
-    if pod.field("spec.nodeName") != Some(node) {
-        return Err("node requested token bound to a pod on another node".to_owned());
+    let pod = audiences::pod(request, &name).map_err(Refused::With)?;
+    if pod.metadata.uid.as_deref() != Some(uid.as_str()) {
+        return Err(format!("the UID in the bound object reference ({uid}) is not that in record").into());
     }
-    Ok(())
+    if pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref()) != Some(node) {
+        return Err("node requested token bound to a pod on another node".into());
+    }
+    let wanted = spec.and_then(|spec| spec.audiences.as_deref()).unwrap_or_default();
+    Ok(audiences::check(request, &pod, wanted)?)
+}
+
+/// A node asks for certificates that name it, and no other.
+fn signing_request(node: &str, object: Option<&dyn Object>) -> Verdict {
+    const OF_NODES: [&str; 2] = ["kubernetes.io/kubelet-serving", "kubernetes.io/kube-apiserver-client-kubelet"];
+    let Some(asked) = object.and_then(downcast_ref::<CertificateSigningRequest>) else { return Ok(()) };
+    if !OF_NODES.contains(&asked.spec.signer_name.as_str()) {
+        return Ok(());
+    }
+    match certificates::common_name(&asked.spec.request.0) {
+        None => Err("the certificate signing request does not read".to_owned()),
+        Some(name) if name.strip_prefix(USER_PREFIX) == Some(node) => Ok(()),
+        Some(_) => Err(format!("a node may ask for certificates with CN={USER_PREFIX}{node} only")),
+    }
 }
 
 fn resource_slice(request: &Request<'_>, node: &str, object: Option<&dyn Object>) -> Verdict {
