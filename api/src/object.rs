@@ -28,6 +28,12 @@ pub trait Object: Any + Send + Sync {
     fn write_json(&self, out: &mut Vec<u8>) {
         self.write_json_with(EmptyLists::Forget, out);
     }
+    /// The object's JSON, as [`Object::write_json`] has it.
+    fn json(&self) -> Vec<u8> {
+        let mut json = Vec::new();
+        self.write_json(&mut json);
+        json
+    }
     /// As [`Object::write_json`]; storing makes some empty lists null.
     fn write_json_with(&self, empty_lists: EmptyLists, out: &mut Vec<u8>);
     fn clone_boxed(&self) -> Box<dyn Object>;

@@ -2,13 +2,18 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use runtime::args::{LogArgs, duration};
+use runtime::metrics::Metrics;
 
+use crate::audit::{self, Audit, Journal, LogFile, Output, Policy, Rotation};
 use crate::auth::Mode;
 use crate::auth::service_accounts::DEFAULT_ISSUER;
 use crate::connect::ADDRESS_TYPES;
+
+const DAY: Duration = Duration::from_secs(86_400);
 
 /// Flags of the API server, for `kybern-apiserver` and (without where it listens) for `kybern up`.
 #[derive(Clone, Debug, clap::Args)]
@@ -112,6 +117,63 @@ pub struct ApiArgs {
     /// The address that other members of the cluster reach this server at.
     #[arg(long)]
     pub advertise_address: Option<IpAddr>,
+    #[command(flatten)]
+    pub audit: AuditArgs,
+}
+
+/// Flags of the audit log.
+#[derive(Clone, Debug, clap::Args)]
+pub struct AuditArgs {
+    /// What is recorded of requests: a Policy of audit.k8s.io/v1.
+    #[arg(long)]
+    pub audit_policy_file: Option<PathBuf>,
+    /// The audit log; - is standard output. Nothing is recorded without --audit-policy-file.
+    #[arg(long)]
+    pub audit_log_path: Option<PathBuf>,
+    /// The days that full audit logs are kept; 0: forever.
+    #[arg(long, default_value_t = 366)]
+    pub audit_log_maxage: u32,
+    /// How many full audit logs are kept; 0: all.
+    #[arg(long, default_value_t = 100)]
+    pub audit_log_maxbackup: usize,
+    /// The megabytes at which an audit log is full; 0: never.
+    #[arg(long, default_value_t = 100)]
+    pub audit_log_maxsize: u32,
+    /// Whether full audit logs are compressed with gzip.
+    #[arg(long, default_value_t = false, action = clap::ArgAction::Set, num_args = 0..=1, default_missing_value = "true")]
+    pub audit_log_compress: bool,
+    /// Whether requests wait until they are recorded (blocking), and fail if they cannot be (blocking-strict), or not
+    /// (batch).
+    #[arg(long, value_enum, default_value = "blocking")]
+    pub audit_log_mode: audit::Mode,
+    /// Events that may wait to be written; in batch mode more are dropped.
+    #[arg(long, default_value_t = 10_000)]
+    pub audit_log_batch_buffer_size: usize,
+}
+
+impl AuditArgs {
+    /// The audit log, if there is to be one.
+    ///
+    /// # Errors
+    /// A policy that cannot be used, or a log that cannot be opened.
+    pub fn open(&self, metrics: &Metrics) -> anyhow::Result<Option<Arc<Audit>>> {
+        let policy = self.audit_policy_file.as_deref().map(Policy::read).transpose()?;
+        let Some(path) = &self.audit_log_path else { return Ok(None) };
+        let Some(policy) = policy else {
+            tracing::warn!("there is no --audit-policy-file: nothing is recorded");
+            return Ok(None);
+        };
+        let rotation = Rotation {
+            most_bytes: u64::from(self.audit_log_maxsize) << 20,
+            longest: (self.audit_log_maxage > 0).then(|| DAY * self.audit_log_maxage),
+            most_files: self.audit_log_maxbackup,
+            compress: self.audit_log_compress,
+        };
+        let opened = || anyhow::Context::with_context(LogFile::open(path, rotation), || format!("cannot open {}", path.display()));
+        let output = if path.as_os_str() == "-" { Output::Stdout } else { Output::File(opened()?) };
+        let journal = Journal::start(output, self.audit_log_mode, self.audit_log_batch_buffer_size, metrics)?;
+        Ok(Some(Arc::new(Audit::new(policy, journal))))
+    }
 }
 
 /// Flags of `kybern-apiserver`.

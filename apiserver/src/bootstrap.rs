@@ -27,7 +27,7 @@ pub(crate) fn caller() -> Caller {
         groups: vec!["system:authenticated".into(), "system:masters".into()],
         ..UserInfo::default()
     };
-    Caller { user, agent: "kube-apiserver".into() }
+    Caller { user, agent: "kube-apiserver".into(), ..Caller::default() }
 }
 
 impl ApiServer {

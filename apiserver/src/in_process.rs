@@ -12,11 +12,15 @@ use client::transport::{
     self, Binding, DeleteOptions, ListRequest, Payload, Result, Target, Transport, WatchEvent, WatchRequest, WatchStream, WriteOptions,
 };
 use futures::StreamExt;
+use http::header::USER_AGENT;
+use http::{HeaderMap, HeaderValue};
 use machinery::{GroupVersionResource, NamespacedName, ResourceVersion, Status};
 use tokio::task::{JoinError, JoinHandle};
 
-use crate::auth::Attributes;
+use crate::audit::{Answered, Audit, Incoming, Trail};
 use crate::auth::authorize::{self, ResourceAccess};
+use crate::auth::{Attributes, Authorizer as _};
+use crate::chain::{Chain, Wanted};
 use crate::log::{Entry, Watch};
 use crate::reviews::Review;
 use crate::server::ApiServer;
@@ -37,20 +41,20 @@ pub struct InProcess {
 impl InProcess {
     /// `user` is who the component is; `agent` names it in managed fields where a write does not.
     pub fn new(server: Arc<ApiServer>, user: UserInfo, agent: impl Into<String>) -> Self {
-        Self { server, caller: Arc::new(Caller { user, agent: agent.into() }) }
+        Self { server, caller: Arc::new(Caller { user, agent: agent.into(), ..Caller::default() }) }
     }
 
-    /// The target of a call that the component may make.
-    fn admit(&self, verb: &str, target: Target, field_selector: &str) -> Result<verbs::Target> {
-        self.allow(verb, &target, field_selector)?;
+    /// A call that the component may make.
+    async fn admit(&self, verb: &str, target: Target, field_selector: &str) -> Result<Call> {
+        let caller = self.allow(verb, &target, field_selector).await?;
         let Target { resource, subresource, namespace, name } = target;
         let found = self.server.served().find(&resource.group, &resource.version, &resource.resource);
         let resource = found.ok_or_else(Status::path_not_found)?;
-        Ok(verbs::Target { resource, subresource: subresource.map(str::to_owned), namespace, name })
+        Ok(Call { caller, target: verbs::Target { resource, subresource: subresource.map(str::to_owned), namespace, name } })
     }
 
-    /// Whether the component may make a call.
-    fn allow(&self, verb: &str, target: &Target, field_selector: &str) -> Result<()> {
+    /// The component, if it may make a call.
+    async fn allow(&self, verb: &str, target: &Target, field_selector: &str) -> Result<Arc<Caller>> {
         let Target { resource, subresource, namespace, name } = target;
         let access = ResourceAccess {
             verb,
@@ -62,11 +66,38 @@ impl InProcess {
             name,
             field_selector,
         };
-        authorize::check(&**self.server.access(), &self.caller.user, &Attributes::Resource(access.of_selected()))
+        self.permit(&Wanted { attributes: Attributes::Resource(access.of_selected()), version: &resource.version }).await
     }
 
-    fn collection(&self, verb: &str, resource: GroupVersionResource, namespace: String, field_selector: &str) -> Result<verbs::Target> {
-        self.admit(verb, Target { resource, subresource: None, namespace, name: String::new() }, field_selector)
+    async fn permit(&self, wanted: &Wanted<'_>) -> Result<Arc<Caller>> {
+        let caller = match &self.server.options().audit {
+            None => self.caller.clone(),
+            Some(audit) => Arc::new(self.recorded(audit, wanted).await?),
+        };
+        let decision = self.server.access().authorize(&caller.user, &wanted.attributes);
+        caller.trail.decided(&decision);
+        let settled = authorize::settle(decision, &caller.user, &wanted.attributes);
+        if let Err(status) = &settled {
+            caller.trail.refuses(status).await;
+        }
+        settled.map(|()| caller)
+    }
+
+    /// The component, with a trail of its own for this call. There is no request: it is recorded as the one that a process of
+    /// its own would have sent.
+    async fn recorded(&self, audit: &Audit, wanted: &Wanted<'_>) -> Result<Caller> {
+        let mut headers = HeaderMap::new();
+        if let Ok(agent) = HeaderValue::from_str(&self.caller.agent) {
+            headers.insert(USER_AGENT, agent);
+        }
+        let (id, uri) = (Chain::request_id(&headers), wanted.path());
+        let incoming = Incoming { id: &id, uri: &uri, headers: &headers, address: None };
+        let trail = audit.begin(&incoming, Some(&Arc::new(self.caller.user.clone())), wanted).await?;
+        Ok(Caller { trail, ..(*self.caller).clone() })
+    }
+
+    async fn collection(&self, verb: &str, resource: GroupVersionResource, namespace: String, field_selector: &str) -> Result<Call> {
+        self.admit(verb, Target { resource, subresource: None, namespace, name: String::new() }, field_selector).await
     }
 
     async fn update_status(&self, resource: &GroupVersionResource, object: transport::Body) -> Result<ResourceVersion> {
@@ -75,9 +106,23 @@ impl InProcess {
             transport::Body::Json(json) => (key_of(&json)?, verbs::Body::Json(json)),
         };
         let (namespace, name) = (key.namespace.to_string(), key.name.to_string());
-        let target = self.admit("update", Target { resource: resource.clone(), subresource: Some("status"), namespace, name }, "")?;
-        let written = self.server.update(&self.caller, &target, body, &write_options(WriteOptions::default())).await?;
-        Ok(version_of(&written.object))
+        let call = self.admit("update", Target { resource: resource.clone(), subresource: Some("status"), namespace, name }, "").await?;
+        let written = self.server.update(&call.caller, &call.target, body, &write_options(WriteOptions::default())).await;
+        Ok(version_of(&call.done(written).await?.object))
+    }
+}
+
+/// A call that may be made.
+struct Call {
+    caller: Arc<Caller>,
+    target: verbs::Target,
+}
+
+impl Call {
+    /// What the call gives, once it is recorded.
+    async fn done<T: Answered>(&self, result: Result<T>) -> Result<T> {
+        self.caller.trail.settles(&result).await;
+        result
     }
 }
 
@@ -178,10 +223,10 @@ async fn side_by_side<T: Send + 'static>(writes: impl Iterator<Item = impl Futur
 }
 
 /// The events of a watch, until it ends; an error is the last one.
-fn stream(resource: api::ResourceRef, watch: Watch) -> WatchStream {
-    futures::stream::unfold((watch, resource), |(mut watch, resource)| async move {
+fn stream(resource: api::ResourceRef, watch: Watch, trail: Trail) -> WatchStream {
+    futures::stream::unfold((watch, resource, trail), |(mut watch, resource, trail)| async move {
         let next = watch.next().await?;
-        Some((next.map(|one| event(&*resource, &one)), (watch, resource)))
+        Some((next.map(|one| event(&*resource, &one)), (watch, resource, trail)))
     })
     .boxed()
 }
@@ -189,13 +234,13 @@ fn stream(resource: api::ResourceRef, watch: Watch) -> WatchStream {
 #[async_trait]
 impl Transport for InProcess {
     async fn get(&self, target: Target, resource_version: Option<String>) -> Result<Payload> {
-        let target = self.admit("get", target, "")?;
-        let found = self.server.get(&self.caller, &target, resource_version.as_deref()).await?;
-        Ok(shown(&*target.resource, &found))
+        let call = self.admit("get", target, "").await?;
+        let found = self.server.get(&call.caller, &call.target, resource_version.as_deref()).await;
+        Ok(shown(&*call.target.resource, &call.done(found).await?))
     }
 
     async fn list(&self, request: ListRequest) -> Result<transport::List> {
-        let target = self.collection("list", request.resource, request.namespace, &request.field_selector)?;
+        let call = self.collection("list", request.resource, request.namespace, &request.field_selector).await?;
         let options = ListOptions {
             label_selector: request.label_selector,
             field_selector: request.field_selector,
@@ -204,13 +249,14 @@ impl Transport for InProcess {
             limit: i64::try_from(request.limit).unwrap_or(i64::MAX),
             continue_token: request.continue_token,
         };
-        let list = self.server.list(&self.caller, &target, &options).await?;
-        let items = list.items.iter().map(|entry| payload(&*target.resource, entry)).collect();
+        let list = self.server.list(&call.caller, &call.target, &options).await;
+        let list = call.done(list).await?;
+        let items = list.items.iter().map(|entry| payload(&*call.target.resource, entry)).collect();
         Ok(transport::List { version: list.version, items, continue_token: list.continue_token })
     }
 
     async fn watch(&self, request: WatchRequest) -> Result<WatchStream> {
-        let target = self.collection("watch", request.resource, request.namespace, &request.field_selector)?;
+        let Call { caller, target } = self.collection("watch", request.resource, request.namespace, &request.field_selector).await?;
         let options = WatchOptions {
             label_selector: request.label_selector,
             field_selector: request.field_selector,
@@ -220,50 +266,61 @@ impl Transport for InProcess {
             allow_bookmarks: true,
             timeout_seconds: Some(WATCH_SECONDS),
         };
-        let watch = self.server.watch(&self.caller, &target, &options).await?;
-        Ok(stream(target.resource, watch))
+        match self.server.watch(&caller, &target, &options).await {
+            Ok(watch) => {
+                caller.trail.started(200).await;
+                Ok(stream(target.resource, watch, caller.trail.clone()))
+            }
+            Err(status) => {
+                caller.trail.refuses(&status).await;
+                Err(status)
+            }
+        }
     }
 
     async fn create(&self, target: Target, object: transport::Body, options: WriteOptions) -> Result<Payload> {
         if let Some(review) = Review::find(&target.resource.group, &target.resource.version, &target.resource.resource) {
-            self.allow("create", &target, "")?;
-            let answer = self.server.review(review, &self.caller, &target.namespace, body(object), &write_options(options)).await?;
-            return Ok(Payload { version: ResourceVersion::default(), json: Some(answer), typed: None });
+            let caller = self.allow("create", &target, "").await?;
+            let answer = self.server.review(review, &caller, &target.namespace, body(object), &write_options(options)).await;
+            caller.trail.settles(&answer).await;
+            return Ok(Payload { version: ResourceVersion::default(), json: Some(answer?.json), typed: None });
         }
-        let target = self.admit("create", target, "")?;
-        let written = self.server.create(&self.caller, &target, body(object), &write_options(options)).await?;
-        Ok(shown(&*target.resource, &written.object))
+        let call = self.admit("create", target, "").await?;
+        let written = self.server.create(&call.caller, &call.target, body(object), &write_options(options)).await;
+        Ok(shown(&*call.target.resource, &call.done(written).await?.object))
     }
 
     async fn update(&self, target: Target, object: transport::Body, options: WriteOptions) -> Result<Payload> {
-        let target = self.admit("update", target, "")?;
-        let written = self.server.update(&self.caller, &target, body(object), &write_options(options)).await?;
-        Ok(shown(&*target.resource, &written.object))
+        let call = self.admit("update", target, "").await?;
+        let written = self.server.update(&call.caller, &call.target, body(object), &write_options(options)).await;
+        Ok(shown(&*call.target.resource, &call.done(written).await?.object))
     }
 
     async fn patch(&self, target: Target, patch: transport::Patch, options: WriteOptions) -> Result<Payload> {
-        let target = self.admit("patch", target, "")?;
+        let call = self.admit("patch", target, "").await?;
         let patch = match patch {
             transport::Patch::Json(document) => verbs::Patch::Json(document),
             transport::Patch::Merge(document) => verbs::Patch::Merge(document),
             transport::Patch::Strategic(document) => verbs::Patch::Strategic(document),
             transport::Patch::Apply { config, force } => verbs::Patch::Apply { config, force },
         };
-        let written = self.server.patch(&self.caller, &target, patch, &write_options(options)).await?;
-        Ok(shown(&*target.resource, &written.object))
+        let written = self.server.patch(&call.caller, &call.target, patch, &write_options(options)).await;
+        Ok(shown(&*call.target.resource, &call.done(written).await?.object))
     }
 
     async fn delete(&self, target: Target, options: DeleteOptions) -> Result<()> {
-        let target = self.admit("delete", target, "")?;
-        self.server.delete(&self.caller, &target, &delete_options(options)).await?;
+        let call = self.admit("delete", target, "").await?;
+        let deleted = self.server.delete(&call.caller, &call.target, &delete_options(options)).await;
+        call.done(deleted).await?;
         Ok(())
     }
 
     async fn delete_collection(&self, request: ListRequest, options: DeleteOptions) -> Result<()> {
-        let target = self.collection("deletecollection", request.resource, request.namespace, &request.field_selector)?;
+        let call = self.collection("deletecollection", request.resource, request.namespace, &request.field_selector).await?;
         let selection =
             ListOptions { label_selector: request.label_selector, field_selector: request.field_selector, ..ListOptions::default() };
-        self.server.delete_collection(&self.caller, &target, &selection, &delete_options(options)).await?;
+        let deleted = self.server.delete_collection(&call.caller, &call.target, &selection, &delete_options(options)).await;
+        call.done(deleted).await?;
         Ok(())
     }
 
@@ -272,9 +329,10 @@ impl Transport for InProcess {
             let this = self.clone();
             async move {
                 let access = ResourceAccess::binding(&binding.namespace, &binding.name);
-                authorize::check(&**this.server.access(), &this.caller.user, &Attributes::Resource(access))?;
-                let bound = this.server.bind_pod(&this.caller, &binding, &verbs::WriteOptions::default()).await?;
-                Ok(version_of(&bound))
+                let caller = this.permit(&Wanted { attributes: Attributes::Resource(access), version: "v1" }).await?;
+                let bound = this.server.bind_pod(&caller, &binding, &verbs::WriteOptions::default()).await;
+                caller.trail.settles(&bound).await;
+                Ok(version_of(&bound?))
             }
         };
         Ok(side_by_side(bindings.into_iter().map(write)).await)

@@ -4,13 +4,14 @@
 //! - [`verbs`]: one file per verb, for every resource. Knows neither HTTP nor gRPC.
 //! - [`http`], [`grpc`]: the two doors. Both cross the same [`chain`] and call the same verbs.
 //! - [`connect`]: what is passed on to nodes, pods and services.
-//! - [`auth`]: who calls, and whether they may; [`reviews`]: questions about that.
+//! - [`auth`]: who calls, and whether they may; [`reviews`]: questions about that; [`audit`]: what is recorded of it.
 //! - [`discovery`], [`openapi`]: what is served, made from the registry and the [`catalogue`].
 
 pub mod admission;
 pub mod allocation;
 mod api_services;
 pub mod args;
+pub mod audit;
 pub mod auth;
 mod bootstrap;
 pub mod catalogue;

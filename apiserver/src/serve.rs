@@ -18,6 +18,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tower_service::Service as _;
 
+use crate::audit::PeerAddress;
 use crate::auth::PeerCertificate;
 use crate::chain::Chain;
 use crate::{grpc, http as rest};
@@ -36,6 +37,7 @@ pub async fn serve(listener: TcpListener, tls: Door, chain: Arc<Chain>, shutdown
     let acceptor = TlsAcceptor::from(tls.config);
     let clients = Arc::new(tls.clients);
     let router = rest::router(chain.clone()).merge(grpc::router(chain.clone()));
+    let is_audited = chain.api.options().audit.is_some();
     let graceful = GracefulShutdown::new();
     let connections = Arc::new(graceful);
     loop {
@@ -51,7 +53,7 @@ pub async fn serve(listener: TcpListener, tls: Door, chain: Arc<Chain>, shutdown
             },
             () = shutdown.cancelled() => break,
         };
-        tokio::spawn(connection(stream, peer, acceptor.clone(), clients.clone(), router.clone(), connections.watcher()));
+        tokio::spawn(connection(stream, peer, acceptor.clone(), clients.clone(), is_audited, router.clone(), connections.watcher()));
     }
     drop(listener);
     // They would hold their connections open; the other requests come to an end by themselves.
@@ -60,6 +62,9 @@ pub async fn serve(listener: TcpListener, tls: Door, chain: Arc<Chain>, shutdown
     if tokio::time::timeout(DRAIN, connections.shutdown()).await.is_err() {
         tracing::info!("some requests did not finish in time");
     }
+    if let Some(audit) = &chain.api.options().audit {
+        audit.flush().await;
+    }
 }
 
 async fn connection(
@@ -67,6 +72,7 @@ async fn connection(
     address: SocketAddr,
     acceptor: TlsAcceptor,
     clients: Arc<Clients>,
+    is_audited: bool,
     router: Router,
     watcher: hyper_util::server::graceful::Watcher,
 ) {
@@ -82,7 +88,11 @@ async fn connection(
         let client = if clients.trust(chain) { PeerCertificate::from_der(own) } else { PeerCertificate::Refused };
         Some(if clients.trust_proxy(chain) { PeerCertificate::of_proxy(own, client) } else { client })
     });
+    let told = is_audited.then(|| PeerAddress(address.ip().to_canonical()));
     let service = service_fn(move |mut request: Request<Incoming>| {
+        if let Some(address) = told {
+            request.extensions_mut().insert(address);
+        }
         if let Some(peer) = &peer {
             request.extensions_mut().insert(peer.clone());
         }

@@ -14,6 +14,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use crate::admission::resource_quota::charge::Cashier;
 use crate::admission::{self, World};
 use crate::allocation::{self, Allocation};
+use crate::audit::Audit;
 use crate::auth::{Access, Authenticator, Mode};
 use crate::connect::{Connector, KubeletAccess};
 use crate::definitions::{self, Definitions};
@@ -46,6 +47,8 @@ pub struct Options {
     pub extension_authentication: BTreeMap<String, String>,
     /// How kubelets are reached.
     pub kubelets: KubeletAccess,
+    /// None: nothing is recorded.
+    pub audit: Option<Arc<Audit>>,
 }
 
 impl Default for Options {
@@ -62,6 +65,7 @@ impl Default for Options {
             authorization: Mode::USUAL.to_vec(),
             extension_authentication: BTreeMap::new(),
             kubelets: KubeletAccess::default(),
+            audit: None,
         }
     }
 }

@@ -62,6 +62,7 @@ pub async fn core(
         authorization: args.authorization_mode.clone(),
         extension_authentication: authorities.publish(args)?,
         kubelets: kubelets(args)?,
+        audit: args.audit.open(&metrics)?,
     };
     let api = ApiServer::start(store, Registry::built_in(), options).await?;
     let limits = Limits { reads: args.max_requests_inflight, writes: args.max_mutating_requests_inflight };

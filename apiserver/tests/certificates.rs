@@ -16,7 +16,7 @@ use storage::memory::Memory;
 
 fn caller(name: &str, groups: &[&str]) -> Caller {
     let groups = groups.iter().map(|g| (*g).into()).collect();
-    Caller { user: UserInfo { name: name.into(), groups, ..UserInfo::default() }, agent: "test".into() }
+    Caller { user: UserInfo { name: name.into(), groups, ..UserInfo::default() }, agent: "test".into(), ..Caller::default() }
 }
 
 fn admin() -> Caller {

@@ -142,5 +142,5 @@ async fn acting_as_another_takes_the_right_to_each_part() {
     }
     let masters = [ann, ("impersonate-user", "ann"), ("impersonate-group", "system:masters")];
     assert_eq!(port.code(None, &masters).await, 403);
-    assert_eq!(port.code(None, &[ann, ("impersonate-group", "system:masters")]).await, 500);
+    assert_eq!(port.code(None, &[ann, ("impersonate-group", "system:masters")]).await, 400);
 }

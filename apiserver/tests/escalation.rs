@@ -24,7 +24,7 @@ fn user(name: &str, groups: &[&str]) -> UserInfo {
 }
 
 fn caller(name: &str, groups: &[&str]) -> Caller {
-    Caller { user: user(name, groups), agent: "test".into() }
+    Caller { user: user(name, groups), agent: "test".into(), ..Caller::default() }
 }
 
 fn admin() -> Caller {
@@ -136,9 +136,9 @@ async fn bindings_may_give_only_what_their_writer_holds() {
     delegate(&server, "ann").await;
     let ann = caller("ann", &[]);
     create(&server, &ann, "rolebindings", &binding("fine", "Role/delegate", "bob")).await.unwrap();
-    for (name, role) in [("a", "ClusterRole/cluster-admin"), ("b", "ClusterRole/view"), ("c", "Role/absent")] {
+    for (name, role, code) in [("a", "ClusterRole/cluster-admin", 403), ("b", "ClusterRole/view", 403), ("c", "Role/absent", 404)] {
         let refused = create(&server, &ann, "rolebindings", &binding(name, role, "ann")).await.unwrap_err();
-        assert_eq!(refused.code, 403, "{role}: {refused:?}");
+        assert_eq!(refused.code, code, "{role}: {refused:?}");
     }
     let bind = json!({"apiGroups": [GROUP], "resources": ["clusterroles"], "resourceNames": ["view"], "verbs": ["bind"]});
     create(&server, &admin(), "roles", &json!({"metadata": {"name": "bind"}, "rules": [bind]})).await.unwrap();

@@ -31,7 +31,11 @@ async fn server() -> Arc<ApiServer> {
 }
 
 fn admin() -> Caller {
-    Caller { user: UserInfo { name: "admin".into(), groups: vec!["system:masters".into()], ..UserInfo::default() }, agent: "test".into() }
+    Caller {
+        user: UserInfo { name: "admin".into(), groups: vec!["system:masters".into()], ..UserInfo::default() },
+        agent: "test".into(),
+        ..Caller::default()
+    }
 }
 
 fn target(server: &ApiServer, plural: &str, namespace: &str, name: &str) -> Target {
@@ -197,7 +201,7 @@ async fn a_token_is_good_for_its_audience_only() {
     let review = async |token: &str, audiences: &[&str]| -> Value {
         let body = Body::Json(json!({"spec": {"token": token, "audiences": audiences}}).to_string().into());
         let answer = server.review(Review::Token, &admin(), "", body, &WriteOptions::default()).await.unwrap();
-        serde_json::from_slice::<Value>(&answer).unwrap()["status"].clone()
+        serde_json::from_slice::<Value>(&answer.json).unwrap()["status"].clone()
     };
     let seen = review(&vault, &["vault", "other"]).await;
     assert_eq!((&seen["authenticated"], &seen["audiences"]), (&json!(true), &json!(["vault"])));

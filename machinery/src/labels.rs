@@ -5,7 +5,7 @@ mod parse;
 use std::collections::BTreeMap;
 use std::fmt;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelectorRequirement};
 
 use crate::Status;
 use crate::field::{Error as FieldError, Errors, Path};
@@ -211,21 +211,31 @@ pub fn validate(selector: &LabelSelector, path: &Path) -> Errors {
     let mut errors = validate_labels(selector.match_labels.as_ref(), &path.child("matchLabels"));
     for (index, expression) in selector.match_expressions.iter().flatten().enumerate() {
         let path = path.child("matchExpressions").index(index);
-        let values = expression.values.as_deref().unwrap_or_default();
-        match expression.operator.as_str() {
-            "In" | "NotIn" if values.is_empty() => {
-                errors.push(FieldError::required(&path.child("values"), "the operators In and NotIn need values"));
-            }
-            "Exists" | "DoesNotExist" if !values.is_empty() => {
-                errors.push(FieldError::forbidden(&path.child("values"), "the operators Exists and DoesNotExist take no values"));
-            }
-            "In" | "NotIn" | "Exists" | "DoesNotExist" => {}
-            other => errors.push(FieldError::invalid(&path.child("operator"), other, "not an operator of label selectors")),
+        if !matches!(expression.operator.as_str(), "In" | "NotIn" | "Exists" | "DoesNotExist") {
+            let operator = expression.operator.as_str();
+            errors.push(FieldError::invalid(&path.child("operator"), operator, "not an operator of label selectors"));
         }
-        errors.extend(complaints(&path.child("key"), &expression.key, names::qualified_name(&expression.key)));
-        let each = values.iter().enumerate();
-        errors.extend(each.flat_map(|(at, value)| complaints(&path.child("values").index(at), value, names::label_value(value))));
+        errors.extend(validate_requirement(expression, &path));
     }
+    errors
+}
+
+/// Everything wrong with a requirement but an operator that is not known, which later versions may know.
+pub fn validate_requirement(requirement: &LabelSelectorRequirement, path: &Path) -> Errors {
+    let values = requirement.values.as_deref().unwrap_or_default();
+    let mut errors = Errors::new();
+    match requirement.operator.as_str() {
+        "In" | "NotIn" if values.is_empty() => {
+            errors.push(FieldError::required(&path.child("values"), "the operators In and NotIn need values"));
+        }
+        "Exists" | "DoesNotExist" if !values.is_empty() => {
+            errors.push(FieldError::forbidden(&path.child("values"), "the operators Exists and DoesNotExist take no values"));
+        }
+        _ => {}
+    }
+    errors.extend(complaints(&path.child("key"), &requirement.key, names::qualified_name(&requirement.key)));
+    let each = values.iter().enumerate();
+    errors.extend(each.flat_map(|(at, value)| complaints(&path.child("values").index(at), value, names::label_value(value))));
     errors
 }
 

@@ -25,6 +25,7 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use machinery::Status;
 
+use crate::audit::Trail;
 use crate::auth::Access;
 use crate::log::{Entry, Log, path};
 use crate::verbs::Target;
@@ -48,6 +49,8 @@ pub struct Request<'a> {
     pub world: &'a World,
     /// Who may do what.
     pub access: &'a Access,
+    /// What is recorded of the request.
+    pub trail: &'a Trail,
 }
 
 impl Request<'_> {

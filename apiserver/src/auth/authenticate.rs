@@ -168,10 +168,8 @@ impl Authenticator {
             if token.is_empty() || user.is_empty() {
                 return Err(wrong());
             }
-            let groups: Vec<&str> = fields
-                .next()
-                .map(|g| g.trim_matches('"').split(',').map(str::trim).filter(|g| !g.is_empty()).collect())
-                .unwrap_or_default();
+            // A list that is there and empty is a group without a name, as upstream has it.
+            let groups: Vec<&str> = fields.next().map(|g| g.trim_matches('"').split(',').map(str::trim).collect()).unwrap_or_default();
             self.add_token(token, user, uid, &groups);
         }
         Ok(())
@@ -240,9 +238,8 @@ impl ApiServer {
         if let Some(user) = self.authenticator().fronted(peer, headers) {
             return Ok(user);
         }
-        let Some(token) = headers.get(AUTHORIZATION).and_then(|value| bearer(value.to_str().ok()?)) else {
-            return self.authenticator().connection(peer);
-        };
+        let given = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).map_or(Proof::Other, proof);
+        let Proof::Bearer(token) = given else { return self.authenticator().connection(peer) };
         match self.identify(token, &[]).await {
             Ok(found) => Ok(found.user),
             Err(refused) => {
@@ -253,9 +250,32 @@ impl ApiServer {
     }
 }
 
-fn bearer(value: &str) -> Option<&str> {
-    let (scheme, token) = value.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim()).filter(|t| !t.is_empty())
+/// What an Authorization header says.
+#[derive(Debug, PartialEq, Eq)]
+enum Proof<'a> {
+    Bearer(&'a str),
+    /// The token stands behind more than one space. As upstream has it, that is no token, and the client is warned.
+    Spaced,
+    /// Nothing that is looked at here.
+    Other,
+}
+
+fn proof(value: &str) -> Proof<'_> {
+    let mut parts = value.trim().splitn(3, ' ');
+    let is_bearer = parts.next().is_some_and(|scheme| scheme.eq_ignore_ascii_case("bearer"));
+    match (parts.next().filter(|_| is_bearer), parts.next()) {
+        (None, _) | (Some(""), None) => Proof::Other,
+        (Some(""), Some(_)) => Proof::Spaced,
+        // What follows the token is not looked at.
+        (Some(token), _) => Proof::Bearer(token),
+    }
+}
+
+/// What the client should know about its proofs.
+pub fn warning(headers: &HeaderMap) -> Option<&'static str> {
+    let value = headers.get(AUTHORIZATION)?.to_str().ok()?;
+    (proof(value) == Proof::Spaced)
+        .then_some("the provided Authorization header contains extra space before the bearer token, and is ignored")
 }
 
 #[cfg(test)]
@@ -297,6 +317,24 @@ mod tests {
         assert_eq!(authenticator.connection(Some(&good)).unwrap_err().code, 401);
         let own = PeerCertificate::Trusted { user: Arc::default(), expires: i64::MAX };
         assert!(authenticator.connection(Some(&proxy(i64::MAX, own))).is_ok());
+    }
+
+    #[test]
+    fn tokens_stand_behind_one_space() {
+        for (value, means) in [
+            ("Bearer abc", Proof::Bearer("abc")),
+            (" bearer abc ", Proof::Bearer("abc")),
+            ("Bearer abc def", Proof::Bearer("abc")),
+            ("Bearer  abc", Proof::Spaced),
+            ("Bearer", Proof::Other),
+            ("Bearer ", Proof::Other),
+            ("Basic abc", Proof::Other),
+            ("", Proof::Other),
+        ] {
+            assert_eq!(proof(value), means, "{value:?}");
+        }
+        let headers = HeaderMap::from_iter([(AUTHORIZATION, http::HeaderValue::from_static("Bearer  abc"))]);
+        assert!(warning(&headers).is_some() && warning(&HeaderMap::new()).is_none());
     }
 
     #[test]

@@ -107,13 +107,19 @@ pub trait Authorizer: Send + Sync + 'static {
 
 /// Passes, or gives the 403 that the caller is answered.
 pub fn check(authorizer: &dyn Authorizer, user: &UserInfo, attributes: &Attributes<'_>) -> status::Result<()> {
-    match authorizer.authorize(user, attributes) {
+    settle(authorizer.authorize(user, attributes), user, attributes)
+}
+
+/// What a decision means for the caller: to pass, or a 403.
+pub fn settle(decision: Decision, user: &UserInfo, attributes: &Attributes<'_>) -> status::Result<()> {
+    match decision {
         Decision::Allow(_) => Ok(()),
         Decision::NoOpinion { reason } => Err(forbidden(user, attributes, &reason)),
     }
 }
 
-fn forbidden(user: &UserInfo, attributes: &Attributes<'_>, reason: &str) -> Status {
+/// The 403 of a caller who may not do what it wants.
+pub(super) fn forbidden(user: &UserInfo, attributes: &Attributes<'_>, reason: &str) -> Status {
     let tail = if reason.is_empty() { String::new() } else { format!(": {reason}") };
     match attributes {
         Attributes::Resource(ResourceAccess { verb, group, resource, subresource, namespace, name, .. }) => {

@@ -1,5 +1,6 @@
 //! Bootstrap tokens: secrets in `kube-system` by which a new node asks for its certificate.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use api::strategy::UserInfo;
@@ -64,7 +65,8 @@ fn extra_groups(list: &str) -> Option<Vec<String>> {
                 && rest.bytes().last().is_some_and(plain)
         })
     };
-    let groups: Vec<&str> = list.split(',').filter(|group| !group.is_empty()).collect();
+    // Each once, in the order of their names.
+    let groups: BTreeSet<&str> = list.split(',').filter(|group| !group.is_empty()).collect();
     groups.iter().all(|group| is_fine(group)).then(|| groups.iter().map(|group| (*group).to_owned()).collect())
 }
 
@@ -79,6 +81,8 @@ mod tests {
             assert_eq!(parts(wrong), None, "{wrong}");
         }
         assert_eq!(extra_groups("system:bootstrappers:a,system:bootstrappers:b:c").map(|groups| groups.len()), Some(2));
+        let twice = "system:bootstrappers:b,system:bootstrappers:a,system:bootstrappers:b";
+        assert_eq!(extra_groups(twice).unwrap_or_default(), ["system:bootstrappers:a", "system:bootstrappers:b"]);
         assert_eq!(extra_groups("").map(|groups| groups.len()), Some(0));
         for wrong in ["system:masters", "system:bootstrappers:", "system:bootstrappers:a-", "system:bootstrappers:A"] {
             assert_eq!(extra_groups(wrong), None, "{wrong}");

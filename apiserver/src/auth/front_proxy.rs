@@ -1,5 +1,6 @@
 //! Front proxies: a proxy that is known by its certificate says in headers for whom it asks, as aggregating servers do.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -7,7 +8,7 @@ use api::strategy::UserInfo;
 use http::HeaderMap;
 
 use super::authenticate::AUTHENTICATED;
-use super::impersonation::extras_in;
+use super::impersonation::{extras_in, text};
 
 /// Who may ask for others, and in which headers they say for whom. Header names are in lower case; of several the first
 /// that is there counts, and for groups all.
@@ -27,10 +28,10 @@ impl FrontProxies {
         if !self.names.is_empty() && !self.names.iter().any(|name| name == proxy) {
             return None;
         }
-        let values = |name: &String| headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok()).filter(|v| !v.is_empty());
-        let first = |names: &[String]| names.iter().find_map(|name| values(name).next()).map(str::to_owned);
+        let values = |name: &String| headers.get_all(name).into_iter().map(text).filter(|v| !v.is_empty());
+        let first = |names: &[String]| names.iter().find_map(|name| values(name).next()).map(Cow::into_owned);
         let name = first(&self.user_headers)?;
-        let mut groups: Vec<String> = self.group_headers.iter().flat_map(values).map(str::to_owned).collect();
+        let mut groups: Vec<String> = self.group_headers.iter().flat_map(values).map(Cow::into_owned).collect();
         if !groups.iter().any(|group| group == AUTHENTICATED) {
             groups.push(AUTHENTICATED.to_owned());
         }

@@ -101,7 +101,7 @@ pub struct Bindings {
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub struct Reference {
     pub name: String,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub uid: String,
 }
 
@@ -121,6 +121,8 @@ struct Legacy {
 /// A token that was made.
 pub struct Issued {
     pub token: String,
+    /// The claim that tells it from others.
+    pub id: String,
     /// When its bearer should have asked for another.
     pub expires: Timestamp,
 }
@@ -178,19 +180,20 @@ impl ServiceAccounts {
             bindings.warnafter = Some(at + seconds);
             lives = EXTENDED_SECONDS;
         }
+        let id = uuid::Uuid::new_v4().to_string();
         let claims = Claims {
             aud: audiences.to_vec(),
             exp: Some(at + lives),
             iat: Some(at),
             iss: self.issuers.first().cloned().unwrap_or_default(),
-            jti: Some(uuid::Uuid::new_v4().to_string()),
+            jti: Some(id.clone()),
             nbf: Some(at),
             sub: super::service_account_user(&bindings.namespace, &bindings.serviceaccount.name),
             kubernetes: Some(bindings),
             legacy: Legacy::default(),
         };
         let token = jwt::sign(signing, &claims)?;
-        Ok(Issued { token, expires: Timestamp::from_second(at + seconds).unwrap_or(now) })
+        Ok(Issued { token, id, expires: Timestamp::from_second(at + seconds).unwrap_or(now) })
     }
 
     /// Who bears a token. `audiences`: whom it may be for; empty: this server.

@@ -1,6 +1,7 @@
 //! The gRPC door: `kybern.v1.Api` over the same chain and verbs as the HTTP door, with the health and reflection
 //! services by which any gRPC client finds its way.
 
+mod asked;
 mod convert;
 mod service;
 

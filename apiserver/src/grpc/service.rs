@@ -12,10 +12,12 @@ use proto::v1::api_server::Api;
 use tokio::sync::OwnedSemaphorePermit;
 use tonic::{Request, Response};
 
+use super::asked::{self, Asks};
 use super::convert::{self, failed};
-use crate::auth::authorize::{self, ResourceAccess};
-use crate::auth::{Attributes, PeerCertificate};
-use crate::chain::Chain;
+use crate::audit::{Answered, Trail};
+use crate::auth::Attributes;
+use crate::auth::authorize::ResourceAccess;
+use crate::chain::{Batch, Chain, Wanted};
 use crate::reviews::Review;
 use crate::verbs::{Body, Caller, Deleted, Patch, Shown, Target, WriteOptions};
 
@@ -42,100 +44,93 @@ impl Service {
         Self { chain }
     }
 
-    async fn caller<T>(&self, request: &Request<T>) -> status::Result<Caller> {
-        self.chain.caller(request.extensions().get::<PeerCertificate>(), request.metadata().as_ref()).await
-    }
-
-    async fn admit<T>(
-        &self,
-        request: &Request<T>,
-        verb: &str,
-        resource: Option<&v1::Resource>,
-        namespace: &str,
-        name: &str,
-        field_selector: &str,
-    ) -> status::Result<Admitted> {
-        let caller = self.permit(request, verb, resource, namespace, name, field_selector).await?;
-        let target = convert::target(&self.chain.api, resource, namespace, name).await?;
-        let running = self.chain.running(verb).await?;
+    async fn admit<T: Asks>(&self, request: &Request<T>, trail: &mut Trail) -> status::Result<Admitted> {
+        let caller = self.permit(request, trail).await?;
+        let r = request.get_ref();
+        let target = convert::target(&self.chain.api, r.resource(), r.namespace(), r.name()).await?;
+        let running = self.chain.running(T::VERB).await?;
         Ok(Admitted { caller, target, _running: running })
     }
 
     /// A caller who may do what they ask.
-    async fn permit<T>(
-        &self,
-        request: &Request<T>,
-        verb: &str,
-        resource: Option<&v1::Resource>,
-        namespace: &str,
-        name: &str,
-        field_selector: &str,
-    ) -> status::Result<Caller> {
-        let caller = self.caller(request).await?;
-        let named = resource.ok_or_else(|| Status::bad_request("the request names no resource"))?;
-        let access = ResourceAccess {
-            verb,
-            group: &named.group,
-            resource: &named.resource,
-            subresource: Some(named.subresource.as_str()).filter(|s| !s.is_empty()),
-            // A namespace is authorized within itself, as at the other door.
-            namespace: if named.group.is_empty() && named.resource == "namespaces" { name } else { namespace },
-            name,
-            field_selector,
-        };
-        authorize::check(&*self.chain.authorizer, &caller.user, &Attributes::Resource(access.of_selected()))?;
+    async fn permit<T: Asks>(&self, request: &Request<T>, trail: &mut Trail) -> status::Result<Caller> {
+        let r = request.get_ref();
+        let id = Chain::request_id(asked::headers(request));
+        let named = r.resource().cloned().unwrap_or_default();
+        let incoming = asked::incoming(request, &id, T::METHOD);
+        let caller = self.chain.admit(&incoming, request.extensions().get(), &asked::wanted(r, &named), trail).await?;
+        if r.resource().is_none() {
+            return Err(Status::bad_request("the request names no resource"));
+        }
         Ok(caller)
     }
 
-    async fn get(&self, request: Request<v1::GetRequest>) -> status::Result<v1::Object> {
+    /// Whoever sends a batch, each entry of which is authorized, and recorded, as a request of its own.
+    async fn batch<T>(&self, request: &Request<T>, method: &'static str) -> status::Result<Batch> {
+        let id = Chain::request_id(asked::headers(request));
+        let wanted = Wanted { attributes: Attributes::Path { verb: "post", path: method }, version: "" };
+        self.chain.batch(&asked::incoming(request, &id, method), request.extensions().get(), &wanted).await
+    }
+
+    async fn get(&self, request: Request<v1::GetRequest>, trail: &mut Trail) -> status::Result<v1::Object> {
+        let admitted = self.admit(&request, trail).await?;
         let r = request.get_ref();
-        let admitted = self.admit(&request, "get", r.resource.as_ref(), &r.namespace, &r.name, "").await?;
         let version = Some(r.resource_version.as_str()).filter(|v| !v.is_empty());
         let shown = self.chain.api.get(&admitted.caller, &admitted.target, version).await?;
         Ok(convert::shown(&*admitted.target.resource, &shown))
     }
 
-    async fn list(&self, request: Request<v1::ListRequest>) -> status::Result<v1::ListResponse> {
-        let r = request.get_ref();
-        let admitted = self.admit(&request, "list", r.resource.as_ref(), &r.namespace, "", &r.field_selector).await?;
+    async fn list(&self, request: Request<v1::ListRequest>, trail: &mut Trail) -> status::Result<v1::ListResponse> {
+        let admitted = self.admit(&request, trail).await?;
         let options = convert::list_options(request.into_inner());
         let list = self.chain.api.list(&admitted.caller, &admitted.target, &options).await?;
         Ok(list_response(&admitted.target, list))
     }
 
-    async fn create(&self, request: Request<v1::CreateRequest>) -> status::Result<v1::Object> {
+    async fn open_watch(&self, request: Request<v1::WatchRequest>, trail: &mut Trail) -> status::Result<<Self as Api>::WatchStream> {
+        let Admitted { caller, target, .. } = self.admit(&request, trail).await?;
+        let options = convert::watch_options(request.into_inner());
+        let watch = self.chain.api.watch(&caller, &target, &options).await?;
+        // The stream keeps the trail, which ends with it.
+        let events = futures::stream::unfold((watch, target.resource, trail.clone()), |(mut watch, resource, trail)| async move {
+            let event = watch.next().await?;
+            let event = event.map(|e| convert::event(&*resource, &e)).map_err(|status| failed(&status));
+            Some((event, (watch, resource, trail)))
+        });
+        Ok(Box::pin(events))
+    }
+
+    async fn create(&self, request: Request<v1::CreateRequest>, trail: &mut Trail) -> status::Result<v1::Object> {
         let r = request.get_ref();
         let review = r.resource.as_ref().and_then(|named| Review::find(&named.group, &named.version, &named.resource));
         if let Some(review) = review {
-            let caller = self.permit(&request, "create", r.resource.as_ref(), &r.namespace, &r.name, "").await?;
+            let caller = self.permit(&request, trail).await?;
             if !r.name.is_empty() || review.is_namespaced() == r.namespace.is_empty() {
                 return Err(Status::path_not_found());
             }
             let r = request.into_inner();
             let options = convert::write_options(r.options)?;
             let answer = self.chain.api.review(review, &caller, &r.namespace, Body::Json(r.data), &options).await?;
-            return Ok(convert::unstored(answer));
+            return Ok(v1::Object { warnings: answer.warnings, ..convert::unstored(answer.json) });
         }
-        let admitted = self.admit(&request, "create", r.resource.as_ref(), &r.namespace, &r.name, "").await?;
+        let admitted = self.admit(&request, trail).await?;
         let r = request.into_inner();
         let options = convert::write_options(r.options)?;
         let written = self.chain.api.create(&admitted.caller, &admitted.target, Body::Json(r.data), &options).await?;
         Ok(convert::written(&*admitted.target.resource, written))
     }
 
-    async fn update(&self, request: Request<v1::UpdateRequest>) -> status::Result<v1::Object> {
-        let r = request.get_ref();
-        let admitted = self.admit(&request, "update", r.resource.as_ref(), &r.namespace, &r.name, "").await?;
+    async fn update(&self, request: Request<v1::UpdateRequest>, trail: &mut Trail) -> status::Result<v1::Object> {
+        let admitted = self.admit(&request, trail).await?;
         let r = request.into_inner();
         let options = convert::write_options(r.options)?;
         let written = self.chain.api.update(&admitted.caller, &admitted.target, Body::Json(r.data), &options).await?;
         Ok(convert::written(&*admitted.target.resource, written))
     }
 
-    async fn patch(&self, request: Request<v1::PatchRequest>) -> status::Result<v1::Object> {
+    async fn patch(&self, request: Request<v1::PatchRequest>, trail: &mut Trail) -> status::Result<v1::Object> {
         use v1::patch_request::Type;
-        let r = request.get_ref();
-        let admitted = self.admit(&request, "patch", r.resource.as_ref(), &r.namespace, &r.name, "").await?;
+        let admitted = self.admit(&request, trail).await?;
         let r = request.into_inner();
         let patch = match r.r#type() {
             Type::JsonPatch => Patch::Json(r.patch),
@@ -148,9 +143,8 @@ impl Service {
         Ok(convert::written(&*admitted.target.resource, written))
     }
 
-    async fn apply(&self, request: Request<v1::ApplyRequest>) -> status::Result<v1::Object> {
-        let r = request.get_ref();
-        let admitted = self.admit(&request, "patch", r.resource.as_ref(), &r.namespace, &r.name, "").await?;
+    async fn apply(&self, request: Request<v1::ApplyRequest>, trail: &mut Trail) -> status::Result<v1::Object> {
+        let admitted = self.admit(&request, trail).await?;
         let r = request.into_inner();
         let options = convert::write_options(r.options)?;
         let patch = Patch::Apply { config: r.data, force: r.force };
@@ -158,9 +152,8 @@ impl Service {
         Ok(convert::written(&*admitted.target.resource, written))
     }
 
-    async fn delete(&self, request: Request<v1::DeleteRequest>) -> status::Result<v1::DeleteResponse> {
-        let r = request.get_ref();
-        let admitted = self.admit(&request, "delete", r.resource.as_ref(), &r.namespace, &r.name, "").await?;
+    async fn delete(&self, request: Request<v1::DeleteRequest>, trail: &mut Trail) -> status::Result<v1::DeleteResponse> {
+        let admitted = self.admit(&request, trail).await?;
         let options = convert::delete_options(request.into_inner().options)?;
         let deleted = self.chain.api.delete(&admitted.caller, &admitted.target, &options).await?;
         let (shown, gone) = match deleted {
@@ -170,9 +163,12 @@ impl Service {
         Ok(v1::DeleteResponse { object: Some(convert::shown(&*admitted.target.resource, &shown)), gone })
     }
 
-    async fn delete_collection(&self, request: Request<v1::DeleteCollectionRequest>) -> status::Result<v1::ListResponse> {
-        let r = request.get_ref();
-        let admitted = self.admit(&request, "deletecollection", r.resource.as_ref(), &r.namespace, "", &r.field_selector).await?;
+    async fn delete_collection(
+        &self,
+        request: Request<v1::DeleteCollectionRequest>,
+        trail: &mut Trail,
+    ) -> status::Result<v1::ListResponse> {
+        let admitted = self.admit(&request, trail).await?;
         let r = request.into_inner();
         let selection =
             crate::verbs::ListOptions { label_selector: r.label_selector, field_selector: r.field_selector, ..Default::default() };
@@ -182,17 +178,18 @@ impl Service {
     }
 
     async fn bind_pods(&self, request: Request<v1::BindPodsRequest>) -> status::Result<v1::BindPodsResponse> {
-        let caller = self.caller(&request).await?;
+        let batch = self.batch(&request, "/kybern.v1.Api/BindPods").await?;
         let bindings = request.into_inner().bindings;
         bounded(bindings.len())?;
         let results = in_order(bindings, |binding| {
-            let caller = &caller;
+            let (batch, chain) = (&batch, &self.chain);
             async move {
                 let access = ResourceAccess::binding(&binding.namespace, &binding.name);
-                authorize::check(&*self.chain.authorizer, &caller.user, &Attributes::Resource(access))?;
+                let caller = batch.entry(chain, &Wanted { attributes: Attributes::Resource(access), version: "v1" }).await?;
                 let binding = Binding { namespace: binding.namespace, name: binding.name, uid: binding.uid, node: binding.node };
-                let bound = self.chain.api.bind_pod(caller, &binding, &WriteOptions::default()).await?;
-                Ok(match bound {
+                let bound = chain.api.bind_pod(&caller, &binding, &WriteOptions::default()).await;
+                caller.trail.settles(&bound).await;
+                Ok(match bound? {
                     Shown::Entry(pod) => pod.version.0,
                     Shown::Json(_) => 0,
                 })
@@ -202,14 +199,14 @@ impl Service {
     }
 
     async fn update_statuses(&self, request: Request<v1::UpdateStatusesRequest>) -> status::Result<v1::UpdateStatusesResponse> {
-        let caller = self.caller(&request).await?;
+        let batch = self.batch(&request, "/kybern.v1.Api/UpdateStatuses").await?;
         let request = request.into_inner();
         bounded(request.objects.len())?;
         let mut resource = request.resource.ok_or_else(|| Status::bad_request("the request names no resource"))?;
         resource.subresource = "status".into();
         let options = convert::write_options(request.options)?;
         let results = in_order(request.objects, |object| {
-            let (caller, resource, options) = (&caller, &resource, &options);
+            let (batch, chain, resource, options) = (&batch, &self.chain, &resource, &options);
             async move {
                 let (namespace, name) = key_of(&object.data)?;
                 let access = ResourceAccess {
@@ -221,10 +218,16 @@ impl Service {
                     name: &name,
                     ..ResourceAccess::default()
                 };
-                authorize::check(&*self.chain.authorizer, &caller.user, &Attributes::Resource(access))?;
-                let target = convert::target(&self.chain.api, Some(resource), &namespace, &name).await?;
-                let written = self.chain.api.update(caller, &target, Body::Json(object.data), options).await?;
-                Ok(convert::written(&*target.resource, written).revision)
+                let wanted = Wanted { attributes: Attributes::Resource(access), version: &resource.version };
+                let caller = batch.entry(chain, &wanted).await?;
+                let written = async {
+                    let target = convert::target(&chain.api, Some(resource), &namespace, &name).await?;
+                    let written = chain.api.update(&caller, &target, Body::Json(object.data), options).await?;
+                    Ok(convert::written(&*target.resource, written))
+                };
+                let written = written.await;
+                caller.trail.settles(&written).await;
+                Ok(written?.revision)
             }
         });
         Ok(v1::UpdateStatusesResponse { results: results.await })
@@ -275,8 +278,29 @@ fn list_response(target: &Target, list: crate::verbs::List) -> v1::ListResponse 
     }
 }
 
-fn answered<T>(result: status::Result<T>) -> Answer<T> {
+/// The answer to a request, once it is recorded.
+async fn answered<T: Answered>(trail: &Trail, result: status::Result<T>) -> Answer<T> {
+    trail.settles(&result).await;
     result.map(Response::new).map_err(|status| failed(&status))
+}
+
+impl Answered for v1::Object {
+    fn object(&self) -> Option<&[u8]> {
+        Some(&self.data)
+    }
+}
+
+impl Answered for v1::DeleteResponse {
+    fn object(&self) -> Option<&[u8]> {
+        self.object.as_ref().map(|object| &object.data[..])
+    }
+}
+
+impl Answered for v1::ListResponse {
+    fn object(&self) -> Option<&[u8]> {
+        // This door does not join objects to a list.
+        None
+    }
 }
 
 #[tonic::async_trait]
@@ -284,59 +308,71 @@ impl Api for Service {
     type WatchStream = Pin<Box<dyn Stream<Item = Result<v1::WatchEvent, tonic::Status>> + Send>>;
 
     async fn get(&self, request: Request<v1::GetRequest>) -> Answer<v1::Object> {
-        answered(self.get(request).await)
+        let mut trail = Trail::default();
+        let result = self.get(request, &mut trail).await;
+        answered(&trail, result).await
     }
 
     async fn list(&self, request: Request<v1::ListRequest>) -> Answer<v1::ListResponse> {
-        answered(self.list(request).await)
+        let mut trail = Trail::default();
+        let result = self.list(request, &mut trail).await;
+        answered(&trail, result).await
     }
 
     async fn watch(&self, request: Request<v1::WatchRequest>) -> Answer<Self::WatchStream> {
-        let opened = async {
-            let r = request.get_ref();
-            let admitted = self.admit(&request, "watch", r.resource.as_ref(), &r.namespace, "", &r.field_selector).await?;
-            let options = convert::watch_options(request.into_inner());
-            let watch = self.chain.api.watch(&admitted.caller, &admitted.target, &options).await?;
-            let resource = admitted.target.resource;
-            let events = futures::stream::unfold((watch, resource), |(mut watch, resource)| async move {
-                let event = watch.next().await?;
-                let event = event.map(|e| convert::event(&*resource, &e)).map_err(|status| failed(&status));
-                Some((event, (watch, resource)))
-            });
-            Ok(Box::pin(events) as Self::WatchStream)
-        };
-        answered(opened.await)
+        let mut trail = Trail::default();
+        let opened = self.open_watch(request, &mut trail).await;
+        trail.started(opened.as_ref().map_or_else(|status| status.code, |_| 200)).await;
+        match opened {
+            Ok(events) => Ok(Response::new(events)),
+            Err(status) => {
+                trail.answers(&status);
+                Err(failed(&status))
+            }
+        }
     }
 
     async fn create(&self, request: Request<v1::CreateRequest>) -> Answer<v1::Object> {
-        answered(self.create(request).await)
+        let mut trail = Trail::default();
+        let result = self.create(request, &mut trail).await;
+        answered(&trail, result).await
     }
 
     async fn update(&self, request: Request<v1::UpdateRequest>) -> Answer<v1::Object> {
-        answered(self.update(request).await)
+        let mut trail = Trail::default();
+        let result = self.update(request, &mut trail).await;
+        answered(&trail, result).await
     }
 
     async fn patch(&self, request: Request<v1::PatchRequest>) -> Answer<v1::Object> {
-        answered(self.patch(request).await)
+        let mut trail = Trail::default();
+        let result = self.patch(request, &mut trail).await;
+        answered(&trail, result).await
     }
 
     async fn apply(&self, request: Request<v1::ApplyRequest>) -> Answer<v1::Object> {
-        answered(self.apply(request).await)
+        let mut trail = Trail::default();
+        let result = self.apply(request, &mut trail).await;
+        answered(&trail, result).await
     }
 
     async fn delete(&self, request: Request<v1::DeleteRequest>) -> Answer<v1::DeleteResponse> {
-        answered(self.delete(request).await)
+        let mut trail = Trail::default();
+        let result = self.delete(request, &mut trail).await;
+        answered(&trail, result).await
     }
 
     async fn delete_collection(&self, request: Request<v1::DeleteCollectionRequest>) -> Answer<v1::ListResponse> {
-        answered(self.delete_collection(request).await)
+        let mut trail = Trail::default();
+        let result = self.delete_collection(request, &mut trail).await;
+        answered(&trail, result).await
     }
 
     async fn bind_pods(&self, request: Request<v1::BindPodsRequest>) -> Answer<v1::BindPodsResponse> {
-        answered(self.bind_pods(request).await)
+        self.bind_pods(request).await.map(Response::new).map_err(|status| failed(&status))
     }
 
     async fn update_statuses(&self, request: Request<v1::UpdateStatusesRequest>) -> Answer<v1::UpdateStatusesResponse> {
-        answered(self.update_statuses(request).await)
+        self.update_statuses(request).await.map(Response::new).map_err(|status| failed(&status))
     }
 }

@@ -8,6 +8,7 @@ mod documents;
 mod gzip;
 mod path;
 pub(crate) mod query;
+mod recorded;
 mod resource;
 mod respond;
 mod table;
@@ -17,15 +18,19 @@ mod yaml;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::body::Body;
 use axum::extract::{Request, State};
 use http::header::ACCEPT;
+use http::request::Parts;
 use http::{HeaderValue, StatusCode};
 use machinery::{Status, status};
 
-use crate::auth::authorize::{self, ResourceAccess};
-use crate::auth::{Attributes, PeerCertificate};
-use crate::chain::Chain;
-use path::Path;
+use crate::audit::{Incoming, PeerAddress, Trail};
+use crate::auth::authorize::ResourceAccess;
+use crate::auth::{Attributes, PeerCertificate, authenticate};
+use crate::chain::{Chain, Wanted};
+use crate::verbs::Caller;
+use path::{Path, ResourcePath};
 use query::Query;
 use respond::{AUDIT_ID, Answer};
 
@@ -40,61 +45,104 @@ pub fn router(chain: Arc<Chain>) -> axum::Router {
 }
 
 async fn serve(State(chain): State<Arc<Chain>>, request: Request) -> Answer {
-    let id = Chain::request_id();
+    let id = Chain::request_id(request.headers());
+    let runs_long = connect::runs_long(request.uri().path());
     let accept = request.headers().get(ACCEPT).cloned();
-    let answered = if connect::runs_long(request.uri().path()) {
-        Ok(route(&chain, request).await)
-    } else {
-        tokio::time::timeout(REQUEST_TIMEOUT, route(&chain, request)).await
+    let mut exchange = Exchange { chain: &chain, id: &id, trail: Trail::default(), runs_long, warning: None };
+    let answered =
+        if runs_long { Ok(exchange.route(request).await) } else { tokio::time::timeout(REQUEST_TIMEOUT, exchange.route(request)).await };
+    let failed = |status: &Status| {
+        exchange.trail.answers(status);
+        respond::status(status, accept::of_failures(accept.as_ref()))
     };
-    let mut answer = match answered {
+    let answer = match answered {
         Ok(Ok(answer)) => answer,
-        Ok(Err(status)) => respond::status(&status, accept::of_failures(accept.as_ref())),
-        Err(_) => respond::status(&Status::timeout("the request took longer than a minute", 0), accept::of_failures(accept.as_ref())),
+        Ok(Err(status)) => failed(&status),
+        Err(_) => failed(&Status::timeout("the request took longer than a minute", 0)),
     };
+    let warning = exchange.warning;
+    let mut answer = recorded::answer(exchange.trail, answer, exchange.runs_long).await;
+    if let Some(warning) = warning {
+        answer = respond::with_warnings(answer, &[warning.to_owned()]);
+    }
     if let Ok(id) = HeaderValue::from_str(&id) {
         answer.headers_mut().insert(AUDIT_ID, id);
     }
     answer
 }
 
-async fn route(chain: &Arc<Chain>, request: Request) -> status::Result<Answer> {
-    let (parts, body) = request.into_parts();
-    let peer = parts.extensions.get::<PeerCertificate>();
-    let caller = chain.caller(peer, &parts.headers).await?;
-    let Some(path) = path::parse(parts.uri.path()) else {
-        return Ok(respond::not_found());
-    };
-    match path {
-        Path::Resource(found) => {
-            let query = Query::parse(parts.uri.query());
-            let verb = path::verb(&parts.method, &found, query.watch());
-            let access = ResourceAccess {
-                verb,
-                group: &found.group,
-                resource: &found.resource,
-                subresource: found.subresource.as_deref(),
-                namespace: &found.namespace,
-                name: &found.name,
-                field_selector: query.get("fieldSelector").unwrap_or_default(),
-            };
-            authorize::check(&*chain.authorizer, &caller.user, &Attributes::Resource(access.of_selected()))?;
-            if let Some(action) = connect::action(&found) {
-                let passing = connect::Passing { chain, caller: &caller, path: &found, action };
-                drop(query);
-                return passing.serve(Request::from_parts(parts, body)).await;
+/// A request on its way to its answer.
+struct Exchange<'a> {
+    chain: &'a Arc<Chain>,
+    id: &'a str,
+    trail: Trail,
+    /// The answer's body may take as long as it likes.
+    runs_long: bool,
+    warning: Option<&'static str>,
+}
+
+impl Exchange<'_> {
+    async fn route(&mut self, request: Request) -> status::Result<Answer> {
+        let (parts, body) = request.into_parts();
+        match path::parse(parts.uri.path()) {
+            Some(Path::Resource(found)) => self.resource(found, parts, body).await,
+            Some(Path::Other) => self.document(&parts).await,
+            Some(Path::Unclear) => {
+                self.admit_path(&parts).await?;
+                Ok(respond::text(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error: a watch of nothing\n"))
             }
-            let call = resource::Call { chain, caller, path: found, verb, query, method: &parts.method, headers: &parts.headers };
-            let _running = chain.running(verb).await?;
-            Ok(gzip::answer(&parts.headers, call.serve(body).await?))
+            None => Ok(respond::not_found()),
         }
-        Path::Other => {
-            let method = parts.method.as_str().to_ascii_lowercase();
-            let attributes = Attributes::Path { verb: &method, path: parts.uri.path() };
-            authorize::check(&*chain.authorizer, &caller.user, &attributes)?;
-            let answer = documents::serve(chain, &parts).await?;
-            Ok(gzip::answer(&parts.headers, answer))
+    }
+
+    async fn resource(&mut self, found: ResourcePath, parts: Parts, body: Body) -> status::Result<Answer> {
+        let chain = self.chain;
+        let query = Query::parse(parts.uri.query());
+        let verb = path::verb(&parts.method, &found, query.watch());
+        let access = ResourceAccess {
+            verb,
+            group: &found.group,
+            resource: &found.resource,
+            subresource: found.subresource.as_deref(),
+            namespace: &found.namespace,
+            name: &found.name,
+            field_selector: query.get("fieldSelector").unwrap_or_default(),
+        };
+        let wanted = Wanted { attributes: Attributes::Resource(access.of_selected()), version: &found.version };
+        let caller = self.admit(&parts, &wanted).await?;
+        if let Some(action) = connect::action(&found) {
+            let passing = connect::Passing { chain, caller: &caller, path: &found, action };
+            drop(query);
+            return passing.serve(Request::from_parts(parts, body)).await;
         }
-        Path::Unclear => Ok(respond::text(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error: a watch of nothing\n")),
+        self.runs_long = verb == "watch";
+        let call = resource::Call { chain, caller, path: found, verb, query, method: &parts.method, headers: &parts.headers };
+        let _running = chain.running(verb).await?;
+        Ok(gzip::answer(&parts.headers, call.serve(body).await?))
+    }
+
+    async fn document(&mut self, parts: &Parts) -> status::Result<Answer> {
+        self.admit_path(parts).await?;
+        let answer = documents::serve(self.chain, parts).await?;
+        let answer = recorded::document(&self.trail, parts.uri.path(), answer).await;
+        Ok(gzip::answer(&parts.headers, answer))
+    }
+
+    async fn admit_path(&mut self, parts: &Parts) -> status::Result<Caller> {
+        let method = parts.method.as_str().to_ascii_lowercase();
+        let attributes = Attributes::Path { verb: &method, path: parts.uri.path() };
+        self.admit(parts, &Wanted { attributes, version: "" }).await
+    }
+
+    async fn admit(&mut self, parts: &Parts, wanted: &Wanted<'_>) -> status::Result<Caller> {
+        let incoming = Incoming {
+            id: self.id,
+            uri: parts.uri.path_and_query().map_or("/", |uri| uri.as_str()),
+            headers: &parts.headers,
+            address: parts.extensions.get::<PeerAddress>().map(|address| address.0),
+        };
+        self.warning = authenticate::warning(&parts.headers);
+        let peer = parts.extensions.get::<PeerCertificate>();
+        self.chain.admit(&incoming, peer, wanted, &mut self.trail).await
     }
 }

@@ -102,9 +102,11 @@ pub fn verb(method: &http::Method, path: &ResourcePath, watch: bool) -> &'static
         http::Method::PATCH => "patch",
         http::Method::DELETE if collection => "deletecollection",
         http::Method::DELETE => "delete",
-        _ if path.watch || (collection && watch) => "watch",
-        _ if collection => "list",
-        _ => "get",
+        http::Method::GET | http::Method::HEAD if path.watch || (collection && watch) => "watch",
+        http::Method::GET | http::Method::HEAD if collection => "list",
+        http::Method::GET | http::Method::HEAD => "get",
+        // No verb is for the other methods.
+        _ => "",
     }
 }
 

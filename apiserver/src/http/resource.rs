@@ -10,14 +10,15 @@ use http::{HeaderMap, Method, StatusCode};
 use machinery::field::Error;
 use machinery::table::Include;
 use machinery::{GroupResource, GroupVersionKind, Status, fields, status};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::accept::{self, Format, Shape};
 use super::path::ResourcePath;
 use super::query::Query;
 use super::respond::{self, Answer};
-use super::{body, table, watch};
+use super::{body, recorded, table, watch};
+use crate::audit::Trail;
 use crate::catalogue;
 use crate::chain::Chain;
 use crate::reviews::Review;
@@ -57,7 +58,14 @@ impl Call<'_> {
         }
         let accept = self.headers.get(ACCEPT);
         let deprecation = found.as_ref().and_then(|resource| resource.deprecation().map(str::to_owned));
-        let answer = self.dispatch(found, body).await.unwrap_or_else(|status| respond::status(&status, accept::of_failures(accept)));
+        let trail = self.caller.trail.clone();
+        if deprecation.is_some() {
+            trail.note("k8s.io/deprecated", || "true".to_owned());
+        }
+        let answer = self.dispatch(found, body).await.unwrap_or_else(|status| {
+            trail.answers(&status);
+            respond::status(&status, accept::of_failures(accept))
+        });
         Ok(respond::with_warnings(answer, deprecation.as_slice()))
     }
 
@@ -87,6 +95,15 @@ impl Call<'_> {
             Shape::Table => table::include(self.query.get("includeObject"))?,
             _ => Include::default(),
         };
+        let trail = self.caller.trail.clone();
+        if !trail.wants_response() || self.verb == "watch" {
+            return self.act(target, form, include, body).await;
+        }
+        let answer = self.act(target, accept::Form { format: Format::Json, ..form }, include, body).await?;
+        Ok(recorded::object(&trail, answer, form.format).await)
+    }
+
+    async fn act(self, target: Target, form: accept::Form, include: Include, body: HttpBody) -> status::Result<Answer> {
         let api = &self.chain.api;
         match self.verb {
             "get" => {
@@ -233,7 +250,9 @@ impl Call<'_> {
         let options = self.query.write("CreateOptions")?;
         let body = self.body(&review.kind(), true, body).await?;
         let answer = self.chain.api.review(review, &self.caller, &self.path.namespace, body, &options).await?;
-        Ok(respond::encoded(StatusCode::CREATED, form.format, answer))
+        self.caller.trail.responds(&answer.json);
+        let answered = respond::encoded(StatusCode::CREATED, form.format, answer.json);
+        Ok(respond::with_warnings(answered, &answer.warnings))
     }
 
     /// The body of a create or update.
@@ -288,11 +307,13 @@ impl Call<'_> {
             }
         };
         let unfit = |why: String| Status::bad_request(format!("the body does not read as DeleteOptions: {why}"));
-        match json.map_err(unfit)? {
-            Value::Null => DeleteBody::default().options(),
-            value @ Value::Object(_) => serde_json::from_value::<DeleteBody>(value).map_err(|e| unfit(e.to_string()))?.options(),
-            _ => Err(unfit("it is no object".to_owned())),
-        }
+        let options = match json.map_err(unfit)? {
+            Value::Null => DeleteBody::default(),
+            value @ Value::Object(_) => serde_json::from_value::<DeleteBody>(value).map_err(|e| unfit(e.to_string()))?,
+            _ => return Err(unfit("it is no object".to_owned())),
+        };
+        self.caller.trail.requests(None, || options.shown());
+        options.options()
     }
 
     fn written(&self, form: accept::Form, target: &Target, written: &Written, include: Include) -> Answer {
@@ -307,7 +328,11 @@ impl Call<'_> {
             Deleted::Gone(entry) if target.resource.delete_returns_object() => {
                 respond::object(StatusCode::OK, form, &*target.resource, &crate::verbs::Shown::Entry(entry), include)
             }
-            Deleted::Gone(entry) => respond::status(&deletion(target, &entry.json), form.format),
+            Deleted::Gone(entry) => {
+                let status = deletion(target, &entry.json);
+                self.caller.trail.answers(&status);
+                respond::status(&status, form.format)
+            }
         }
     }
 }
@@ -358,25 +383,40 @@ fn deletion(target: &Target, json: &[u8]) -> Status {
 }
 
 /// `metav1.DeleteOptions`, as a body.
-#[derive(Deserialize, Default)]
+#[derive(Clone, Deserialize, Serialize, Default)]
 #[serde(rename_all = "camelCase", default)]
 struct DeleteBody {
     kind: Option<String>,
+    #[serde(skip_deserializing)]
+    api_version: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
     grace_period_seconds: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     preconditions: Option<Preconditions>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     orphan_dependents: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     propagation_policy: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     dry_run: Option<Vec<String>>,
 }
 
-#[derive(Deserialize, Default)]
+#[derive(Clone, Deserialize, Serialize, Default)]
 #[serde(rename_all = "camelCase", default)]
 struct Preconditions {
+    #[serde(skip_serializing_if = "Option::is_none")]
     uid: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     resource_version: Option<String>,
 }
 
 impl DeleteBody {
+    /// As the audit log has it: in the version that upstream reads it into.
+    fn shown(&self) -> Vec<u8> {
+        let named = Self { kind: Some("DeleteOptions".to_owned()), api_version: "meta.k8s.io/__internal", ..self.clone() };
+        serde_json::to_vec(&named).unwrap_or_default()
+    }
+
     fn options(self) -> status::Result<DeleteOptions> {
         if let Some(kind) = self.kind.as_deref().filter(|k| !matches!(*k, "" | "DeleteOptions")) {
             return Err(Status::bad_request(format!("the body is a {kind}, not DeleteOptions")));

@@ -19,6 +19,7 @@ pub(super) fn of_caller(asked: &Asked<'_>, mut review: SelfSubjectAccessReview) 
     let spec = &review.spec;
     let mut errors = Errors::new();
     check_attributes(spec.resource_attributes.as_ref(), spec.non_resource_attributes.as_ref(), &mut errors);
+    check_metadata(&review.metadata, &mut errors);
     refuse(GROUP, errors)?;
     let user = &asked.caller.user;
     review.status = Some(asked.decide(user, spec.resource_attributes.as_ref(), spec.non_resource_attributes.as_ref()));
@@ -32,7 +33,7 @@ pub(super) fn of_subject(asked: &Asked<'_>, mut review: SubjectAccessReview) -> 
 }
 
 pub(super) fn within(asked: &Asked<'_>, mut review: LocalSubjectAccessReview, namespace: &str) -> status::Result<LocalSubjectAccessReview> {
-    if review.metadata.namespace.as_deref().is_some_and(|own| own != namespace) {
+    if review.metadata.namespace.as_deref().is_some_and(|own| !own.is_empty() && own != namespace) {
         return Err(Status::bad_request("the namespace of the object is not the request's"));
     }
     let bare = ObjectMeta { namespace: None, ..review.metadata.clone() };
@@ -44,7 +45,7 @@ pub(super) fn within(asked: &Asked<'_>, mut review: LocalSubjectAccessReview, na
         let path = spec.child("resourceAttributes").child("namespace");
         errors.push(Error::invalid(&path, &resource.and_then(|r| r.namespace.clone()), "must be the review's"));
     }
-    if errors.is_empty() && review.spec.non_resource_attributes.is_some() {
+    if review.spec.non_resource_attributes.is_some() {
         errors.push(Error::invalid(&spec.child("nonResourceAttributes"), "", "is not for reviews within a namespace"));
     }
     refuse(GROUP, errors)?;
@@ -58,11 +59,15 @@ fn validate(spec: &SubjectAccessReviewSpec, metadata: &ObjectMeta) -> Errors {
     if spec.user.as_deref().unwrap_or_default().is_empty() && spec.groups.iter().flatten().next().is_none() {
         errors.push(Error::invalid(&Path::new("spec").child("user"), "", "a user or a group is needed"));
     }
+    check_metadata(metadata, &mut errors);
+    errors
+}
+
+fn check_metadata(metadata: &ObjectMeta, errors: &mut Errors) {
     let rest = ObjectMeta { managed_fields: None, ..metadata.clone() };
     if rest != ObjectMeta::default() {
         errors.push(Error::invalid(&Path::new("metadata"), "", "must be empty"));
     }
-    errors
 }
 
 fn check_attributes(resource: Option<&ResourceAttributes>, path: Option<&NonResourceAttributes>, errors: &mut Errors) {
@@ -99,9 +104,11 @@ impl Asked<'_> {
         path: Option<&NonResourceAttributes>,
     ) -> SubjectAccessReviewStatus {
         let access = self.server.access();
+        let mut evaluation_error = None;
         let decision = match (resource, path) {
             (Some(r), _) => {
-                let selector = selectors::of_fields(r);
+                let (selector, said) = selectors::read(r);
+                evaluation_error = said;
                 let attributes = ResourceAccess {
                     verb: text(&r.verb),
                     group: text(&r.group),
@@ -120,7 +127,8 @@ impl Asked<'_> {
             Decision::Allow(grounds) => (true, grounds.to_string()),
             Decision::NoOpinion { reason } => (false, reason),
         };
-        SubjectAccessReviewStatus { allowed, reason: Some(reason).filter(|r| !r.is_empty()), ..SubjectAccessReviewStatus::default() }
+        let reason = Some(reason).filter(|reason| !reason.is_empty());
+        SubjectAccessReviewStatus { allowed, reason, evaluation_error, ..SubjectAccessReviewStatus::default() }
     }
 }
 

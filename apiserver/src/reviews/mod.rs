@@ -15,10 +15,11 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use k8s_openapi::api::authentication::v1::{self as authentication, SelfSubjectReview, TokenReview};
 use k8s_openapi::api::authorization::v1::{LocalSubjectAccessReview, SelfSubjectAccessReview, SelfSubjectRulesReview, SubjectAccessReview};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use machinery::apply::Writer;
 use machinery::schema::Schema;
 use machinery::{GroupKind, GroupVersionKind, Status, status};
+use serde_json::Value;
 
 use crate::server::ApiServer;
 use crate::verbs::{Body, Caller, WriteOptions, read_unstored, record_unstored};
@@ -74,11 +75,19 @@ impl Review {
     }
 }
 
+/// An answered question.
+#[derive(Debug)]
+pub struct Reviewed {
+    pub json: Bytes,
+    pub warnings: Vec<String>,
+}
+
 /// A question on its way to its answer.
 struct Asked<'a> {
     server: &'a ApiServer,
     caller: &'a Caller,
     options: &'a WriteOptions,
+    warnings: Vec<String>,
 }
 
 impl ApiServer {
@@ -90,23 +99,48 @@ impl ApiServer {
         namespace: &str,
         body: Body,
         options: &WriteOptions,
-    ) -> status::Result<Bytes> {
-        let asked = Asked { server: self, caller, options };
-        Ok(match review {
-            Review::Token => encode(&token::answer(&asked, asked.read(body, &TOKEN)?).await?),
-            Review::SelfSubject => encode(&self_subject(asked.read(body, &SELF_SUBJECT)?, &caller.user)),
-            Review::SelfAccess => encode(&access::of_caller(&asked, asked.read(body, &SELF_ACCESS)?)?),
-            Review::SelfRules => encode(&rules::of_caller(&asked, asked.read(body, &SELF_RULES)?)?),
-            Review::Access => encode(&access::of_subject(&asked, asked.read(body, &ACCESS)?)?),
-            Review::LocalAccess => encode(&access::within(&asked, asked.read(body, &LOCAL_ACCESS)?, namespace)?),
-        })
+    ) -> status::Result<Reviewed> {
+        let mut asked = Asked { server: self, caller, options, warnings: Vec::new() };
+        let json = match review {
+            Review::Token => {
+                let question = asked.read(body, &TOKEN)?;
+                encode(&token::answer(&asked, question).await?)
+            }
+            Review::SelfSubject => {
+                asked.read::<SelfSubjectReview>(body, &SELF_SUBJECT)?;
+                encode(&self_subject(&caller.user))
+            }
+            Review::SelfAccess => {
+                let question = asked.read(body, &SELF_ACCESS)?;
+                encode(&access::of_caller(&asked, question)?)
+            }
+            Review::SelfRules => {
+                let question = asked.read(body, &SELF_RULES)?;
+                encode(&rules::of_caller(&asked, &question)?)
+            }
+            Review::Access => {
+                let question = asked.read(body, &ACCESS)?;
+                encode(&access::of_subject(&asked, question)?)
+            }
+            Review::LocalAccess => {
+                let question = asked.read(body, &LOCAL_ACCESS)?;
+                encode(&access::within(&asked, question, namespace)?)
+            }
+        };
+        Ok(Reviewed { json, warnings: asked.warnings })
     }
 }
 
 impl Asked<'_> {
     /// The question, with its sender recorded.
-    fn read<T: Typed>(&self, body: Body, schema: &Schema) -> status::Result<T> {
-        let mut review: T = read_unstored(body, self.options.field_validation, schema, T::API_VERSION, T::KIND)?;
+    fn read<T: Typed>(&mut self, body: Body, schema: &Schema) -> status::Result<T> {
+        let (mut review, warnings) = read_unstored::<T>(body, self.options.field_validation, schema, &[T::API_VERSION], T::KIND)?;
+        self.warnings = warnings;
+        if T::KIND != <LocalSubjectAccessReview as k8s_openapi::Resource>::KIND {
+            // The others are in no namespace, whatever they say.
+            review.meta_mut().namespace = None;
+        }
+        self.caller.trail.requests(Some(review.meta()), || review.json());
         let writer = Writer {
             manager: self.options.field_manager.as_deref().unwrap_or(&self.caller.agent),
             api_version: T::API_VERSION,
@@ -119,15 +153,40 @@ impl Asked<'_> {
 }
 
 fn encode(answered: &impl Typed) -> Bytes {
+    let mut value = answered.to_value();
+    if let Some(spec) = value.get_mut("spec") {
+        forget_empty(spec);
+    }
     let mut json = Vec::new();
-    answered.write_json(&mut json);
+    api::object::write_object(&value, &mut json);
     json.into()
 }
 
-fn self_subject(mut review: SelfSubjectReview, user: &UserInfo) -> SelfSubjectReview {
-    review.metadata.creation_timestamp = Some(Time(Timestamp::now()));
-    review.status = Some(authentication::SelfSubjectReviewStatus { user_info: Some(shown(user)) });
-    review
+/// A question is shown without what it leaves empty; a requirement has a key and an operator nevertheless.
+fn forget_empty(value: &mut Value) {
+    match value {
+        Value::Object(fields) => fields.retain(|key, value| {
+            if key != "extra" {
+                forget_empty(value);
+            }
+            match value {
+                Value::String(text) => !text.is_empty() || matches!(key.as_str(), "key" | "operator"),
+                Value::Array(items) => !items.is_empty(),
+                Value::Object(fields) => key != "extra" || !fields.is_empty(),
+                other => !other.is_null(),
+            }
+        }),
+        Value::Array(items) => items.iter_mut().for_each(forget_empty),
+        _ => {}
+    }
+}
+
+/// Nothing is kept of the question.
+fn self_subject(user: &UserInfo) -> SelfSubjectReview {
+    SelfSubjectReview {
+        metadata: ObjectMeta { creation_timestamp: Some(Time(Timestamp::now())), ..ObjectMeta::default() },
+        status: Some(authentication::SelfSubjectReviewStatus { user_info: Some(shown(user)) }),
+    }
 }
 
 /// A user as reviews show one.

@@ -1,6 +1,6 @@
 //! TokenReview: who bears this token, and for whom is it meant?
 
-use k8s_openapi::api::authentication::v1::{TokenReview, TokenReviewStatus, UserInfo};
+use k8s_openapi::api::authentication::v1::TokenReview;
 use machinery::{Status, status};
 
 use super::{Asked, shown};
@@ -12,20 +12,24 @@ pub(super) async fn answer(asked: &Asked<'_>, mut review: TokenReview) -> status
         return Err(Status::bad_request("a TokenReview needs a token"));
     }
     let audiences = review.spec.audiences.as_deref().unwrap_or_default();
-    review.status = Some(match asked.server.identify(token, audiences).await {
-        Ok(found) => TokenReviewStatus {
-            authenticated: Some(true),
-            audiences: Some(found.audiences).filter(|audiences| !audiences.is_empty()),
-            user: Some(shown(&found.user)),
-            error: None,
-        },
+    // What the question claims of its answer stays where nothing better is known.
+    let mut status = review.status.take().unwrap_or_default();
+    match asked.server.identify(token, audiences).await {
+        Ok(found) => {
+            status.authenticated = Some(true);
+            status.audiences = Some(found.audiences).filter(|audiences| !audiences.is_empty());
+            status.user = Some(shown(&found.user));
+        }
         Err(refused) => {
             let why = match refused {
                 Refused::Unknown => "invalid bearer token".to_owned(),
                 Refused::Because(why) | Refused::Absent(why) => format!("invalid bearer token: {why}"),
             };
-            TokenReviewStatus { error: Some(why), user: Some(UserInfo::default()), ..TokenReviewStatus::default() }
+            status.authenticated = None;
+            status.error = Some(why);
+            status.user.get_or_insert_default();
         }
-    });
+    }
+    review.status = Some(status);
     Ok(review)
 }

@@ -2,6 +2,7 @@
 
 use std::sync::LazyLock;
 
+use api::Object as _;
 use api::core::pod::bind;
 use api::object::downcast_mut;
 use client::transport::Binding;
@@ -26,7 +27,8 @@ pub(super) async fn create(
     given: Body,
     options: &WriteOptions,
 ) -> Result<Written, Status> {
-    let given = body::typed::<BindingBody>(given, options.field_validation, &SCHEMA, "v1", "Binding")?;
+    let (given, warnings) = body::typed::<BindingBody>(given, options.field_validation, &SCHEMA, &["v1"], "Binding")?;
+    caller.trail.requests(Some(&given.metadata), || given.json());
     let name = given.metadata.name.clone().unwrap_or_default();
     // The old `bindings` collection names the pod in the body alone.
     let target = match target.name.as_str() {
@@ -43,7 +45,7 @@ pub(super) async fn create(
     let mut status = Status::success(None);
     status.code = 201;
     let json = serde_json::to_vec(&status).map_err(|error| Status::internal(error.to_string()))?;
-    Ok(Written { object: Shown::Json(json.into()), created: true, warnings: Vec::new() })
+    Ok(Written { object: Shown::Json(json.into()), created: true, warnings })
 }
 
 impl ApiServer {

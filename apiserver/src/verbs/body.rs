@@ -6,7 +6,7 @@ use machinery::decode::{self, Encoding};
 use machinery::schema::Schema;
 use serde_json::Value;
 
-use super::{Body, FieldValidation, Target};
+use super::{Body, Caller, FieldValidation, Target};
 
 /// A body, decoded.
 pub(super) struct Decoded {
@@ -51,18 +51,27 @@ pub(super) fn object(resource: &dyn Resource, body: Body, validation: FieldValid
     Ok(Decoded { object, warnings: findings.iter().map(ToString::to_string).collect() })
 }
 
-/// A body of a type that is not stored: a Binding, an Eviction. Other versions of the kind are read alike.
+/// Records what the caller sends, as it was read: with defaults, in the version that is served.
+pub(super) fn leave_trail(caller: &Caller, target: &Target, object: &dyn Object) {
+    caller.trail.requests(Some(object.meta()), || {
+        let mut shown = object.clone_boxed();
+        target.resource.default(&mut *shown);
+        target.resource.present(&shown.json()).into_owned()
+    });
+}
+
+/// A body of a type that is not stored, with warnings: a Binding, an Eviction. All the versions are read as the first.
 pub(crate) fn typed<T: api::kind::Typed>(
     body: Body,
     validation: FieldValidation,
     schema: &Schema,
-    api_version: &str,
+    api_versions: &[&str],
     kind: &str,
-) -> Result<T, Status> {
+) -> Result<(T, Vec<String>), Status> {
     let (bytes, encoding) = match body {
         Body::Typed(object) => {
             let found = api::object::downcast_ref::<T>(&*object).cloned();
-            return found.ok_or_else(|| Status::bad_request(format!("the body is no {kind}")));
+            return found.map(|found| (found, Vec::new())).ok_or_else(|| Status::bad_request(format!("the body is no {kind}")));
         }
         Body::Json(bytes) => (bytes, Encoding::Json),
         Body::Yaml(bytes) => (bytes, Encoding::Yaml),
@@ -73,10 +82,15 @@ pub(crate) fn typed<T: api::kind::Typed>(
     if let Some(given) = value.get("kind").and_then(Value::as_str).filter(|given| *given != kind) {
         return Err(Status::bad_request(format!("the body is a {given}, not a {kind}")));
     }
-    if let Value::Object(fields) = &mut value {
-        fields.insert("apiVersion".to_owned(), api_version.into());
+    let other = |given: &&str| !given.is_empty() && !api_versions.contains(given);
+    if let Some(given) = value.get("apiVersion").and_then(Value::as_str).filter(other) {
+        return Err(Status::bad_request(format!("there is no {kind} in {given}")));
     }
-    serde_json::from_value(value).map_err(|error| Status::bad_request(error.to_string()))
+    if let (Value::Object(fields), Some(own)) = (&mut value, api_versions.first()) {
+        fields.insert("apiVersion".to_owned(), (*own).into());
+    }
+    let read = serde_json::from_value(value).map_err(|error| Status::bad_request(error.to_string()))?;
+    Ok((read, decoded.warnings.iter().map(ToString::to_string).collect()))
 }
 
 /// A body that names a kind names the resource's own; one that names none is taken to be.

@@ -24,6 +24,7 @@ impl ApiServer {
             Some(_) => return Err(Status::method_not_supported(&target.resource.group_resource(), "create")),
         }
         let decoded = body::object(&*target.resource, body, options.field_validation)?;
+        body::leave_trail(caller, target, &*decoded.object);
         self.create_object(caller, target, decoded.object, decoded.warnings, options).await
     }
 

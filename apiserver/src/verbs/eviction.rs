@@ -3,6 +3,7 @@
 
 use std::sync::{Arc, LazyLock};
 
+use api::Object as _;
 use api::object::{downcast_mut, downcast_ref};
 use k8s_openapi::api::core::v1::{Pod, PodCondition};
 use k8s_openapi::api::policy::v1::{Eviction, PodDisruptionBudget};
@@ -30,7 +31,9 @@ pub(super) async fn create(
     given: Body,
     options: &WriteOptions,
 ) -> Result<Written, Status> {
-    let given = body::typed::<Eviction>(given, options.field_validation, &SCHEMA, "policy/v1", "Eviction")?;
+    let (given, warnings) =
+        body::typed::<Eviction>(given, options.field_validation, &SCHEMA, &["policy/v1", "policy/v1beta1"], "Eviction")?;
+    caller.trail.requests(Some(&given.metadata), || given.json());
     let name = given.metadata.name.as_deref().unwrap_or_default();
     if name != target.name {
         return Err(Status::bad_request(format!("the eviction's name {name:?} is not that of the request, {:?}", target.name)));
@@ -44,7 +47,7 @@ pub(super) async fn create(
     let mut status = Status::success(None);
     status.code = 201;
     let json = serde_json::to_vec(&status).map_err(|error| Status::internal(error.to_string()))?;
-    Ok(Written { object: Shown::Json(json.into()), created: true, warnings: Vec::new() })
+    Ok(Written { object: Shown::Json(json.into()), created: true, warnings })
 }
 
 fn deletion(given: GivenOptions, dry_run: bool) -> Result<DeleteOptions, Status> {

@@ -33,7 +33,9 @@ use api::strategy::UserInfo;
 use api::{Object, ResourceRef};
 use bytes::Bytes;
 use machinery::ResourceVersion;
+use machinery::decode::{self, Encoding};
 
+use crate::audit::Trail;
 use crate::log::Entry;
 
 /// Who calls.
@@ -42,6 +44,8 @@ pub struct Caller {
     pub user: UserInfo,
     /// The field manager where a request names none: the user agent up to its first `/`.
     pub agent: String,
+    /// What is recorded of the call.
+    pub trail: Trail,
 }
 
 /// What a call is about.
@@ -88,6 +92,19 @@ pub enum Patch {
     Merge(Bytes),
     Strategic(Bytes),
     Apply { config: Bytes, force: bool },
+}
+
+impl Patch {
+    /// The document in JSON, if it reads; else as it came.
+    fn shown(&self) -> Bytes {
+        match self {
+            Self::Json(document) | Self::Merge(document) | Self::Strategic(document) => document.clone(),
+            Self::Apply { config, .. } => match decode::parse(config, Encoding::Yaml) {
+                Ok(parsed) => parsed.value.to_string().into(),
+                Err(_) => config.clone(),
+            },
+        }
+    }
 }
 
 #[derive(Clone, Debug, Default)]

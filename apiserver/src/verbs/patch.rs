@@ -21,6 +21,7 @@ use crate::server::ApiServer;
 impl ApiServer {
     /// Patches the object at `target`, again where another write came between.
     pub async fn patch(&self, caller: &Caller, target: &Target, patch: Patch, options: &WriteOptions) -> Result<Written, Status> {
+        caller.trail.patches(|| patch.shown());
         let strategy = match view(target)? {
             View::Object(strategy) => strategy,
             View::Scale(view) => return scale::patch(self, caller, target, view, &patch, options).await,

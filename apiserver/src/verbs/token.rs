@@ -2,6 +2,7 @@
 
 use std::sync::LazyLock;
 
+use api::Object;
 use jiff::Timestamp;
 use k8s_openapi::api::authentication::v1::{BoundObjectReference, TokenRequest, TokenRequestStatus};
 use k8s_openapi::api::core::v1::Pod;
@@ -17,6 +18,8 @@ use crate::admission::{Operation, World};
 use crate::auth::service_accounts::{Bindings, Reference};
 use crate::server::ApiServer;
 
+/// By this the audit log tells which token was made.
+const ISSUED: &str = "authentication.kubernetes.io/issued-credential-id";
 const DEFAULT_SECONDS: i64 = 3600;
 const LEAST_SECONDS: i64 = 600;
 const MOST_SECONDS: i64 = 1 << 32;
@@ -31,15 +34,18 @@ pub(super) async fn create(
     options: &WriteOptions,
 ) -> Result<Written, Status> {
     let service_accounts = server.authenticator().service_accounts().filter(|s| s.issues()).ok_or_else(Status::path_not_found)?;
-    let mut request: TokenRequest = body::typed(given, options.field_validation, &SCHEMA, "authentication.k8s.io/v1", "TokenRequest")?;
-    body::check_address(target, named(&mut request, target))?;
+    let (mut request, mut warnings) =
+        body::typed::<TokenRequest>(given, options.field_validation, &SCHEMA, &["authentication.k8s.io/v1"], "TokenRequest")?;
     let spec = request.spec.get_or_insert_default();
     let seconds = *spec.expiration_seconds.get_or_insert(DEFAULT_SECONDS);
     spec.audiences = spec.audiences.take().filter(|audiences| !audiences.is_empty());
+    caller.trail.requests(Some(&request.metadata), || encode(&request));
+    check_address(target, &request)?;
     let write = Write::new(server, caller, target, options)?;
     record_unstored(&SCHEMA, write.writer("authentication.k8s.io/v1"), &mut request);
     // What the request names may have been made a moment ago.
     server.feed.catch_up().await?;
+    let mut request = admitted(&write, request)?;
     let account = reference(server.world(), "serviceaccounts", &target.namespace, &target.name)?;
     request.metadata.name = Some(target.name.clone());
     request.metadata.namespace = Some(target.namespace.clone());
@@ -51,7 +57,7 @@ pub(super) async fn create(
     if !errors.is_empty() {
         return Err(Status::invalid(&GroupKind::new("authentication.k8s.io", "TokenRequest"), "", &errors));
     }
-    let warnings = write.review(Operation::Create, Some(&request), None)?;
+    warnings.extend(write.review(Operation::Create, Some(&request), None)?);
     let mut bindings = Bindings { namespace: target.namespace.clone(), serviceaccount: account, ..Bindings::default() };
     if let Some(bound) = request.spec.as_ref().and_then(|spec| spec.bound_object_ref.as_ref()) {
         bind(server.world(), &mut bindings, bound)?;
@@ -59,17 +65,32 @@ pub(super) async fn create(
     let issued = service_accounts
         .issue(bindings, &audiences, seconds, Timestamp::now())
         .map_err(|error| Status::internal(format!("the token cannot be made: {error}")))?;
+    caller.trail.note(ISSUED, || format!("JTI={}", issued.id));
     request.status = Some(TokenRequestStatus { expiration_timestamp: Some(Time(issued.expires)), token: Some(issued.token) });
     Ok(Written { object: Shown::Json(encode(&request).into()), created: true, warnings })
 }
 
-/// The request with the name and namespace that its path gives it, where it has none itself.
-fn named<'a>(request: &'a mut TokenRequest, target: &Target) -> &'a mut TokenRequest {
-    let name = request.metadata.name.get_or_insert_default();
-    if name.is_empty() {
-        name.clone_from(&target.name);
+/// The request as admission leaves it.
+fn admitted(write: &Write<'_>, request: TokenRequest) -> Result<TokenRequest, Status> {
+    let mut object: Box<dyn Object> = Box::new(request);
+    write.admit(Operation::Create, &mut object, None)?;
+    let left = api::object::downcast_ref::<TokenRequest>(&*object).cloned();
+    left.ok_or_else(|| Status::internal("admission made something else of a token request"))
+}
+
+/// A request that names an account or a namespace names those of its path.
+fn check_address(target: &Target, request: &TokenRequest) -> Result<(), Status> {
+    let given = |own: &Option<String>| own.clone().filter(|own| !own.is_empty());
+    if let Some(namespace) = given(&request.metadata.namespace).filter(|own| *own != target.namespace) {
+        return Err(Status::bad_request(format!("the request's namespace {namespace:?} is not {:?}", target.namespace)));
     }
-    request
+    match given(&request.metadata.name).filter(|own| *own != target.name) {
+        None => Ok(()),
+        Some(name) => {
+            let error = Error::invalid(&Path::new("metadata").child("name"), &name, "must be the service account's, if there is one");
+            Err(Status::invalid(&GroupKind::new("authentication.k8s.io", "TokenRequest"), &target.name, &[error]))
+        }
+    }
 }
 
 fn check(seconds: i64) -> Errors {
@@ -94,15 +115,20 @@ fn reference(world: &World, plural: &'static str, namespace: &str, name: &str) -
 fn bind(world: &World, bindings: &mut Bindings, bound: &BoundObjectReference) -> Result<(), Status> {
     let text = |text: &Option<String>| text.clone().unwrap_or_default();
     let (version, kind, name) = (text(&bound.api_version), text(&bound.kind), text(&bound.name));
-    let found = match (version.as_str(), kind.as_str()) {
-        ("v1", "Pod") => {
+    // Whatever the version: objects are of their kind in all.
+    let group = version.split_once('/').map_or("", |(group, _)| group);
+    if name.is_empty() && matches!((group, kind.as_str()), ("", "Pod" | "Secret" | "Node")) {
+        return Err(Status::bad_request("the bound object reference has no name"));
+    }
+    let found = match (group, kind.as_str()) {
+        ("", "Pod") => {
             let pod = reference(world, "pods", &bindings.namespace, &name)?;
             bindings.node = running(world, bindings, &name)?;
             bindings.pod = Some(pod.clone());
             pod
         }
-        ("v1", "Secret") => bindings.secret.insert(reference(world, "secrets", &bindings.namespace, &name)?).clone(),
-        ("v1", "Node") => bindings.node.insert(reference(world, "nodes", "", &name)?).clone(),
+        ("", "Secret") => bindings.secret.insert(reference(world, "secrets", &bindings.namespace, &name)?).clone(),
+        ("", "Node") => bindings.node.insert(reference(world, "nodes", "", &name)?).clone(),
         _ => return Err(Status::bad_request(format!("a token cannot be bound to an object of type {version} {kind}"))),
     };
     match bound.uid.as_deref() {
@@ -134,7 +160,6 @@ fn running(world: &World, bindings: &Bindings, name: &str) -> Result<Option<Refe
 
 /// Kubernetes writes the bound object as null where there is none.
 fn encode(request: &TokenRequest) -> Vec<u8> {
-    use api::Object as _;
     let mut value = request.to_value();
     if let Some(Value::Object(spec)) = value.get_mut("spec") {
         spec.entry("boundObjectRef").or_insert(Value::Null);

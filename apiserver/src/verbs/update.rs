@@ -26,6 +26,7 @@ impl ApiServer {
             View::Scale(view) => return scale::update(self, caller, target, view, body, options).await,
         };
         let body::Decoded { object, warnings } = body::object(&*target.resource, body, options.field_validation)?;
+        body::leave_trail(caller, target, &*object);
         match self.replace(caller, target, strategy, object, options).await {
             Ok(mut written) => {
                 written.warnings.splice(0..0, warnings);

@@ -169,11 +169,12 @@ impl<'a> Write<'a> {
             now: self.now,
             world: self.server.world(),
             access: self.server.access(),
+            trail: &self.caller.trail,
         }
     }
 
     /// Mutating admission.
-    fn admit(&self, operation: Operation, object: &mut Box<dyn Object>, old: Option<&dyn Object>) -> Result<(), Status> {
+    pub(super) fn admit(&self, operation: Operation, object: &mut Box<dyn Object>, old: Option<&dyn Object>) -> Result<(), Status> {
         self.server.admission.mutate(&self.request(operation, old), object)
     }
 

@@ -175,7 +175,9 @@ fn types() {
 fn numbers() {
     // Of a factor, whole numbers see the whole part only: 0.5 is 0 to them, of which nothing is a multiple.
     let schema = json!({"type": "number", "minimum": 1, "maximum": 3, "exclusiveMaximum": true, "multipleOf": 0.5});
-    for (value, number_of_errors) in [(json!(1.0), 0), (json!(1), 1), (json!(2.5), 0), (json!(3.0), 1), (json!(0.5), 1), (json!(2.2), 1), (json!(3.3), 2)] {
+    for (value, number_of_errors) in
+        [(json!(1.0), 0), (json!(1), 1), (json!(2.5), 0), (json!(3.0), 1), (json!(0.5), 1), (json!(2.2), 1), (json!(3.3), 2)]
+    {
         assert_eq!(wrong(&schema, &value), vec![(String::new(), Invalid); number_of_errors], "{value}");
     }
     let narrow = json!({"type": "integer", "format": "int32"});

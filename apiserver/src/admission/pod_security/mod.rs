@@ -43,7 +43,7 @@ impl Plugin for PodSecurity {
         if request.operation != Operation::Delete
             && let Some((meta, spec)) = template(object)
         {
-            warn(&labels_of(request), &Subject { meta, spec }, warnings);
+            tell(request, &labels_of(request), &Subject { meta, spec }, warnings);
         }
         Ok(())
     }
@@ -66,20 +66,33 @@ fn check_pod(request: &Request<'_>, object: &dyn Object, pod: &Pod, warnings: &m
     let subject = Subject { meta: &pod.metadata, spec };
     let labels = labels_of(request);
     let enforced = Policy::of(&labels, Mode::Enforce);
+    request.trail.note("pod-security.kubernetes.io/enforce-policy", || enforced.to_string());
     let violations = enforced.violations(&subject);
     if !violations.is_empty() {
+        audit(request, &labels, &subject);
         return Err(request.forbidden(object, format!("violates PodSecurity \"{enforced}\": {}", violations.join(", "))));
     }
-    warn(&labels, &subject, warnings);
+    tell(request, &labels, &subject, warnings);
     Ok(())
 }
 
-fn warn(labels: &Labels, subject: &Subject<'_>, warnings: &mut Vec<String>) {
-    let policy = Policy::of(labels, Mode::Warn);
-    let violations = policy.violations(subject);
-    if !violations.is_empty() {
-        warnings.push(format!("would violate PodSecurity \"{policy}\": {}", violations.join(", ")));
+/// What would be refused in a stricter namespace is told to the client and to the audit log.
+fn tell(request: &Request<'_>, labels: &Labels, subject: &Subject<'_>, warnings: &mut Vec<String>) {
+    audit(request, labels, subject);
+    warnings.extend(violation(Policy::of(labels, Mode::Warn), subject));
+}
+
+fn audit(request: &Request<'_>, labels: &Labels, subject: &Subject<'_>) {
+    if request.trail.is_on()
+        && let Some(violation) = violation(Policy::of(labels, Mode::Audit), subject)
+    {
+        request.trail.note("pod-security.kubernetes.io/audit-violations", || violation);
     }
+}
+
+fn violation(policy: Policy, subject: &Subject<'_>) -> Option<String> {
+    let violations = policy.violations(subject);
+    (!violations.is_empty()).then(|| format!("would violate PodSecurity \"{policy}\": {}", violations.join(", ")))
 }
 
 /// Whether an update runs anything that did not run before. A pod that runs may be relabelled, whatever it does.

@@ -52,10 +52,12 @@ impl Version {
     }
 }
 
-/// What happens to a violation. (Audit records are not kept, so that `audit` has no effect yet beyond its labels' checks.)
+/// What happens to a violation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Mode {
     Enforce,
+    /// It is noted in the audit log.
+    Audit,
     Warn,
 }
 
@@ -68,7 +70,11 @@ pub(super) struct Policy {
 impl Policy {
     /// A level that does not read is the strictest, so that a typing error opens nothing.
     pub(super) fn of(labels: &Labels, mode: Mode) -> Self {
-        let name = if mode == Mode::Enforce { "enforce" } else { "warn" };
+        let name = match mode {
+            Mode::Enforce => "enforce",
+            Mode::Audit => "audit",
+            Mode::Warn => "warn",
+        };
         let level = labels.get(&format!("{PREFIX}{name}")).map(|text| Level::parse(text));
         let version = labels.get(&format!("{PREFIX}{name}-version")).map(|text| Version::parse(text));
         match (level, version) {

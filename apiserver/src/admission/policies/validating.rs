@@ -67,13 +67,15 @@ fn expressions(spec: &Spec) -> Result<Expressions, String> {
 
 /// Why a request is refused, and with which reason.
 struct Violation {
+    /// Which of the policy's validations it is of.
+    index: usize,
     message: String,
     reason: Option<String>,
 }
 
 impl Violation {
     fn of(why: impl Into<String>) -> Self {
-        Self { message: why.into(), reason: None }
+        Self { index: 0, message: why.into(), reason: None }
     }
 }
 
@@ -141,19 +143,21 @@ fn evaluate<'v>(
     fails_closed: bool,
 ) -> Vec<Violation> {
     let mut violations = Vec::new();
-    for (validation, (program, message)) in validations.iter().zip(&expressions.validations) {
+    for (index, (validation, (program, message))) in validations.iter().zip(&expressions.validations).enumerate() {
         match activation.evaluate(program) {
             Ok(Value::Bool(true)) => {}
             Ok(_) => {
                 let message = message.as_ref().and_then(|message| say(activation.evaluate(message)));
                 let message = message.or_else(|| validation.message.as_deref().map(|message| message.trim().to_owned()));
                 violations.push(Violation {
+                    index,
                     message: message.unwrap_or_else(|| format!("failed expression: {}", validation.expression.trim())),
                     reason: validation.reason.clone(),
                 });
             }
             Err(error) if fails_closed => {
-                violations.push(Violation::of(format!("expression '{}' resulted in error: {error}", validation.expression.trim())));
+                let message = format!("expression '{}' resulted in error: {error}", validation.expression.trim());
+                violations.push(Violation { index, ..Violation::of(message) });
             }
             Err(_) => {}
         }
@@ -188,7 +192,17 @@ fn act(
                 let message = &violation.message;
                 warnings.push(format!("Validation failed for ValidatingAdmissionPolicy '{policy}' with binding '{binding}': {message}"));
             }
-            _ => tracing::info!(policy, binding, violation = violation.message, "an audited policy is violated"),
+            // Of several, the audit log has the first.
+            _ => request.trail.note("validation.policy.admission.k8s.io/validation_failure", || {
+                serde_json::json!([{
+                    "message": violation.message,
+                    "policy": policy,
+                    "binding": binding,
+                    "expressionIndex": violation.index,
+                    "validationActions": bound.binding.spec.validation_actions,
+                }])
+                .to_string()
+            }),
         }
     }
     denied

@@ -26,15 +26,30 @@ impl Plugin for Escalation {
         if request.operation == Operation::Update && request.old.is_some_and(|old| changes_ownership_only(object, old)) {
             return Ok(());
         }
-        self.judge(request, object).map_err(|why| {
-            let name = object.meta().name.as_deref().unwrap_or_default();
-            Status::forbidden(&request.target.resource.group_resource(), name, why)
+        let resource = request.target.resource.group_resource();
+        self.judge(request, object).map_err(|refused| match refused {
+            Refused::Because(why) => Status::forbidden(&resource, object.meta().name.as_deref().unwrap_or_default(), why),
+            // As upstream has it: the role's name, and the binding's resource.
+            Refused::NoRole(name) => Status::not_found(&resource, &name),
         })
     }
 }
 
+/// Why a write is refused.
+enum Refused {
+    Because(String),
+    /// There is no role of this name, whose rules the writer would have to hold.
+    NoRole(String),
+}
+
+impl From<String> for Refused {
+    fn from(why: String) -> Self {
+        Self::Because(why)
+    }
+}
+
 impl Escalation {
-    fn judge(&self, request: &Request<'_>, object: &dyn Object) -> Result<(), String> {
+    fn judge(&self, request: &Request<'_>, object: &dyn Object) -> Result<(), Refused> {
         if let Some(role) = downcast_ref::<Role>(object) {
             return may_grant(request, "roles", role.rules.as_ref(), false);
         }
@@ -51,7 +66,7 @@ impl Escalation {
     }
 }
 
-fn may_grant(request: &Request<'_>, resource: &str, rules: Option<&Vec<PolicyRule>>, aggregates: bool) -> Result<(), String> {
+fn may_grant(request: &Request<'_>, resource: &str, rules: Option<&Vec<PolicyRule>>, aggregates: bool) -> Result<(), Refused> {
     if is_allowed(request, "escalate", resource, &request.target.name) {
         return Ok(());
     }
@@ -62,14 +77,14 @@ fn may_grant(request: &Request<'_>, resource: &str, rules: Option<&Vec<PolicyRul
     Ok(())
 }
 
-fn may_bind(request: &Request<'_>, reference: &RoleRef) -> Result<(), String> {
+fn may_bind(request: &Request<'_>, reference: &RoleRef) -> Result<(), Refused> {
     let resource = if reference.kind == "Role" { "roles" } else { "clusterroles" };
     if is_allowed(request, "bind", resource, &reference.name) {
         return Ok(());
     }
     let rules = request.access.rbac.role(&reference.kind, &request.target.namespace, &reference.name);
-    let rules = rules.ok_or_else(|| format!("there is no {} {:?}, whose rules you would have to hold", reference.kind, reference.name))?;
-    holds(request, &rules)
+    let rules = rules.ok_or_else(|| Refused::NoRole(reference.name.clone()))?;
+    Ok(holds(request, &rules)?)
 }
 
 fn is_allowed(request: &Request<'_>, verb: &str, resource: &str, name: &str) -> bool {
@@ -82,7 +97,7 @@ fn is_allowed(request: &Request<'_>, verb: &str, resource: &str, name: &str) -> 
 fn holds(request: &Request<'_>, rules: &[Rule]) -> Result<(), String> {
     const MOST_SHOWN: usize = 16;
     let held = request.access.rbac.rules(request.user, &request.target.namespace);
-    let missing = rule::uncovered(&held, rules);
+    let missing = rule::uncovered(&held.rules, rules);
     if missing.is_empty() {
         return Ok(());
     }

@@ -35,6 +35,33 @@ const FOLLOWED: [(&str, Kind); 4] = [
     ("rolebindings", Kind::RoleBinding),
 ];
 
+/// What a user holds.
+#[derive(Debug, Default)]
+pub struct Held {
+    pub rules: Vec<Rule>,
+    /// What is said of roles that are bound and not there.
+    pub missing: Vec<String>,
+}
+
+fn not_found(grant: &Grant) -> String {
+    format!("{}.{GROUP} {:?} not found", grant.role_kind().to_lowercase(), grant.role_name())
+}
+
+/// Several complaints as one, as upstream joins them; each is made once.
+pub fn together(said: &[String]) -> Option<String> {
+    let mut once: Vec<&str> = Vec::new();
+    for one in said {
+        if !once.contains(&one.as_str()) {
+            once.push(one);
+        }
+    }
+    match once[..] {
+        [] => None,
+        [one] => Some(one.to_owned()),
+        _ => Some(format!("[{}]", once.join(", "))),
+    }
+}
+
 /// Whether a user is above the rules.
 pub fn is_master(user: &UserInfo) -> bool {
     user.groups.iter().any(|group| group == MASTERS)
@@ -77,15 +104,22 @@ impl Rbac {
         RwLockWriteGuard::downgrade(state)
     }
 
-    /// The rules that hold for a user in a namespace (empty: everywhere only), role by role.
-    pub fn rules(&self, user: &UserInfo, namespace: &str) -> Vec<Rule> {
+    /// The rules that hold for a user in a namespace (empty: everywhere only), binding by binding.
+    pub fn rules(&self, user: &UserInfo, namespace: &str) -> Held {
         let state = self.current();
-        let mut rules = Vec::new();
+        let (mut held, mut seen) = (Held::default(), Vec::<Arc<str>>::new());
         let _: Option<()> = state.index.each_grant(user, namespace, |grant| {
-            rules.extend_from_slice(state.index.role(&grant.role).unwrap_or_default());
+            // A binding may name the user and groups of theirs.
+            if !seen.contains(&grant.binding) {
+                seen.push(grant.binding.clone());
+                match state.index.role(&grant.role) {
+                    Some(rules) => held.rules.extend_from_slice(rules),
+                    None => held.missing.push(not_found(grant)),
+                }
+            }
             None
         });
-        rules
+        held
     }
 
     /// The rules of a role that a binding in `namespace` refers to; None: there is no such role.
@@ -112,11 +146,9 @@ impl Authorizer for Rbac {
         });
         match found {
             Some(grant) => Decision::Allow(Grounds::Granted(grant)),
-            None if missing.is_empty() => Decision::no_opinion(),
             None => {
-                let names: Vec<_> =
-                    missing.iter().map(|grant| format!("{} {:?} not found", grant.role_kind(), grant.role_name())).collect();
-                Decision::NoOpinion { reason: format!("RBAC: {}", names.join(", ")) }
+                let missing: Vec<String> = missing.iter().map(|grant| not_found(grant)).collect();
+                Decision::NoOpinion { reason: together(&missing).map(|why| format!("RBAC: {why}")).unwrap_or_default() }
             }
         }
     }
