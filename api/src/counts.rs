@@ -28,12 +28,12 @@ pub(crate) fn at_most_all(path: &Path, value: Option<&IntOrString>) -> Option<Er
     percentage(text).filter(|p| *p > 100).map(|_| Error::invalid(path, text, "must not be greater than 100%"))
 }
 
-/// Whether a count or a percentage comes to nothing; one that is malformed does.
+/// Whether a count or a percentage comes to nothing; one that is malformed does, unless it is a count in quotes.
 pub(crate) fn is_zero(value: Option<&IntOrString>) -> bool {
     match value {
         None => true,
         Some(IntOrString::Int(count)) => *count == 0,
-        Some(IntOrString::String(text)) => percentage(text).unwrap_or(0) == 0,
+        Some(IntOrString::String(text)) => percentage(text).unwrap_or_else(|| text.parse().unwrap_or(0)) == 0,
     }
 }
 
@@ -44,10 +44,10 @@ pub(crate) fn at_most(path: &Path, counts: &[(&str, Option<i32>)], bound: (&str,
     over.map(|(name, count)| Error::invalid(&path.child(name), count, format!("cannot be greater than {path}.{bound_name}"))).collect()
 }
 
-/// A counter that only ever rises.
+/// A counter that only ever rises, and does not go away once it is there.
 pub(crate) fn not_decremented(path: &Path, new: Option<i32>, old: Option<i32>) -> Option<Error> {
-    let new = new.unwrap_or(0);
-    (new < old?).then(|| Error::invalid(path, new, "cannot be decremented"))
+    let old = old?;
+    new.is_none_or(|new| new < old).then(|| Error::invalid(path, new.unwrap_or(0), "cannot be decremented"))
 }
 
 #[cfg(test)]

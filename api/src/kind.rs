@@ -125,6 +125,11 @@ pub trait Kind: Send + Sync + 'static {
     /// Marks in a client's JSON what the type cannot tell (an empty selector from none). Runs before decoding.
     fn before_decode(_object: &mut Map<String, Value>) {}
 
+    /// What of a client's object cannot be understood, though its fields decode.
+    fn check_decoded(_object: &Self::Object) -> Result<(), String> {
+        Ok(())
+    }
+
     /// Marks the same in an object from the store, in which empty lists may have become null.
     fn after_reading(_object: &mut Self::Object) {}
 

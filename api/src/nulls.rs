@@ -12,7 +12,16 @@ pub(crate) fn of(group: &str, kind: &str) -> &'static [&'static str] {
         ("", "Pod") => POD,
         ("", "Event") => &["eventTime", "firstTimestamp", "lastTimestamp"],
         ("", "Node") => &["status.conditions[].lastHeartbeatTime", "status.conditions[].lastTransitionTime"],
-        ("", "Namespace" | "ReplicationController") | ("apps", "ReplicaSet" | "DaemonSet" | "StatefulSet") => {
+        ("", "Namespace" | "ReplicationController") | ("apps", "ReplicaSet" | "DaemonSet") => &["status.conditions[].lastTransitionTime"],
+        ("apps", "StatefulSet") => &[
+            "spec.volumeClaimTemplates[].spec.dataSource.apiGroup",
+            "spec.volumeClaimTemplates[].spec.dataSourceRef.apiGroup",
+            "status.conditions[].lastTransitionTime",
+        ],
+        ("flowcontrol.apiserver.k8s.io", "FlowSchema") => {
+            &["spec.rules[].resourceRules[].namespaces", "status.conditions[].lastTransitionTime"]
+        }
+        ("flowcontrol.apiserver.k8s.io", "PriorityLevelConfiguration") | ("apiregistration.k8s.io", "APIService") => {
             &["status.conditions[].lastTransitionTime"]
         }
         ("", "PersistentVolumeClaim") => &[
@@ -22,7 +31,7 @@ pub(crate) fn of(group: &str, kind: &str) -> &'static [&'static str] {
             "status.conditions[].lastTransitionTime",
         ],
         ("apps", "Deployment") => &["status.conditions[].lastTransitionTime", "status.conditions[].lastUpdateTime"],
-        ("batch", "Job") => &["status.conditions[].lastProbeTime", "status.conditions[].lastTransitionTime"],
+        ("batch", "Job") => &["spec.podFailurePolicy.rules", "status.conditions[].lastProbeTime", "status.conditions[].lastTransitionTime"],
         ("", "LimitRange") => &["spec{}.limits"],
         ("apiextensions.k8s.io", "CustomResourceDefinition") => &[
             "spec.conversion.webhook.conversionReviewVersions",

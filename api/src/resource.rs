@@ -264,7 +264,9 @@ impl<K: Kind> Resource for Served<K> {
         if let Value::Object(object) = &mut value {
             K::before_decode(object);
         }
-        serde_json::from_value::<K::Object>(value).map(|o| Box::new(o) as Box<dyn Object>).map_err(|e| e.to_string())
+        let object = serde_json::from_value::<K::Object>(value).map_err(|e| e.to_string())?;
+        K::check_decoded(&object)?;
+        Ok(Box::new(object))
     }
     fn decode_stored(&self, json: &[u8]) -> Result<Box<dyn Object>, String> {
         let mut object = serde_json::from_slice::<K::Object>(json).map_err(|e| e.to_string())?;

@@ -35,10 +35,11 @@ pub fn scaled_or_zero(value: &IntOrString, total: i32, round: Round) -> i32 {
     scaled(value, total, round).unwrap_or(0)
 }
 
-/// The number before a percent sign; None where the text is anything else.
+/// The number before a percent sign, or the largest there is where it is larger; None where the text is anything else.
 pub fn percentage(text: &str) -> Option<i32> {
     let digits = text.strip_suffix('%')?;
-    if digits.bytes().all(|byte| byte.is_ascii_digit()) { digits.parse().ok() } else { None }
+    let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+    is_number.then(|| digits.parse().unwrap_or(i32::MAX))
 }
 
 /// The percentage that a value is, if it is one.
@@ -63,11 +64,12 @@ mod tests {
         assert_eq!(scaled(&percent("0%"), 7, Round::Up), Ok(0));
         assert_eq!(scaled(&percent("150%"), 3, Round::Down), Ok(4));
         assert_eq!(scaled(&percent("2147483647%"), i32::MAX, Round::Up), Ok(i32::MAX));
-        for text in ["", "%", "25", "a%", "-5%", "+5%", "1.5%", "99999999999%"] {
+        for text in ["", "%", "25", "a%", "-5%", "+5%", "1.5%"] {
             assert_eq!(scaled(&percent(text), 10, Round::Up), Err(Error(text.to_owned())), "{text}");
         }
         assert_eq!(scaled_or_zero(&percent("x"), 10, Round::Up), 0);
         assert_eq!(as_percentage(&percent("7%")), Some(7));
+        assert_eq!(as_percentage(&percent("99999999999%")), Some(i32::MAX));
         assert_eq!(as_percentage(&IntOrString::Int(7)), None);
     }
 }

@@ -46,7 +46,11 @@ impl Kind for ControllerRevisions {
     }
 
     fn validate_create(_cx: &Context<'_>, revision: &ControllerRevision) -> Errors {
-        check(revision)
+        let mut errors = check(revision);
+        if revision.data.is_none() {
+            errors.push(Error::required(&Path::new("data"), ""));
+        }
+        errors
     }
 
     fn update() -> &'static dyn UpdateStrategy<ControllerRevision> {
@@ -80,10 +84,5 @@ impl UpdateStrategy<ControllerRevision> for Update {
 }
 
 fn check(revision: &ControllerRevision) -> Errors {
-    let mut errors = Errors::new();
-    if revision.data.is_none() {
-        errors.push(Error::required(&Path::new("data"), ""));
-    }
-    errors.extend(validate::non_negative(&Path::new("revision"), revision.revision));
-    errors
+    validate::non_negative(&Path::new("revision"), revision.revision)
 }

@@ -54,6 +54,12 @@ impl Kind for DaemonSets {
         machinery::names::dns1123_subdomain(name, prefix)
     }
 
+    fn check_decoded(set: &DaemonSet) -> Result<(), String> {
+        let given = set.metadata.annotations.as_ref().and_then(|a| a.get(TEMPLATE_GENERATION));
+        let wrong = given.filter(|text| text.parse::<i64>().is_err());
+        wrong.map_or(Ok(()), |text| Err(format!("the annotation {TEMPLATE_GENERATION} is {text:?}, and has to be a number")))
+    }
+
     fn default(set: &mut DaemonSet) {
         let spec = zero::keep(&mut set.spec);
         spec.revision_history_limit.get_or_insert(10);
@@ -116,6 +122,10 @@ fn default_update_strategy(strategy: &mut DaemonSetUpdateStrategy) {
     if strategy.type_.as_deref() == Some("RollingUpdate") {
         let rolling = zero::keep(&mut strategy.rolling_update);
         rolling.max_unavailable.get_or_insert(IntOrString::Int(1));
+    }
+    // Unlike the rest, these are there for any type.
+    if let Some(rolling) = &mut strategy.rolling_update {
+        rolling.max_unavailable.get_or_insert(IntOrString::Int(0));
         rolling.max_surge.get_or_insert(IntOrString::Int(0));
     }
 }
@@ -143,12 +153,10 @@ impl UpdateStrategy<DaemonSet> for Update {
     }
 
     fn validate(&self, _cx: &Context<'_>, new: &DaemonSet, old: &DaemonSet) -> Errors {
-        // Kubernetes validates the spec once as an object and once as an update, and reports both.
-        let mut errors = check(new);
-        errors.extend(check(new));
         let none = DaemonSetSpec::default();
-        let (new, old) = (new.spec.as_ref().unwrap_or(&none), old.spec.as_ref().unwrap_or(&none));
-        errors.extend(validate::immutable(&Path::new("spec").child("selector"), &new.selector, &old.selector));
+        let selector = |set: &DaemonSet| set.spec.as_ref().unwrap_or(&none).selector.clone();
+        let mut errors = validate::immutable(&Path::new("spec").child("selector"), &selector(new), &selector(old));
+        errors.extend(check(new));
         errors
     }
 

@@ -59,6 +59,10 @@ impl Kind for Deployments {
         check(deployment)
     }
 
+    fn warnings_create(deployment: &Deployment) -> Vec<String> {
+        template::name_warning(&deployment.metadata).into_iter().collect()
+    }
+
     fn update() -> &'static dyn UpdateStrategy<Deployment> {
         &Update
     }

@@ -73,6 +73,10 @@ impl Kind for ReplicaSets {
         check(set)
     }
 
+    fn warnings_create(set: &ReplicaSet) -> Vec<String> {
+        template::name_warning(&set.metadata).into_iter().collect()
+    }
+
     fn update() -> &'static dyn UpdateStrategy<ReplicaSet> {
         &Update
     }
@@ -121,9 +125,7 @@ impl UpdateStrategy<ReplicaSet> for Update {
     }
 
     fn validate(&self, _cx: &Context<'_>, new: &ReplicaSet, old: &ReplicaSet) -> Errors {
-        // Kubernetes validates the spec once as an object and once as an update, and reports both.
         let mut errors = check(new);
-        errors.extend(check(new));
         let none = ReplicaSetSpec::default();
         let (new, old) = (new.spec.as_ref().unwrap_or(&none), old.spec.as_ref().unwrap_or(&none));
         errors.extend(validate::immutable(&Path::new("spec").child("selector"), &new.selector, &old.selector));

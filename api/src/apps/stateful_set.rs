@@ -6,12 +6,14 @@ use k8s_openapi::api::apps::v1::{
     StatefulSetUpdateStrategy,
 };
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use machinery::field::{Error, Errors, Path};
 use machinery::names;
 use serde_json::{Map, Value, json};
 
 use super::{bump_generation, selector, template};
 use crate::columns::{self, CONTAINERS, IMAGES};
+use crate::core::persistent_volume_claim::validate_spec;
 use crate::counts::{self, non_negative};
 use crate::kind::{Column, Kind, Names, ScaleView, Scope, Subresource, View};
 use crate::strategy::{Context, UpdateStrategy};
@@ -50,6 +52,7 @@ impl Kind for StatefulSets {
         zero::fill(&mut spec.pod_management_policy, "OrderedReady");
         spec.replicas.get_or_insert(1);
         spec.revision_history_limit.get_or_insert(10);
+        zero::keep(&mut spec.service_name);
         zero::omit(&mut spec.min_ready_seconds);
         zero::omit(&mut spec.volume_claim_templates);
         let retention = zero::keep(&mut spec.persistent_volume_claim_retention_policy);
@@ -71,9 +74,11 @@ impl Kind for StatefulSets {
     }
 
     fn validate_create(_cx: &Context<'_>, set: &StatefulSet) -> Errors {
-        let mut errors = check(set);
-        errors.extend(check_service_name(set));
-        errors
+        check(set, New::Set)
+    }
+
+    fn warnings_create(set: &StatefulSet) -> Vec<String> {
+        warnings(set)
     }
 
     fn update() -> &'static dyn UpdateStrategy<StatefulSet> {
@@ -144,7 +149,8 @@ impl UpdateStrategy<StatefulSet> for Update {
     }
 
     fn validate(&self, _cx: &Context<'_>, new: &StatefulSet, old: &StatefulSet) -> Errors {
-        let mut errors = check(new);
+        let as_before = if check(old, New::Template).is_empty() { New::Template } else { New::Nothing };
+        let mut errors = check(new, as_before);
         let mut mutable_as_new = old.spec.clone().unwrap_or_default();
         let spec = new.spec.clone().unwrap_or_default();
         mutable_as_new.replicas = spec.replicas;
@@ -162,6 +168,10 @@ impl UpdateStrategy<StatefulSet> for Update {
             ));
         }
         errors
+    }
+
+    fn warnings(&self, new: &StatefulSet, _old: &StatefulSet) -> Vec<String> {
+        warnings(new)
     }
 
     fn reset_fields(&self) -> &'static [&'static str] {
@@ -203,7 +213,25 @@ impl UpdateStrategy<StatefulSet> for Status {
     }
 }
 
-fn check(set: &StatefulSet) -> Errors {
+/// A limit below zero keeps all revisions, which is seldom meant.
+fn warnings(set: &StatefulSet) -> Vec<String> {
+    let limit = set.spec.as_ref().and_then(|s| s.revision_history_limit);
+    let warning = || "spec.revisionHistoryLimit: below zero, all revisions are kept; 0 or more is better".to_owned();
+    limit.filter(|limit| *limit < 0).map(|_| warning()).into_iter().collect()
+}
+
+/// What of a set is looked at. Sets that are there keep what was not checked when they came, and what cannot change.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum New {
+    /// All of it.
+    Set,
+    /// All but its claims and its service's name.
+    Template,
+    /// Not the template either, since the old one would not pass.
+    Nothing,
+}
+
+fn check(set: &StatefulSet, new: New) -> Errors {
     let none = StatefulSetSpec::default();
     let spec = set.spec.as_ref().unwrap_or(&none);
     let path = Path::new("spec");
@@ -217,21 +245,42 @@ fn check(set: &StatefulSet) -> Errors {
         &path.child("persistentVolumeClaimRetentionPolicy"),
         spec.persistent_volume_claim_retention_policy.as_ref(),
     ));
+    let claims = spec.volume_claim_templates.as_deref().unwrap_or_default();
+    if new == New::Set {
+        let at = path.child("volumeClaimTemplates");
+        let spec_of = |claim: &PersistentVolumeClaim| claim.spec.clone().unwrap_or_default();
+        errors.extend(claims.iter().enumerate().flat_map(|(i, claim)| validate_spec(&at.index(i).child("spec"), &spec_of(claim))));
+    }
     errors.extend(non_negative(&path.child("replicas"), spec.replicas));
     errors.extend(non_negative(&path.child("minReadySeconds"), spec.min_ready_seconds));
     let ordinals = spec.ordinals.as_ref();
     errors.extend(non_negative(&path.child("ordinals").child("start"), ordinals.and_then(|o| o.start)));
-    let template = template::with_claims(&spec.template, spec.volume_claim_templates.as_deref().unwrap_or_default());
-    errors.extend(template::check_selected(&path, &spec.selector, &template));
-    errors.extend(non_negative(&path.child("revisionHistoryLimit"), spec.revision_history_limit));
+    if new == New::Set {
+        let name = spec.service_name.as_deref().unwrap_or_default();
+        let wrong = if name.is_empty() { Vec::new() } else { names::dns1123_label(name, false) };
+        errors.extend(validate::complaints(&path.child("serviceName"), name, wrong));
+    }
+    errors.extend(check_selected(&path, spec, claims, new));
+    errors.extend(template::runs_forever(&path.child("template"), &spec.template));
     errors
 }
 
-/// The name became checked late, so that sets that are there keep what they have.
-fn check_service_name(set: &StatefulSet) -> Errors {
-    let name = set.spec.as_ref().and_then(|s| s.service_name.as_deref()).unwrap_or_default();
-    let wrong = if name.is_empty() { Vec::new() } else { names::dns1123_label(name, false) };
-    validate::complaints(&Path::new("spec").child("serviceName"), name, wrong)
+fn check_selected(path: &Path, spec: &StatefulSetSpec, claims: &[PersistentVolumeClaim], new: New) -> Errors {
+    let template = template::with_identity(&spec.template, claims);
+    let (mut errors, sound) = template::check_match(path, &spec.selector, &template);
+    if !sound {
+        return errors;
+    }
+    let path = path.child("template");
+    if new != New::Nothing {
+        errors.extend(template::check(&path, &template));
+    }
+    // Kubernetes looks at these once more, and reports them at paths that are not there.
+    let none = ObjectMeta::default();
+    let meta = template.metadata.as_ref().unwrap_or(&none);
+    errors.extend(validate::labels(&path.child("labels"), meta.labels.as_ref()));
+    errors.extend(validate::annotations(&path.child("annotations"), meta.annotations.as_ref()));
+    errors
 }
 
 fn check_update_strategy(path: &Path, strategy: Option<&StatefulSetUpdateStrategy>) -> Errors {

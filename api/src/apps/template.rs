@@ -4,8 +4,9 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, PersistentVolumeClaimVolumeSource, PodTemplateSpec, Volume};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 use machinery::field::{Error, Errors, Path};
+use machinery::names;
 
 use super::selector;
 use crate::core::pod::{default_pod_template, validate_pod_template};
@@ -14,19 +15,35 @@ use crate::{validate, zero};
 /// A selector that must be there and the template of pods that run for ever, whose labels it has to match.
 /// Where the selector's grammar is bad, the template is not looked at.
 pub(crate) fn check_selected(spec: &Path, selector: &LabelSelector, template: &PodTemplateSpec) -> Errors {
+    let (mut errors, sound) = check_match(spec, selector, template);
+    if sound {
+        let path = spec.child("template");
+        errors.extend(check(&path, template));
+        errors.extend(runs_forever(&path, template));
+    }
+    errors
+}
+
+/// What is wrong with a selector and the labels that it has to match, and whether its grammar is sound.
+pub(crate) fn check_match(spec: &Path, selector: &LabelSelector, template: &PodTemplateSpec) -> (Errors, bool) {
     let path = spec.child("selector");
     let mut errors = selector::check(&path, selector);
     if !validate::label_selector(&path, selector).is_empty() {
         errors.push(Error::invalid(&path, selector, "is not a valid selector"));
-        return errors;
+        return (errors, false);
     }
-    let path = spec.child("template");
     if selector::is_absent(selector) || !selector::matches(selector, labels(template)) {
-        errors.push(mismatch(&path, template));
+        errors.push(mismatch(&spec.child("template"), template));
     }
-    errors.extend(check(&path, template));
-    errors.extend(runs_forever(&path, template));
-    errors
+    (errors, true)
+}
+
+/// Pods are named after their owner, and a name that is no label may surprise as a host name.
+pub(crate) fn name_warning(meta: &ObjectMeta) -> Option<String> {
+    let name = meta.name.as_deref().unwrap_or_default();
+    let wrong = names::dns1123_label(name, false);
+    (!wrong.is_empty())
+        .then(|| format!("metadata.name: pods and their host names are made of it, so that a DNS label is better: {}", wrong.join("; ")))
 }
 
 /// The labels of the template's pods.
@@ -60,13 +77,17 @@ pub(crate) fn check(path: &Path, template: &PodTemplateSpec) -> Errors {
     validate_pod_template(path, template)
 }
 
-/// The template as a StatefulSet's pods come to be: each claim is a volume of its name, unless the template has one.
-pub(crate) fn with_claims<'a>(template: &'a PodTemplateSpec, claims: &[PersistentVolumeClaim]) -> Cow<'a, PodTemplateSpec> {
-    if claims.is_empty() {
+/// The template as a StatefulSet's pods come to be: each claim is a volume of its name, unless the template has one, and
+/// the names in the network are the pods' own.
+pub(crate) fn with_identity<'a>(template: &'a PodTemplateSpec, claims: &[PersistentVolumeClaim]) -> Cow<'a, PodTemplateSpec> {
+    let is_named = template.spec.as_ref().is_some_and(|s| s.hostname.is_some() || s.subdomain.is_some());
+    if claims.is_empty() && !is_named {
         return Cow::Borrowed(template);
     }
     let mut template = template.clone();
-    let volumes = zero::keep(&mut zero::keep(&mut template.spec).volumes);
+    let spec = zero::keep(&mut template.spec);
+    (spec.hostname, spec.subdomain) = (None, None);
+    let volumes = zero::keep(&mut spec.volumes);
     for name in claims.iter().filter_map(|claim| claim.metadata.name.as_ref()) {
         if !volumes.iter().any(|volume| volume.name == *name) {
             let source = PersistentVolumeClaimVolumeSource { claim_name: name.clone(), read_only: None };

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::patch::Document;
 use super::revision::{Decision, Revision, Settled};
-use super::update::check_version;
+use super::update::{check_uid, check_version};
 use super::write::{Ownership, Write};
 use super::{Body, Caller, Patch, Shown, Target, WriteOptions, Written, apply};
 use crate::log::{Entry, path};
@@ -116,6 +116,7 @@ async fn revise(
         let decision = revision.existing().and_then(|(entry, old)| {
             let scale = wanted(&source, &of(view, &*old))?;
             check(target, &scale)?;
+            check_uid(target, &scale.metadata, old.meta())?;
             // Unlike the object itself, its scale can be written over without naming a version.
             if scale.metadata.resource_version.as_deref().is_some_and(|version| !version.is_empty()) {
                 check_version(target, &scale.metadata, &entry)?;

@@ -122,7 +122,7 @@ pub(super) fn check_version(target: &Target, new: &ObjectMeta, present: &Entry) 
 }
 
 /// A writer that names a uid writes to that object only, not to another of its name.
-fn check_uid(target: &Target, new: &ObjectMeta, old: &ObjectMeta) -> Result<(), Status> {
+pub(super) fn check_uid(target: &Target, new: &ObjectMeta, old: &ObjectMeta) -> Result<(), Status> {
     match new.uid.as_deref() {
         None | Some("") => Ok(()),
         given if given == old.uid.as_deref() => Ok(()),
