@@ -187,8 +187,10 @@ fn check_schedule(path: &Path, spec: &CronJobSpec, old: Option<&CronJobSpec>) ->
     // `TZ=` before the fields was once tolerated, and stays so where it is.
     let tolerated = old.is_some_and(|old| old.schedule.contains("TZ"));
     let zoned = text.strip_prefix("TZ=").or_else(|| text.strip_prefix("CRON_TZ="));
-    let fields = zoned.map_or(text, |rest| rest.split_once(' ').map_or("", |(_, fields)| fields));
-    if let Err(why) = Schedule::parse(fields) {
+    let (zone, fields) = zoned.map_or((None, text), |rest| rest.split_once(' ').map_or((Some(rest), ""), |(z, f)| (Some(z), f)));
+    if zone.is_some_and(|zone| TimeZone::get(zone).is_err()) {
+        errors.push(Error::invalid(path, text, "unknown time zone"));
+    } else if let Err(why) = Schedule::parse(fields) {
         errors.push(Error::invalid(path, text, why.to_string()));
     }
     if text.contains("TZ") && (!tolerated || spec.time_zone.is_some()) {

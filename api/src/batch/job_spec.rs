@@ -1,10 +1,10 @@
 //! Defaults and validation of a Job's spec, which CronJobs hold too, as the template of their Jobs.
 
-use k8s_openapi::api::batch::v1::{Job, JobSpec};
-use k8s_openapi::api::core::v1::PodTemplateSpec;
+use k8s_openapi::api::batch::v1::{Job, JobSpec, JobStatus};
+use k8s_openapi::api::core::v1::{Container, PodTemplateSpec};
 use machinery::field::{Error, Errors, Path};
 
-use super::job_policies;
+use super::{job_policies, job_status};
 use crate::apps::{selector, template};
 use crate::counts::non_negative;
 use crate::{validate, zero};
@@ -203,24 +203,25 @@ fn check_completions_update(path: &Path, new: &JobSpec, old: &JobSpec) -> Errors
     }
 }
 
-/// Suspended, without pods: where its pods will run may still be decided.
+/// Suspended, without pods: where its pods will run, and what they are given, may still be decided.
 fn is_idle(job: &Job) -> bool {
     let suspended = job.spec.as_ref().is_some_and(|s| s.suspend == Some(true));
-    suspended && job.status.as_ref().is_none_or(|s| s.start_time.is_none())
+    let idle = |status: &JobStatus| (status.start_time.is_none() || job_status::is(status, "Suspended")) && status.active.unwrap_or(0) == 0;
+    suspended && job.status.as_ref().is_none_or(idle)
 }
 
 fn check_template_update(path: &Path, new: &PodTemplateSpec, old: &PodTemplateSpec, idle: bool) -> Errors {
     if !idle {
         return validate::immutable(path, new, old);
     }
+    // Labels and annotations may change too.
     let mut allowed = old.clone();
-    let (metadata, new_metadata) = (zero::keep(&mut allowed.metadata), new.metadata.clone().unwrap_or_default());
-    metadata.annotations = new_metadata.annotations;
-    metadata.labels = new_metadata.labels;
     if let (Some(allowed), Some(new)) = (&mut allowed.spec, &new.spec) {
         allowed.node_selector.clone_from(&new.node_selector);
         allowed.tolerations.clone_from(&new.tolerations);
         allowed.scheduling_gates.clone_from(&new.scheduling_gates);
+        keep_resources(&mut allowed.containers, &new.containers);
+        keep_resources(allowed.init_containers.as_deref_mut().unwrap_or_default(), new.init_containers.as_deref().unwrap_or_default());
         let node_affinity = new.affinity.as_ref().and_then(|a| a.node_affinity.clone());
         if allowed.affinity.is_some() || new.affinity.is_some() {
             let affinity = zero::keep(&mut allowed.affinity);
@@ -230,5 +231,15 @@ fn check_template_update(path: &Path, new: &PodTemplateSpec, old: &PodTemplateSp
             }
         }
     }
-    validate::immutable(path, new, &allowed)
+    validate::immutable(&path.child("spec"), &new.spec, &allowed.spec)
+}
+
+/// Lets containers of the same names ask for other resources.
+fn keep_resources(allowed: &mut [Container], new: &[Container]) {
+    if allowed.len() != new.len() {
+        return;
+    }
+    for (allowed, new) in allowed.iter_mut().zip(new).filter(|(allowed, new)| allowed.name == new.name) {
+        allowed.resources.clone_from(&new.resources);
+    }
 }

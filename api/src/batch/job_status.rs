@@ -10,7 +10,7 @@ use crate::counts::non_negative;
 use crate::{validate, zero};
 
 /// Whether the Job has a condition that is true.
-fn is(status: &JobStatus, condition: &str) -> bool {
+pub(super) fn is(status: &JobStatus, condition: &str) -> bool {
     status.conditions.iter().flatten().any(|c| c.type_ == condition && c.status == "True")
 }
 
