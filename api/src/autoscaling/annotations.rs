@@ -50,7 +50,8 @@ pub(super) fn put(object: &mut Map<String, Value>, carried: &Carried) {
         texts.push((CURRENT_METRICS, metrics(&carried.current_metrics, "current")));
     }
     if !carried.conditions.is_empty() {
-        texts.push((CONDITIONS, Value::Array(carried.conditions.clone()).to_string()));
+        let all: Vec<Condition> = carried.conditions.iter().map(Condition::of).collect();
+        texts.push((CONDITIONS, serde_json::to_string(&all).unwrap_or_default()));
     }
     if let Some(behavior) = &carried.behavior {
         texts.push((BEHAVIOR, serde_json::to_string(&Behavior::of_v2(behavior)).unwrap_or_default()));
@@ -63,6 +64,31 @@ pub(super) fn put(object: &mut Map<String, Value>, carried: &Carried) {
     let annotations = metadata.entry("annotations").or_insert_with(|| json!({}));
     if let Some(annotations) = annotations.as_object_mut() {
         annotations.extend(texts.into_iter().map(|(key, text)| (key.to_owned(), Value::String(text))));
+    }
+}
+
+/// A condition, in the order of its fields in v1.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Condition<'a> {
+    r#type: &'a Value,
+    status: &'a Value,
+    last_transition_time: &'a Value,
+    #[serde(skip_serializing_if = "Value::is_null")]
+    reason: &'a Value,
+    #[serde(skip_serializing_if = "Value::is_null")]
+    message: &'a Value,
+}
+
+impl<'a> Condition<'a> {
+    fn of(condition: &'a Value) -> Self {
+        Self {
+            r#type: &condition["type"],
+            status: &condition["status"],
+            last_transition_time: &condition["lastTransitionTime"],
+            reason: &condition["reason"],
+            message: &condition["message"],
+        }
     }
 }
 
@@ -199,6 +225,9 @@ impl Source {
             (draft.target_value, draft.target_average_utilization) = (value, utilization);
         } else {
             (draft.current_value, draft.current_average_utilization) = (value, utilization);
+            // What v1 always has, whether it was measured or not.
+            let always = if matches!(name, "object" | "external") { &mut draft.current_value } else { &mut draft.current_average_value };
+            always.get_or_insert_with(|| json!("0"));
         }
         draft
     }

@@ -8,9 +8,9 @@ use k8s_openapi::api::autoscaling::v2::{
 use machinery::field::{Error, Errors, Path};
 use machinery::names;
 use machinery::quantity::Quantity;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
-use super::metrics;
+use super::{annotations, metrics};
 use crate::kind::{Column, Kind, Names, Scope, Subresource, View};
 use crate::strategy::{Context, UpdateStrategy};
 use crate::{columns, validate, zero};
@@ -30,6 +30,11 @@ impl Kind for HorizontalPodAutoscalers {
     const STORED_UNDER: &'static str = "horizontalpodautoscalers";
     const COLUMNS: &'static [Column] = COLUMNS;
 
+    /// The annotations in which v1 carries what v2 has fields for mean nothing here.
+    fn before_decode(object: &mut Map<String, Value>) {
+        annotations::take(object);
+    }
+
     fn validate_name(name: &str, prefix: bool) -> Vec<String> {
         names::dns1123_subdomain(name, prefix)
     }
@@ -43,7 +48,7 @@ impl Kind for HorizontalPodAutoscalers {
     }
 
     fn validate_create(_cx: &Context<'_>, scaler: &HorizontalPodAutoscaler) -> Errors {
-        check(scaler)
+        check(scaler, None)
     }
 
     fn update() -> &'static dyn UpdateStrategy<HorizontalPodAutoscaler> {
@@ -82,12 +87,8 @@ pub(super) const COLUMNS: &[Column] = &[
 ];
 
 pub(super) fn default(scaler: &mut HorizontalPodAutoscaler) {
-    let spec = &mut scaler.spec;
-    zero::omit(&mut spec.scale_target_ref.api_version);
-    spec.min_replicas.get_or_insert(1);
-    zero::omit(&mut spec.metrics);
-    spec.metrics.get_or_insert_with(|| vec![cpu(TARGET_PERCENT)]);
-    if let Some(behavior) = &mut spec.behavior {
+    default_fields(scaler);
+    if let Some(behavior) = &mut scaler.spec.behavior {
         let pods = HPAScalingPolicy { type_: "Pods".to_owned(), value: 4, period_seconds: 15 };
         let percent = HPAScalingPolicy { type_: "Percent".to_owned(), value: 100, period_seconds: 15 };
         let up = zero::keep(&mut behavior.scale_up);
@@ -95,6 +96,15 @@ pub(super) fn default(scaler: &mut HorizontalPodAutoscaler) {
         default_rules(up, &[pods, percent.clone()]);
         default_rules(zero::keep(&mut behavior.scale_down), &[percent]);
     }
+}
+
+/// The defaults of both versions: what v1 says of behavior, in an annotation, has to be complete.
+pub(super) fn default_fields(scaler: &mut HorizontalPodAutoscaler) {
+    let spec = &mut scaler.spec;
+    zero::omit(&mut spec.scale_target_ref.api_version);
+    spec.min_replicas.get_or_insert(1);
+    zero::omit(&mut spec.metrics);
+    spec.metrics.get_or_insert_with(|| vec![cpu(TARGET_PERCENT)]);
     let status = zero::keep(&mut scaler.status);
     zero::omit(&mut status.current_replicas);
     zero::omit(&mut status.current_metrics);
@@ -137,8 +147,8 @@ impl UpdateStrategy<HorizontalPodAutoscaler> for Update {
         new.status.clone_from(&old.status);
     }
 
-    fn validate(&self, _cx: &Context<'_>, new: &HorizontalPodAutoscaler, _old: &HorizontalPodAutoscaler) -> Errors {
-        check(new)
+    fn validate(&self, _cx: &Context<'_>, new: &HorizontalPodAutoscaler, old: &HorizontalPodAutoscaler) -> Errors {
+        check(new, Some(old))
     }
 
     fn reset_fields(&self) -> &'static [&'static str] {
@@ -167,23 +177,34 @@ impl UpdateStrategy<HorizontalPodAutoscaler> for Status {
     }
 }
 
-pub(super) fn check(scaler: &HorizontalPodAutoscaler) -> Errors {
+pub(super) fn check(scaler: &HorizontalPodAutoscaler, old: Option<&HorizontalPodAutoscaler>) -> Errors {
     let spec = &scaler.spec;
     let path = Path::new("spec");
     let mut errors = Errors::new();
-    if let Some(least) = spec.min_replicas.filter(|least| *least < 1) {
-        errors.push(Error::invalid(&path.child("minReplicas"), least, "must be greater than or equal to 1"));
+    let bound = if old.is_some_and(|old| old.spec.min_replicas == Some(0)) { 0 } else { 1 };
+    if let Some(least) = spec.min_replicas.filter(|least| *least < bound) {
+        errors.push(Error::invalid(&path.child("minReplicas"), least, format!("must be greater than or equal to {bound}")));
     }
     let most = path.child("maxReplicas");
-    if spec.max_replicas < 1 {
-        errors.push(Error::invalid(&most, spec.max_replicas, "must be greater than 0"));
+    if spec.max_replicas == 0 {
+        errors.push(Error::required(&most, "must be greater than 0"));
+    } else if spec.max_replicas < 0 {
+        errors.push(Error::invalid(&most, spec.max_replicas, "must be greater than or equal to 1"));
     }
     if spec.min_replicas.is_some_and(|least| spec.max_replicas < least) {
         errors.push(Error::invalid(&most, spec.max_replicas, "must be greater than or equal to `minReplicas`"));
     }
-    errors.extend(check_reference(&path.child("scaleTargetRef"), &spec.scale_target_ref));
+    let target_path = path.child("scaleTargetRef");
+    errors.extend(check_reference(&target_path, &spec.scale_target_ref));
+    errors.extend(check_target_version(&target_path, &spec.scale_target_ref, old.map(|old| &old.spec.scale_target_ref)));
+    let metrics_path = path.child("metrics");
+    let bad_before = old.is_some_and(|old| metrics::has_bad_version(old.spec.metrics.as_deref().unwrap_or_default()));
     for (i, metric) in spec.metrics.iter().flatten().enumerate() {
-        errors.extend(metrics::check(&path.child("metrics").index(i), metric));
+        errors.extend(metrics::check(&metrics_path.index(i), metric, !bad_before));
+    }
+    let tells_without_pods = |metric: &MetricSpec| matches!(metric.type_.as_str(), "Object" | "External");
+    if spec.min_replicas == Some(0) && !spec.metrics.iter().flatten().any(tells_without_pods) {
+        errors.push(Error::forbidden(&metrics_path, "without pods, only Object and External metrics can be measured"));
     }
     if let Some(behavior) = &spec.behavior {
         let path = path.child("behavior");
@@ -204,10 +225,26 @@ pub(super) fn check_reference(path: &Path, reference: &CrossVersionObjectReferen
             errors.extend(validate::complaints(&path, value, names::path_segment(value, false)));
         }
     }
-    if let Some(version) = reference.api_version.as_deref().filter(|version| version.matches('/').count() > 1) {
-        errors.push(Error::invalid(&path.child("apiVersion"), version, "must be a version, or a group and a version"));
-    }
     errors
+}
+
+/// The version of what is scaled, unless the target stays what it was. Only ReplicationControllers have no group.
+fn check_target_version(path: &Path, new: &CrossVersionObjectReference, old: Option<&CrossVersionObjectReference>) -> Option<Error> {
+    if old.is_some_and(|old| old.api_version == new.api_version && old.kind == new.kind) {
+        return None;
+    }
+    let version = new.api_version.as_deref().unwrap_or_default();
+    let group = version.split_once('/').map_or("", |(group, _)| group);
+    if group.is_empty() && new.kind != "ReplicationController" {
+        return Some(Error::invalid(&path.child("apiVersion"), version, "must have a group"));
+    }
+    check_version(path, new)
+}
+
+/// A version, or a group and a version.
+pub(super) fn check_version(path: &Path, reference: &CrossVersionObjectReference) -> Option<Error> {
+    let bad = reference.api_version.as_deref().filter(|version| version.matches('/').count() > 1);
+    bad.map(|version| Error::invalid(&path.child("apiVersion"), version, "must be a version, or a group and a version"))
 }
 
 fn check_rules(path: &Path, rules: &HPAScalingRules) -> Errors {

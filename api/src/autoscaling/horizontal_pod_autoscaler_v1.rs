@@ -35,7 +35,7 @@ impl Kind for HorizontalPodAutoscalers {
     }
 
     fn default(scaler: &mut HorizontalPodAutoscaler) {
-        stored::default(scaler);
+        stored::default_fields(scaler);
     }
 
     fn prepare_create(_cx: &Context<'_>, scaler: &mut HorizontalPodAutoscaler) {
@@ -43,7 +43,7 @@ impl Kind for HorizontalPodAutoscalers {
     }
 
     fn validate_create(_cx: &Context<'_>, scaler: &HorizontalPodAutoscaler) -> Errors {
-        stored::check(scaler)
+        stored::check(scaler, None)
     }
 
     fn update() -> &'static dyn UpdateStrategy<HorizontalPodAutoscaler> {
@@ -78,7 +78,10 @@ fn to_stored(object: &mut Map<String, Value>) {
             .iter()
             .map(|percent| json!({"type": "Resource", "resource": {"name": "cpu", "current": {"averageUtilization": percent}}}))
             .collect();
-        metrics.extend(carried.current_metrics);
+        // The annotation, where there is one, has all of them.
+        if !carried.current_metrics.is_empty() {
+            metrics = carried.current_metrics;
+        }
         if !metrics.is_empty() {
             status.insert("currentMetrics".to_owned(), Value::Array(metrics));
         }
@@ -95,19 +98,20 @@ fn cpu(percent: &Value) -> Value {
 fn from_stored(object: &mut Map<String, Value>) {
     let mut carried = annotations::Carried::default();
     if let Some(Value::Object(spec)) = object.get_mut("spec") {
-        let (cpu, rest) = split(spec.remove("metrics"), "/resource/target/averageUtilization");
-        if let Some(percent) = cpu {
+        let mut metrics = list(spec.remove("metrics"));
+        if let Some((at, percent)) = cpu_of(&metrics, "/resource/target/averageUtilization") {
+            metrics.remove(at);
             spec.insert("targetCPUUtilizationPercentage".to_owned(), percent);
         }
-        carried.metrics = rest;
+        carried.metrics = metrics;
         carried.behavior = spec.remove("behavior");
     }
     if let Some(Value::Object(status)) = object.get_mut("status") {
-        let (cpu, rest) = split(status.remove("currentMetrics"), "/resource/current/averageUtilization");
-        if let Some(percent) = cpu {
+        // Unlike the use that is wanted, the one that is measured stays among the others too.
+        carried.current_metrics = list(status.remove("currentMetrics"));
+        if let Some((_, percent)) = cpu_of(&carried.current_metrics, "/resource/current/averageUtilization") {
             status.insert("currentCPUUtilizationPercentage".to_owned(), percent);
         }
-        carried.current_metrics = rest;
         if let Some(Value::Array(conditions)) = status.remove("conditions") {
             carried.conditions = conditions;
         }
@@ -116,12 +120,16 @@ fn from_stored(object: &mut Map<String, Value>) {
     annotations::put(object, &carried);
 }
 
-/// The use of cpu, which v1 has a field for, and the other metrics.
-fn split(metrics: Option<Value>, utilization: &str) -> (Option<Value>, Vec<Value>) {
-    let Some(Value::Array(mut metrics)) = metrics else { return (None, Vec::new()) };
-    let is_cpu = |metric: &Value| {
-        metric["type"] == "Resource" && metric["resource"]["name"] == "cpu" && metric.pointer(utilization).is_some_and(|v| !v.is_null())
-    };
-    let cpu = metrics.iter().position(is_cpu).and_then(|at| metrics.remove(at).pointer(utilization).cloned());
-    (cpu, metrics)
+fn list(value: Option<Value>) -> Vec<Value> {
+    match value {
+        Some(Value::Array(list)) => list,
+        _ => Vec::new(),
+    }
+}
+
+/// The use of cpu, which v1 has a field for, and where it is among the metrics.
+fn cpu_of(metrics: &[Value], utilization: &str) -> Option<(usize, Value)> {
+    let is_cpu = |metric: &&Value| metric["type"] == "Resource" && metric["resource"]["name"] == "cpu";
+    let percent = |metric: &Value| metric.pointer(utilization).filter(|v| !v.is_null()).cloned();
+    metrics.iter().enumerate().filter(|(_, metric)| is_cpu(metric)).find_map(|(at, metric)| Some((at, percent(metric)?)))
 }

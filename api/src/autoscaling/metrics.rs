@@ -6,14 +6,23 @@ use machinery::field::{Error, Errors, Path};
 use machinery::names;
 use machinery::quantity::Quantity;
 
-use super::horizontal_pod_autoscaler::check_reference;
+use super::horizontal_pod_autoscaler::{check_reference, check_version};
 use crate::columns;
+use crate::core::pod::validate_container_resource_name;
 use crate::validate;
 
 /// How many metrics a cell shows.
 const SHOWN: usize = 2;
 
-pub(super) fn check(path: &Path, metric: &MetricSpec) -> Errors {
+const TYPES: [&str; 5] = ["ContainerResource", "External", "Object", "Pods", "Resource"];
+
+/// Whether an object that is measured has a version that cannot be one; whoever has such metrics may go on so.
+pub(super) fn has_bad_version(metrics: &[MetricSpec]) -> bool {
+    let objects = metrics.iter().filter(|metric| metric.type_ == "Object").filter_map(|metric| metric.object.as_ref());
+    objects.into_iter().any(|source| check_version(&Path::root(), &source.described_object).is_some())
+}
+
+pub(super) fn check(path: &Path, metric: &MetricSpec, versions: bool) -> Errors {
     let sources = [
         ("Object", "object", metric.object.is_some()),
         ("External", "external", metric.external.is_some()),
@@ -21,18 +30,25 @@ pub(super) fn check(path: &Path, metric: &MetricSpec) -> Errors {
         ("Resource", "resource", metric.resource.is_some()),
         ("ContainerResource", "containerResource", metric.container_resource.is_some()),
     ];
-    let types = ["ContainerResource", "External", "Object", "Pods", "Resource"];
-    let mut errors = validate::one_of(&path.child("type"), Some(&metric.type_), &types);
+    let type_path = path.child("type");
+    let unknown = || validate::supported_value(&type_path, &metric.type_, &TYPES);
+    let mut errors = validate::required(&type_path, &metric.type_);
+    errors.extend(unknown());
     if let Some((_, name, _)) = sources.iter().find(|(_, _, present)| *present) {
         errors.extend(check_source(&path.child(name), name, metric));
+        let object = metric.object.as_ref().filter(|_| versions);
+        errors.extend(object.and_then(|source| check_version(&path.child("object").child("describedObject"), &source.described_object)));
     }
+    // Kubernetes says of an unknown type twice that it is not supported.
+    errors.extend(unknown());
     let expected = sources.iter().find(|(kind, ..)| *kind == metric.type_).map_or("", |(_, name, _)| name);
-    for (_, name, present) in sources {
-        match present {
-            false if name == expected => errors.push(Error::required(&path.child(name), "must say what to measure")),
-            true if name != expected => errors.push(Error::forbidden(&path.child(name), "is not what `type` says")),
-            _ => {}
-        }
+    if sources.iter().any(|(_, name, present)| *name == expected && !present) {
+        errors.push(Error::required(&path.child(expected), "must say what to measure"));
+    }
+    // One of another type alone is not mentioned.
+    if sources.iter().filter(|(.., present)| *present).count() > 1 {
+        let others = sources.iter().filter(|(_, name, present)| *present && *name != expected);
+        errors.extend(others.map(|(_, name, _)| Error::forbidden(&path.child(name), "is not what `type` says")));
     }
     errors
 }
@@ -72,37 +88,45 @@ fn check_source(path: &Path, name: &str, metric: &MetricSpec) -> Errors {
                 let target = path.child("target");
                 let mut errors = check_identifier(&path.child("metric"), &source.metric);
                 errors.extend(check_target(&target, &source.target));
-                if !source.target.average_value.as_ref().is_some_and(is_positive) {
+                if source.target.average_value.is_none() {
                     errors.push(Error::required(&target.child("averageValue"), "must be positive"));
                 }
                 errors
             })
             .collect(),
-        "resource" => metric.resource.iter().flat_map(|source| check_resource(path, &source.name, &source.target)).collect(),
+        "resource" => metric
+            .resource
+            .iter()
+            .flat_map(|source| {
+                let mut errors = validate::required(&path.child("name"), &source.name);
+                errors.extend(check_resource_target(&path.child("target"), &source.target));
+                errors
+            })
+            .collect(),
         _ => metric
             .container_resource
             .iter()
             .flat_map(|source| {
-                let mut errors = check_resource(path, &source.name, &source.target);
+                let name_path = path.child("name");
+                let mut errors = validate::required(&name_path, &source.name);
+                if !source.name.is_empty() {
+                    errors.extend(validate_container_resource_name(&name_path, &source.name));
+                }
                 let container = path.child("container");
                 if source.container.is_empty() {
                     errors.push(Error::required(&container, ""));
                 } else {
                     errors.extend(validate::complaints(&container, &source.container, names::dns1123_label(&source.container, false)));
                 }
+                errors.extend(check_resource_target(&path.child("target"), &source.target));
                 errors
             })
             .collect(),
     }
 }
 
-fn check_resource(path: &Path, name: &str, target: &MetricTarget) -> Errors {
-    let mut errors = Errors::new();
-    if name.is_empty() {
-        errors.push(Error::required(&path.child("name"), ""));
-    }
-    let path = path.child("target");
-    errors.extend(check_target(&path, target));
+fn check_resource_target(path: &Path, target: &MetricTarget) -> Errors {
+    let mut errors = check_target(path, target);
     match (target.average_utilization, &target.average_value) {
         (None, None) => errors.push(Error::required(&path.child("averageUtilization"), "a target value or utilization")),
         (Some(_), Some(_)) => errors.push(Error::forbidden(&path.child("averageValue"), "only one of value and utilization")),
@@ -125,9 +149,8 @@ fn check_value(path: &Path, target: &MetricTarget) -> Option<Error> {
 }
 
 fn check_target(path: &Path, target: &MetricTarget) -> Errors {
-    let mut errors = Errors::new();
+    let mut errors = validate::required(&path.child("type"), &target.type_);
     match target.type_.as_str() {
-        "" => errors.push(Error::required(&path.child("type"), "")),
         "Utilization" | "Value" | "AverageValue" => {}
         other => errors.push(Error::invalid(&path.child("type"), other, "must be Utilization, Value or AverageValue")),
     }
