@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, LabelSelector};
 use machinery::field::{Error, Errors, Path};
 pub use machinery::objectmeta::complaints;
 use machinery::{names, objectmeta};
@@ -84,6 +84,25 @@ pub(crate) fn domain_path(path: &Path, text: &str) -> Errors {
     let mut errors = complaints(path, domain, names::dns1123_subdomain(domain, false));
     if !rest.bytes().all(|b| b.is_ascii_alphanumeric() || b"/_-.~%!$&'()*+,;=:".contains(&b)) {
         errors.push(Error::invalid(path, rest, "has characters that a path may not have"));
+    }
+    errors
+}
+
+/// The conditions of a status, each of a type of its own.
+pub(crate) fn conditions(path: &Path, conditions: &[Condition]) -> Errors {
+    let mut errors = Errors::new();
+    for (i, condition) in conditions.iter().enumerate() {
+        let before = conditions[..i].iter().any(|before| before.type_ == condition.type_);
+        let path = path.index(i);
+        errors.extend(complaints(&path.child("type"), &condition.type_, names::qualified_name(&condition.type_)));
+        if before {
+            errors.push(Error::duplicate(&path.child("type"), &condition.type_));
+        }
+        errors.extend(supported_value(&path.child("status"), &condition.status, &["False", "True", "Unknown"]));
+        if let Some(generation) = condition.observed_generation {
+            errors.extend(non_negative(&path.child("observedGeneration"), generation));
+        }
+        errors.extend(required(&path.child("reason"), &condition.reason));
     }
     errors
 }

@@ -35,6 +35,11 @@ pub use pattern::compile as compile_pattern;
 pub use types::{Declared, Type};
 pub use value::{Fields, Key, List, Made, Map, Text, Value};
 
+/// Whether a word is the language's own, so that nothing can be called so.
+pub fn is_reserved(word: &str) -> bool {
+    parser::RESERVED.contains(&word) || matches!(word, "true" | "false" | "null" | "in")
+}
+
 use ast::{Expr, Kind, Literal};
 use checker::Note;
 

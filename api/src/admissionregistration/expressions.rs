@@ -56,18 +56,22 @@ pub(super) fn check_variables(path: &Path, variables: Option<&Vec<Variable>>, vi
             errors.push(Error::required(&name, "name is required"));
         } else {
             errors.extend(validate::complaints(&name, &variable.name, names::c_identifier(&variable.name)));
+            if machinery::cel::is_reserved(&variable.name) {
+                errors.push(Error::invalid(&name, &variable.name, "is a word of the language"));
+            }
         }
         let expression = path.child("expression");
         if variable.expression.trim().is_empty() {
             errors.push(Error::required(&expression, ""));
         } else {
             match compile(&variable.expression, &visible.environment(), Wanted::Anything) {
-                Ok(program) => visible.variables.push((variable.name.clone(), program.result().clone())),
+                Ok(program) => {
+                    // Of several of one name, the last counts.
+                    visible.variables.retain(|(known, _)| *known != variable.name);
+                    visible.variables.push((variable.name.clone(), program.result().clone()));
+                }
                 Err(why) => errors.push(Error::invalid(&expression, &variable.expression, why)),
             }
-        }
-        if variables[..i].iter().any(|before| before.name == variable.name) {
-            errors.push(Error::duplicate(&name, &variable.name));
         }
     }
     errors

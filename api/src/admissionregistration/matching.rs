@@ -62,7 +62,16 @@ pub(super) fn check_rule(path: &Path, rule: &RuleWithOperations) -> Errors {
 }
 
 fn check_named_rule(path: &Path, rule: &NamedRuleWithOperations) -> Errors {
-    let mut errors = check_parts(
+    let names = list(&rule.resource_names);
+    let mut errors = Errors::new();
+    for (i, name) in names.iter().enumerate() {
+        let path = path.child("resourceNames").index(i);
+        errors.extend(validate::complaints(&path, name, names::path_segment(name, false)));
+        if names[..i].contains(name) {
+            errors.push(Error::duplicate(&path, name));
+        }
+    }
+    errors.extend(check_parts(
         path,
         &Rule {
             operations: list(&rule.operations),
@@ -71,16 +80,15 @@ fn check_named_rule(path: &Path, rule: &NamedRuleWithOperations) -> Errors {
             resources: list(&rule.resources),
             scope: rule.scope.as_deref(),
         },
-    );
-    let names = list(&rule.resource_names);
-    for (i, name) in names.iter().enumerate() {
-        let path = path.child("resourceNames").index(i);
-        errors.extend(validate::complaints(&path, name, names::path_segment(name, false)));
-        if names[..i].contains(name) {
-            errors.push(Error::duplicate(&path, name));
-        }
-    }
+    ));
     errors
+}
+
+/// Nothing is left of what is deleted that could be changed.
+pub(super) fn check_mutating_operations(path: &Path, resources: &MatchResources) -> Errors {
+    let path = path.child("resourceRules").child("operations");
+    let operations = resources.resource_rules.iter().flatten().flat_map(|rule| list(&rule.operations));
+    operations.flat_map(|operation| validate::supported_value(&path, operation, &["*", "CONNECT", "CREATE", "UPDATE"])).collect()
 }
 
 fn check_parts(path: &Path, rule: &Rule<'_>) -> Errors {
@@ -113,31 +121,34 @@ fn check_starred(path: &Path, list: &[String]) -> Errors {
     Errors::new()
 }
 
-/// Resources and `resource/subresource`, where either may be `*`; what a wildcard covers must not stand beside it.
+/// Resources and `resource/subresource`, where either may be `*`; what a wildcard covers must not come after it.
 fn check_resources_list(path: &Path, resources: &[String]) -> Errors {
     if resources.is_empty() {
         return vec![Error::required(path, "")];
     }
     let mut errors = Errors::new();
+    for (i, text) in resources.iter().enumerate() {
+        let path = path.index(i);
+        if text.is_empty() {
+            errors.push(Error::required(&path, ""));
+        }
+        let Some((resource, sub)) = text.split_once('/') else { continue };
+        let before = |covering: String| resources[..i].contains(&covering);
+        if before(format!("{resource}/*")) {
+            errors.push(Error::invalid(&path, text, format!("'{resource}/*' covers it")));
+        }
+        if before(format!("*/{sub}")) {
+            errors.push(Error::invalid(&path, text, format!("'*/{sub}' covers it")));
+        }
+    }
     let has = |text: &str| resources.iter().any(|resource| resource == text);
     if has("*/*") && resources.len() > 1 {
         errors.push(Error::invalid(path, resources, "if '*/*' is present, it must be alone"));
-        return errors;
     }
-    for (i, text) in resources.iter().enumerate() {
-        let path = path.index(i);
-        let (resource, sub) = text.split_once('/').map_or((text.as_str(), None), |(resource, sub)| (resource, Some(sub)));
-        match sub {
-            None if text.is_empty() => errors.push(Error::required(&path, "")),
-            None if text != "*" && has("*") => errors.push(Error::invalid(&path, text, "'*' covers it")),
-            Some(sub) if sub != "*" && has(&format!("{resource}/*")) => {
-                errors.push(Error::invalid(&path, text, format!("'{resource}/*' covers it")));
-            }
-            Some(sub) if resource != "*" && has(&format!("*/{sub}")) => {
-                errors.push(Error::invalid(&path, text, format!("'*/{sub}' covers it")));
-            }
-            _ => {}
-        }
+    // Only the last one without a subresource counts.
+    let last = resources.iter().rfind(|text| !text.is_empty() && !text.contains('/'));
+    if has("*") && last.is_some_and(|last| last != "*") {
+        errors.push(Error::invalid(path, resources, "if '*' is present, it covers the others without subresources"));
     }
     errors
 }
@@ -146,20 +157,20 @@ fn check_resources_list(path: &Path, resources: &[String]) -> Errors {
 pub(super) fn check_resources(path: &Path, resources: &MatchResources, needs_rules: bool) -> Errors {
     let mut errors = Errors::new();
     let policy = path.child("matchPolicy");
-    errors.extend(validate::one_of(&policy, resources.match_policy.as_deref(), &MATCH_POLICIES));
+    errors.extend(super::choice(&policy, resources.match_policy.as_deref(), &MATCH_POLICIES));
     for (name, selector) in [("namespaceSelector", &resources.namespace_selector), ("objectSelector", &resources.object_selector)] {
         match selector {
             None => errors.push(Error::required(&path.child(name), "")),
             Some(selector) => errors.extend(labels::validate(selector, &path.child(name))),
         }
     }
-    if needs_rules && resources.resource_rules.is_none() {
-        errors.push(Error::required(&path.child("resourceRules"), ""));
-    }
     for (name, rules) in [("resourceRules", &resources.resource_rules), ("excludeResourceRules", &resources.exclude_resource_rules)] {
         for (i, rule) in rules.iter().flatten().enumerate() {
             errors.extend(check_named_rule(&path.child(name).index(i), rule));
         }
+    }
+    if needs_rules && resources.resource_rules.is_none() {
+        errors.push(Error::required(&path.child("resourceRules"), ""));
     }
     errors
 }
@@ -171,18 +182,26 @@ pub(super) fn check_match_policy(path: &Path, policy: Option<&str>) -> Errors {
 pub(super) fn check_param_kind(path: &Path, kind: Option<&ParamKind>) -> Errors {
     let Some(kind) = kind else { return Errors::new() };
     let mut errors = Errors::new();
-    let version = kind.api_version.as_deref().unwrap_or_default();
-    let version_path = path.child("apiVersion");
-    if version.is_empty() {
-        errors.push(Error::required(&version_path, ""));
-    } else if version.matches('/').count() > 1 {
-        errors.push(Error::invalid(&version_path, version, "must be a version, or a group and a version"));
+    let text = kind.api_version.as_deref().unwrap_or_default();
+    let path_of_version = path.child("apiVersion");
+    // However much is wrong with a part, it is one cause.
+    let one = |path: &Path, value: &str, wrong: Vec<String>| (!wrong.is_empty()).then(|| Error::invalid(path, value, wrong.join(", ")));
+    let (group, version) = text.split_once('/').unwrap_or(("", text));
+    if text.is_empty() {
+        errors.push(Error::required(&path_of_version, ""));
+    } else if version.contains('/') {
+        errors.push(Error::invalid(&path_of_version, text, "must be a version, or a group and a version"));
+    } else {
+        if !group.is_empty() {
+            errors.extend(one(&path_of_version, group, names::dns1123_subdomain(group, false)));
+        }
+        errors.extend(one(&path_of_version, version, names::dns1035_label(version, false)));
     }
     let name = kind.kind.as_deref().unwrap_or_default();
     if name.is_empty() {
         errors.push(Error::required(&path.child("kind"), ""));
     } else {
-        errors.extend(validate::complaints(&path.child("kind"), name, names::dns1035_label(&name.to_lowercase(), false)));
+        errors.extend(one(&path.child("kind"), name, names::dns1035_label(&name.to_lowercase(), false)));
     }
     errors
 }

@@ -11,7 +11,10 @@ pub mod validating_admission_policy_binding;
 pub mod validating_webhook_configuration;
 pub(crate) mod webhooks;
 
+use machinery::field::{Error, Errors, Path};
+
 use crate::kind::Names;
+use crate::validate;
 
 const FAILURE_POLICIES: [&str; 2] = ["Fail", "Ignore"];
 const REINVOCATION_POLICIES: [&str; 2] = ["IfNeeded", "Never"];
@@ -19,4 +22,9 @@ const REINVOCATION_POLICIES: [&str; 2] = ["IfNeeded", "Never"];
 /// The names of one of the group's kinds.
 const fn names(kind: &'static str, plural: &'static str, singular: &'static str) -> Names {
     Names { group: "admissionregistration.k8s.io", version: "v1", kind, plural, singular, short: &[], categories: &["api-extensions"] }
+}
+
+/// A choice that has a default: `Required` where absent, `NotSupported` where it is anything else, even empty.
+fn choice(path: &Path, value: Option<&str>, supported: &[&str]) -> Errors {
+    value.map_or_else(|| vec![Error::required(path, "")], |value| validate::supported_value(path, value, supported))
 }

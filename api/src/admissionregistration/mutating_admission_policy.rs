@@ -20,6 +20,7 @@ impl Kind for MutatingAdmissionPolicies {
     const NAMES: Names = super::names("MutatingAdmissionPolicy", "mutatingadmissionpolicies", "mutatingadmissionpolicy");
     const SCOPE: Scope = Scope::Cluster;
     const STORED_UNDER: &'static str = "mutatingadmissionpolicies";
+    const UNCONDITIONAL_UPDATE: bool = false;
     const COLUMNS: &'static [Column] = &[
         Column::NAME,
         Column::integer("Mutations", "How many changes there are."),
@@ -82,12 +83,15 @@ fn check(policy: &MutatingAdmissionPolicy) -> Errors {
     let none = MutatingAdmissionPolicySpec::default();
     let spec = policy.spec.as_ref().unwrap_or(&none);
     let path = Path::new("spec");
-    let mut errors = validate::one_of(&path.child("failurePolicy"), spec.failure_policy.as_deref(), &FAILURE_POLICIES);
+    let mut errors = super::choice(&path.child("failurePolicy"), spec.failure_policy.as_deref(), &FAILURE_POLICIES);
     errors.extend(matching::check_param_kind(&path.child("paramKind"), spec.param_kind.as_ref()));
     let constraints = path.child("matchConstraints");
     match &spec.match_constraints {
         None => errors.push(Error::required(&constraints, "")),
-        Some(resources) => errors.extend(matching::check_resources(&constraints, resources, true)),
+        Some(resources) => {
+            errors.extend(matching::check_resources(&constraints, resources, true));
+            errors.extend(matching::check_mutating_operations(&constraints, resources));
+        }
     }
     errors.extend(expressions::check_conditions(&path.child("matchConditions"), spec.match_conditions.as_ref(), spec.param_kind.is_some()));
     let mut visible = Visible { params: spec.param_kind.is_some(), authorizer: true, mutations: true, ..Visible::default() };
@@ -106,8 +110,10 @@ fn check(policy: &MutatingAdmissionPolicy) -> Errors {
 fn check_mutation(path: &Path, mutation: &Mutation, visible: &Visible) -> Errors {
     let apply = mutation.apply_configuration.as_ref().map(|apply| apply.expression.as_deref().unwrap_or_default());
     let patch = mutation.json_patch.as_ref().map(|patch| patch.expression.as_deref().unwrap_or_default());
-    let both =
+    let mut both =
         [("ApplyConfiguration", "applyConfiguration", apply, Wanted::Configuration), ("JSONPatch", "jsonPatch", patch, Wanted::Patch)];
+    // What is asked for comes first.
+    both.sort_by_key(|(kind, ..)| *kind != mutation.patch_type);
     let kinds = ["ApplyConfiguration", "JSONPatch"];
     let mut errors = validate::one_of(&path.child("patchType"), Some(&mutation.patch_type), &kinds);
     if !errors.is_empty() {

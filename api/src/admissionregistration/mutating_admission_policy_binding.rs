@@ -20,6 +20,7 @@ impl Kind for MutatingAdmissionPolicyBindings {
         super::names("MutatingAdmissionPolicyBinding", "mutatingadmissionpolicybindings", "mutatingadmissionpolicybinding");
     const SCOPE: Scope = Scope::Cluster;
     const STORED_UNDER: &'static str = "mutatingadmissionpolicybindings";
+    const UNCONDITIONAL_UPDATE: bool = false;
     const COLUMNS: &'static [Column] = &[
         Column::NAME,
         Column::text("PolicyName", "The policy that is put in force."),
@@ -82,7 +83,9 @@ fn check(binding: &MutatingAdmissionPolicyBinding) -> Errors {
     let mut errors = matching::check_policy_name(&path.child("policyName"), spec.policy_name.as_deref().unwrap_or_default());
     errors.extend(matching::check_param_ref(&path.child("paramRef"), spec.param_ref.as_ref()));
     if let Some(resources) = &spec.match_resources {
-        errors.extend(matching::check_resources(&path.child("matchResources"), resources, false));
+        let path = path.child("matchResources");
+        errors.extend(matching::check_resources(&path, resources, false));
+        errors.extend(matching::check_mutating_operations(&path, resources));
     }
     errors
 }

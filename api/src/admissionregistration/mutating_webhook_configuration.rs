@@ -19,6 +19,7 @@ impl Kind for MutatingWebhookConfigurations {
     const NAMES: Names = super::names("MutatingWebhookConfiguration", "mutatingwebhookconfigurations", "mutatingwebhookconfiguration");
     const SCOPE: Scope = Scope::Cluster;
     const STORED_UNDER: &'static str = "mutatingwebhookconfigurations";
+    const UNCONDITIONAL_UPDATE: bool = false;
     const COLUMNS: &'static [Column] = &[Column::NAME, Column::integer("Webhooks", "How many webhooks there are."), Column::AGE];
 
     fn validate_name(name: &str, prefix: bool) -> Vec<String> {

@@ -11,11 +11,14 @@ use serde_json::{Value, json};
 use super::environment::{Visible, Wanted};
 use super::{FAILURE_POLICIES, expressions, matching};
 use crate::apps::bump_generation;
+use crate::custom::jsonpath::JsonPath;
 use crate::kind::{Column, Kind, Names, Scope, Subresource, View};
 use crate::strategy::{self, Context, UpdateStrategy};
 use crate::{columns, validate, zero};
 
 const MOST_AUDIT_ANNOTATIONS: usize = 20;
+/// Of an audit annotation's value.
+const MOST_EXPRESSION_BYTES: usize = 5 * 1024;
 
 pub struct ValidatingAdmissionPolicies;
 
@@ -25,6 +28,7 @@ impl Kind for ValidatingAdmissionPolicies {
     const NAMES: Names = super::names("ValidatingAdmissionPolicy", "validatingadmissionpolicies", "validatingadmissionpolicy");
     const SCOPE: Scope = Scope::Cluster;
     const STORED_UNDER: &'static str = "validatingadmissionpolicies";
+    const UNCONDITIONAL_UPDATE: bool = false;
     const COLUMNS: &'static [Column] = &[
         Column::NAME,
         Column::integer("Validations", "How many expressions there are."),
@@ -108,8 +112,8 @@ impl UpdateStrategy<ValidatingAdmissionPolicy> for Status {
         strategy::keep_metadata(&mut new.metadata, &old.metadata);
     }
 
-    fn validate(&self, _cx: &Context<'_>, _new: &ValidatingAdmissionPolicy, _old: &ValidatingAdmissionPolicy) -> Errors {
-        Errors::new()
+    fn validate(&self, _cx: &Context<'_>, new: &ValidatingAdmissionPolicy, _old: &ValidatingAdmissionPolicy) -> Errors {
+        new.status.as_ref().map(|status| check_status(&Path::new("status"), status)).unwrap_or_default()
     }
 
     fn reset_fields(&self) -> &'static [&'static str] {
@@ -117,11 +121,30 @@ impl UpdateStrategy<ValidatingAdmissionPolicy> for Status {
     }
 }
 
+fn check_status(path: &Path, status: &ValidatingAdmissionPolicyStatus) -> Errors {
+    let warnings = status.type_checking.iter().flat_map(|checking| checking.expression_warnings.iter().flatten());
+    let mut errors = Errors::new();
+    for (i, warning) in warnings.enumerate() {
+        let path = path.child("typeChecking").child("expressionWarnings").index(i);
+        errors.extend(validate::required(&path.child("warning"), &warning.warning));
+        let field = path.child("fieldRef");
+        match warning.field_ref.trim() {
+            "" => errors.push(Error::required(&field, "")),
+            text if JsonPath::parse(&format!(".{}", text.trim_start_matches('.'))).is_none() => {
+                errors.push(Error::invalid(&field, text, "is no path to a field"));
+            }
+            _ => {}
+        }
+    }
+    errors.extend(validate::conditions(&path.child("conditions"), status.conditions.as_deref().unwrap_or_default()));
+    errors
+}
+
 fn check(policy: &ValidatingAdmissionPolicy) -> Errors {
     let none = ValidatingAdmissionPolicySpec::default();
     let spec = policy.spec.as_ref().unwrap_or(&none);
     let path = Path::new("spec");
-    let mut errors = validate::one_of(&path.child("failurePolicy"), spec.failure_policy.as_deref(), &FAILURE_POLICIES);
+    let mut errors = super::choice(&path.child("failurePolicy"), spec.failure_policy.as_deref(), &FAILURE_POLICIES);
     errors.extend(matching::check_param_kind(&path.child("paramKind"), spec.param_kind.as_ref()));
     let constraints = path.child("matchConstraints");
     match &spec.match_constraints {
@@ -138,12 +161,13 @@ fn check(policy: &ValidatingAdmissionPolicy) -> Errors {
     for (i, validation) in spec.validations.iter().flatten().enumerate() {
         errors.extend(check_validation(&path.child("validations").index(i), validation, &visible));
     }
-    errors.extend(check_annotations(&path.child("auditAnnotations"), spec, &visible));
+    let name = policy.metadata.name.as_deref().unwrap_or_default();
+    errors.extend(check_annotations(&path.child("auditAnnotations"), name, spec, &visible));
     errors
 }
 
 fn check_validation(path: &Path, validation: &Validation, visible: &Visible) -> Errors {
-    const REASONS: [&str; 4] = ["Forbidden", "Invalid", "RequestEntityTooLarge", "Unauthorized"];
+    const REASONS: [&str; 3] = ["Forbidden", "Invalid", "RequestEntityTooLarge"];
     let condition = expressions::check(&path.child("expression"), &validation.expression, visible, Wanted::Condition);
     let mut errors: Errors = condition.into_iter().collect();
     if let Some(text) = &validation.message_expression {
@@ -170,21 +194,23 @@ fn check_validation(path: &Path, validation: &Validation, visible: &Visible) -> 
     errors
 }
 
-fn check_annotations(path: &Path, spec: &ValidatingAdmissionPolicySpec, visible: &Visible) -> Errors {
+fn check_annotations(path: &Path, name: &str, spec: &ValidatingAdmissionPolicySpec, visible: &Visible) -> Errors {
     let annotations = spec.audit_annotations.as_deref().unwrap_or_default();
     let mut errors = Errors::new();
     if annotations.len() > MOST_AUDIT_ANNOTATIONS {
-        errors.push(Error::too_many(path, annotations.len(), MOST_AUDIT_ANNOTATIONS));
+        errors.push(Error::invalid(path, annotations, format!("must not be more than {MOST_AUDIT_ANNOTATIONS}")));
     }
     for (i, annotation) in annotations.iter().enumerate() {
         let path = path.index(i);
         let key = path.child("key");
-        if annotation.key.is_empty() {
-            errors.push(Error::required(&key, ""));
+        // It becomes part of a key with the policy's name.
+        errors.extend(validate::complaints(&key, &annotation.key, names::qualified_name(&format!("{name}/{}", annotation.key))));
+        let expression = path.child("valueExpression");
+        if annotation.value_expression.trim().len() > MOST_EXPRESSION_BYTES {
+            errors.push(Error::required(&expression, format!("must not be longer than {MOST_EXPRESSION_BYTES} bytes")));
         } else {
-            errors.extend(validate::complaints(&key, &annotation.key, names::qualified_name(&annotation.key)));
+            errors.extend(expressions::check(&expression, &annotation.value_expression, visible, Wanted::Annotation));
         }
-        errors.extend(expressions::check(&path.child("valueExpression"), &annotation.value_expression, visible, Wanted::Annotation));
         if annotations[..i].iter().any(|before| before.key == annotation.key) {
             errors.push(Error::duplicate(&key, &annotation.key));
         }

@@ -20,6 +20,7 @@ impl Kind for ValidatingAdmissionPolicyBindings {
         super::names("ValidatingAdmissionPolicyBinding", "validatingadmissionpolicybindings", "validatingadmissionpolicybinding");
     const SCOPE: Scope = Scope::Cluster;
     const STORED_UNDER: &'static str = "validatingadmissionpolicybindings";
+    const UNCONDITIONAL_UPDATE: bool = false;
     const COLUMNS: &'static [Column] = &[
         Column::NAME,
         Column::text("PolicyName", "The policy that is put in force."),

@@ -20,6 +20,7 @@ impl Kind for ValidatingWebhookConfigurations {
         super::names("ValidatingWebhookConfiguration", "validatingwebhookconfigurations", "validatingwebhookconfiguration");
     const SCOPE: Scope = Scope::Cluster;
     const STORED_UNDER: &'static str = "validatingwebhookconfigurations";
+    const UNCONDITIONAL_UPDATE: bool = false;
     const COLUMNS: &'static [Column] = &[Column::NAME, Column::integer("Webhooks", "How many webhooks there are."), Column::AGE];
 
     fn validate_name(name: &str, prefix: bool) -> Vec<String> {

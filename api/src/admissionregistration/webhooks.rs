@@ -111,9 +111,17 @@ fn check_client(path: &Path, client: &WebhookClientConfig) -> Errors {
 /// The address of a webhook outside of the cluster.
 pub(crate) fn check_url(path: &Path, url: &str) -> Errors {
     let invalid = |why: &str| vec![Error::invalid(path, url, why)];
-    let Some(rest) = url.strip_prefix("https://") else { return invalid("'https' is the only allowed scheme") };
-    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
+    let authority = if scheme.is_empty() { "" } else { rest.split(['/', '?', '#']).next().unwrap_or_default() };
+    // Of a text that is no URL at all, Kubernetes says that the URL is missing.
+    let escape = |after: &str| after.len() >= 2 && after.bytes().take(2).all(|b| b.is_ascii_hexdigit());
+    if authority.contains(' ') || url.contains(|c: char| c.is_ascii_control()) || !url.split('%').skip(1).all(escape) {
+        return vec![Error::required(path, "must be a URL")];
+    }
     let mut errors = Errors::new();
+    if scheme != "https" {
+        errors.extend(invalid("'https' is the only allowed scheme"));
+    }
     if authority.is_empty() {
         errors.extend(invalid("host must be specified"));
     }
@@ -140,12 +148,26 @@ pub(crate) fn check_service(path: &Path, (name, namespace): (&str, &str), below:
         errors.extend(names::port_number(port).into_iter().map(|why| Error::invalid(&path.child("port"), port, why)));
     }
     if let Some(text) = below.filter(|text| !text.is_empty() && *text != "/") {
-        let path = path.child("path");
-        let well_formed = |rest: &str| rest.split('/').all(|segment| names::dns1123_subdomain(segment, false).is_empty());
-        match text.strip_prefix('/').map(|rest| rest.strip_suffix('/').unwrap_or(rest)) {
-            None => errors.push(Error::invalid(&path, text, "must start with a '/'")),
-            Some(rest) if !well_formed(rest) => errors.push(Error::invalid(&path, text, "each segment must be a DNS name")),
-            Some(_) => {}
+        errors.extend(check_service_path(&path.child("path"), text));
+    }
+    errors
+}
+
+fn check_service_path(path: &Path, text: &str) -> Errors {
+    if text == "//" {
+        return vec![Error::invalid(path, text, "has an empty segment")];
+    }
+    let mut errors = Errors::new();
+    if !text.starts_with('/') {
+        errors.push(Error::invalid(path, text, "must start with a '/'"));
+    }
+    // What is in the place of the slash is not looked at.
+    let rest = text.char_indices().nth(1).map_or("", |(at, _)| &text[at..]);
+    for segment in rest.strip_suffix('/').unwrap_or(rest).split('/') {
+        if segment.is_empty() {
+            errors.push(Error::invalid(path, text, "has an empty segment"));
+        } else {
+            errors.extend(validate::complaints(path, text, names::dns1123_subdomain(segment, false)));
         }
     }
     errors
