@@ -8,7 +8,7 @@ use machinery::field::{Error, Errors, Path};
 use machinery::names;
 use serde_json::{Value, json};
 
-use super::GROUP;
+use super::{GROUP, mandatory};
 use crate::apps::bump_generation;
 use crate::columns;
 use crate::kind::{Column, Kind, Names, Scope, Subresource, View};
@@ -17,9 +17,8 @@ use crate::{validate, zero};
 
 const MIDDLE_PRECEDENCE: i32 = 1000;
 const MOST_PRECEDENCE: i32 = 10_000;
-const VERBS: [&str; 9] = ["*", "create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
-/// Verbs of requests for URLs that are no resources.
-const URL_VERBS: [&str; 8] = ["*", "delete", "get", "head", "options", "patch", "post", "put"];
+/// Those of resources; rules for URLs take them too, though requests for URLs have others.
+const VERBS: [&str; 9] = ["create", "delete", "deletecollection", "get", "list", "patch", "proxy", "update", "watch"];
 
 pub struct FlowSchemas;
 
@@ -156,7 +155,7 @@ fn check(schema: &FlowSchema) -> Errors {
     }
     if let Some(method) = &spec.distinguisher_method {
         let path = path.child("distinguisherMethod").child("type");
-        errors.extend(validate::one_of(&path, Some(&method.type_), &["ByNamespace", "ByUser"]));
+        errors.extend(validate::supported_value(&path, &method.type_, &["ByNamespace", "ByUser"]));
     }
     let level = &spec.priority_level_configuration.name;
     let level_path = path.child("priorityLevelConfiguration").child("name");
@@ -167,6 +166,9 @@ fn check(schema: &FlowSchema) -> Errors {
     }
     for (i, rule) in spec.rules.iter().flatten().enumerate() {
         errors.extend(check_rule(&path.child("rules").index(i), rule));
+    }
+    if mandatory::schema(schema.metadata.name.as_deref()).is_some_and(|fixed| fixed != *spec) {
+        errors.push(Error::invalid(&path, spec, "must be what it is in every cluster"));
     }
     errors
 }
@@ -200,26 +202,37 @@ fn check_subject(path: &Path, subject: &Subject) -> Errors {
     if !sources.iter().any(|(kind, ..)| *kind == subject.kind) {
         return vec![Error::not_supported(&path.child("kind"), &subject.kind, &["Group", "ServiceAccount", "User"])];
     }
-    let mut errors = Errors::new();
+    let mut errors = check_named(path, subject);
     for (kind, name, present) in sources {
-        match (kind == subject.kind, present) {
-            (true, false) => errors.push(Error::required(&path.child(name), format!("when the subject's kind is '{kind}'"))),
-            (false, true) => errors.push(Error::forbidden(&path.child(name), format!("when the subject's kind is not '{kind}'"))),
-            _ => {}
+        if kind != subject.kind && present {
+            errors.push(Error::forbidden(&path.child(name), format!("when the subject's kind is not '{kind}'")));
         }
     }
-    let named = [
-        ("user", subject.user.as_ref().map(|s| s.name.as_str())),
-        ("group", subject.group.as_ref().map(|s| s.name.as_str())),
-        ("serviceAccount", subject.service_account.as_ref().map(|s| s.name.as_str())),
-    ];
-    for (name, _) in named.iter().filter(|(_, value)| *value == Some("")) {
-        errors.push(Error::required(&path.child(name).child("name"), ""));
-    }
-    if subject.service_account.as_ref().is_some_and(|s| s.namespace.is_empty()) {
-        errors.push(Error::required(&path.child("serviceAccount").child("namespace"), ""));
-    }
     errors
+}
+
+/// The part of a subject that its kind asks for.
+fn check_named(path: &Path, subject: &Subject) -> Errors {
+    let missing = |path: &Path| vec![Error::required(path, format!("when the subject's kind is '{}'", subject.kind))];
+    let name = |path: &Path, name: Option<&str>| name.map_or_else(|| missing(path), |name| validate::required(&path.child("name"), name));
+    match subject.kind.as_str() {
+        "User" => name(&path.child("user"), subject.user.as_ref().map(|user| user.name.as_str())),
+        "Group" => name(&path.child("group"), subject.group.as_ref().map(|group| group.name.as_str())),
+        _ => {
+            let path = path.child("serviceAccount");
+            let Some(account) = &subject.service_account else { return missing(&path) };
+            let mut errors = check_account_part(&path.child("name"), &account.name, names::dns1123_subdomain);
+            if account.name == "*" {
+                errors.clear();
+            }
+            errors.extend(check_account_part(&path.child("namespace"), &account.namespace, names::dns1123_label));
+            errors
+        }
+    }
+}
+
+fn check_account_part(path: &Path, value: &str, rule: fn(&str, bool) -> Vec<String>) -> Errors {
+    if value.is_empty() { vec![Error::required(path, "")] } else { validate::complaints(path, value, rule(value, false)) }
 }
 
 /// A list that must not be empty, and holds either `*` alone or no `*`.
@@ -233,16 +246,17 @@ fn check_list(path: &Path, list: &[String]) -> Errors {
     Errors::new()
 }
 
-fn check_verbs(path: &Path, verbs: &[String], supported: &[&str]) -> Errors {
-    let mut errors = check_list(path, verbs);
-    if !verbs.iter().all(|verb| supported.contains(&verb.as_str())) {
-        errors.push(Error::not_supported(path, verbs, supported));
+fn check_verbs(path: &Path, verbs: &[String]) -> Errors {
+    let errors = check_list(path, verbs);
+    let starred = verbs.iter().any(|verb| verb == "*");
+    if errors.is_empty() && !starred && !verbs.iter().all(|verb| VERBS.contains(&verb.as_str())) {
+        return vec![Error::not_supported(path, verbs, &VERBS)];
     }
     errors
 }
 
 fn check_resource_rule(path: &Path, rule: &ResourcePolicyRule) -> Errors {
-    let mut errors = check_verbs(&path.child("verbs"), &rule.verbs, &VERBS);
+    let mut errors = check_verbs(&path.child("verbs"), &rule.verbs);
     errors.extend(check_list(&path.child("apiGroups"), &rule.api_groups));
     errors.extend(check_list(&path.child("resources"), &rule.resources));
     let namespaces = rule.namespaces.as_deref().unwrap_or_default();
@@ -260,12 +274,15 @@ fn check_resource_rule(path: &Path, rule: &ResourcePolicyRule) -> Errors {
 }
 
 fn check_url_rule(path: &Path, rule: &NonResourcePolicyRule) -> Errors {
-    let mut errors = check_verbs(&path.child("verbs"), &rule.verbs, &URL_VERBS);
+    let mut errors = check_verbs(&path.child("verbs"), &rule.verbs);
     let path = path.child("nonResourceURLs");
     errors.extend(check_list(&path, &rule.non_resource_urls));
-    for (i, url) in rule.non_resource_urls.iter().enumerate().filter(|(_, url)| *url != "*") {
+    if rule.non_resource_urls.iter().any(|url| url == "*") {
+        return errors;
+    }
+    for (i, url) in rule.non_resource_urls.iter().enumerate() {
         let starred = url.trim_end_matches('*').contains('*') || (url.ends_with('*') && !url.ends_with("/*"));
-        if !url.starts_with('/') || url.contains(char::is_whitespace) || url.contains("//") || starred {
+        if !url.starts_with('/') || url.contains(' ') || url.contains("//") || starred {
             errors.push(Error::invalid(&path.index(i), url, "must be an absolute path, with '*' only as its last segment"));
         }
     }

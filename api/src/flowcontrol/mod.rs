@@ -1,6 +1,7 @@
 //! Kinds of the group `flowcontrol.apiserver.k8s.io`.
 
 pub mod flow_schema;
+pub mod mandatory;
 pub mod priority_level_configuration;
 
 /// The group's name.

@@ -9,7 +9,7 @@ use machinery::field::{Error, Errors, Path};
 use machinery::names;
 use serde_json::{Value, json};
 
-use super::GROUP;
+use super::{GROUP, mandatory};
 use crate::apps::bump_generation;
 use crate::columns;
 use crate::counts::non_negative;
@@ -153,10 +153,11 @@ pub(super) fn check_conditions(path: &Path, types: &[&str]) -> Errors {
     let mut errors = Errors::new();
     for (i, kind) in types.iter().enumerate() {
         let path = path.index(i).child("type");
+        if types[..i].contains(kind) {
+            errors.push(Error::duplicate(&path, *kind));
+        }
         if kind.is_empty() {
             errors.push(Error::required(&path, ""));
-        } else if types[..i].contains(kind) {
-            errors.push(Error::duplicate(&path, *kind));
         }
     }
     errors
@@ -168,14 +169,14 @@ fn check(level: &PriorityLevelConfiguration) -> Errors {
     let path = Path::new("spec");
     let limited_path = path.child("limited");
     let mut errors = Errors::new();
-    let is_exempt_level = level.metadata.name.as_deref() == Some("exempt");
+    let name = level.metadata.name.as_deref();
+    if (name == Some("exempt")) != (spec.type_ == "Exempt") {
+        errors.push(Error::invalid(&path.child("type"), &spec.type_, "must be 'Exempt' for the level named 'exempt', and for no other"));
+    }
     match spec.type_.as_str() {
         "Exempt" => {
             if spec.limited.is_some() {
                 errors.push(Error::forbidden(&limited_path, "when the type is Exempt"));
-            }
-            if !is_exempt_level {
-                errors.push(Error::invalid(&path.child("type"), &spec.type_, "only the level named 'exempt' may be"));
             }
             if let Some(exempt) = &spec.exempt {
                 let path = path.child("exempt");
@@ -193,6 +194,15 @@ fn check(level: &PriorityLevelConfiguration) -> Errors {
             }
         }
         other => errors.push(Error::not_supported(&path.child("type"), other, &["Exempt", "Limited"])),
+    }
+    if let Some(mut fixed) = mandatory::level(name) {
+        // How much the exempt level is worth may be changed.
+        if name == Some("exempt") {
+            fixed.exempt.clone_from(&spec.exempt);
+        }
+        if fixed != *spec {
+            errors.push(Error::invalid(&path, spec, "must be what it is in every cluster"));
+        }
     }
     errors
 }

@@ -3,6 +3,7 @@
 
 pub(crate) mod dangling;
 
+use api::flowcontrol::mandatory;
 use serde_json::{Value, json};
 
 /// On objects whose spec the server keeps as it knows it.
@@ -28,8 +29,7 @@ pub(crate) fn levels() -> Vec<(&'static str, Value)> {
             (name, limited(shares, lendable, response))
         })
         .collect();
-    levels.push(("catch-all", limited(5, 0, json!({"type": "Reject"}))));
-    levels.push(("exempt", json!({"type": "Exempt", "exempt": {"nominalConcurrencyShares": 0, "lendablePercent": 0}})));
+    levels.extend(mandatory::levels());
     levels
 }
 
@@ -53,8 +53,7 @@ pub(crate) fn schemas() -> Vec<(&'static str, Value)> {
     leaders.extend(accounts(&["*"]));
     let mut endpoint_writers = users(&[manager]);
     endpoint_writers.extend(accounts(&["endpoint-controller", "endpointslicemirroring-controller"]));
-    vec![
-        ("exempt", schema("exempt", 1, "", everything(groups(&["system:masters"])))),
+    let mut schemas = vec![
         ("probes", schema("exempt", 2, "", json!({"subjects": groups(&EVERYBODY), "nonResourceRules": health}))),
         ("system-leader-election", schema("leader-election", 100, "ByUser", json!({"subjects": leaders, "resourceRules": leases}))),
         ("endpoint-controller", schema("workload-high", 150, "ByUser", json!({"subjects": endpoint_writers, "resourceRules": endpoints}))),
@@ -69,8 +68,9 @@ pub(crate) fn schemas() -> Vec<(&'static str, Value)> {
         ("kube-system-service-accounts", schema("workload-high", 900, "ByNamespace", everything(accounts(&["*"])))),
         ("service-accounts", schema("workload-low", 9000, "ByUser", everything(groups(&["system:serviceaccounts"])))),
         ("global-default", schema("global-default", 9900, "ByUser", everything(groups(&EVERYBODY)))),
-        ("catch-all", schema("catch-all", 10_000, "ByUser", everything(groups(&EVERYBODY)))),
-    ]
+    ];
+    schemas.extend(mandatory::schemas());
+    schemas
 }
 
 fn schema(level: &str, precedence: u32, distinguisher: &str, rule: Value) -> Value {
