@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 use super::GROUP;
 use crate::columns;
 use crate::kind::{Column, Kind, Names, Scope, Subresource, View};
-use crate::strategy::{Context, UpdateStrategy};
-use crate::validate::{complaints, required, text};
+use crate::strategy::{self, Context, UpdateStrategy};
+use crate::validate::{self, complaints, required, text};
 use crate::zero;
 
 const HTTPS_PORT: i32 = 443;
@@ -34,6 +34,7 @@ impl Kind for APIServices {
     };
     const SCOPE: Scope = Scope::Cluster;
     const STORED_UNDER: &'static str = "apiregistration.k8s.io/apiservices";
+    const UNCONDITIONAL_UPDATE: bool = false;
     const COLUMNS: &'static [Column] =
         &[Column::NAME, Column::text("Service", "Who serves it."), Column::text("Available", "Whether it is served now."), Column::AGE];
 
@@ -110,17 +111,18 @@ struct Status;
 impl UpdateStrategy<APIService> for Status {
     fn prepare(&self, _cx: &Context<'_>, new: &mut APIService, old: &APIService) {
         new.spec.clone_from(&old.spec);
+        strategy::keep_metadata(&mut new.metadata, &old.metadata);
     }
 
     fn validate(&self, _cx: &Context<'_>, new: &APIService, _old: &APIService) -> Errors {
         let path = Path::new("status").child("conditions");
         let conditions = new.status.as_ref().and_then(|status| status.conditions.as_deref()).unwrap_or_default();
-        let unnamed = conditions.iter().enumerate().filter(|(_, condition)| condition.type_.is_empty());
-        unnamed.flat_map(|(i, _)| required(&path.index(i).child("type"), "")).collect()
+        let statuses = conditions.iter().enumerate().map(|(i, condition)| (path.index(i).child("status"), &condition.status));
+        statuses.flat_map(|(path, status)| validate::supported_value(&path, status, &["False", "True", "Unknown"])).collect()
     }
 
     fn reset_fields(&self) -> &'static [&'static str] {
-        &["spec"]
+        &["metadata", "spec"]
     }
 }
 

@@ -45,7 +45,7 @@ impl Kind for CertificateSigningRequests {
     ];
 
     fn validate_name(name: &str, prefix: bool) -> Vec<String> {
-        names::dns1123_subdomain(name, prefix)
+        names::path_segment(name, prefix)
     }
 
     fn default(request: &mut CertificateSigningRequest) {

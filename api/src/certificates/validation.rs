@@ -9,7 +9,8 @@ use machinery::names;
 use crate::validate;
 
 const LEAST_SECONDS: i32 = 600;
-/// A domain of 253 bytes, a slash, and a path of as many.
+const MOST_DOMAIN_BYTES: usize = 253;
+/// A domain, a slash, and a path of as many.
 const MOST_SIGNER_BYTES: usize = 571;
 const USAGES: [&str; 23] = [
     "any",
@@ -76,12 +77,18 @@ fn check_signer(path: &Path, name: &str) -> Errors {
     if name == "kubernetes.io/legacy-unknown" {
         return vec![Error::invalid(path, name, "is not allowed in this version")];
     }
-    let Some((domain, rest)) = name.split_once('/').filter(|(_, rest)| !rest.is_empty()) else {
+    let Some((domain, rest)) = name.split_once('/').filter(|(_, rest)| !rest.contains('/')) else {
         return vec![Error::invalid(path, name, "must be a domain and a path, such as \"example.com/signer\"")];
     };
-    let mut errors = validate::complaints(path, name, names::dns1123_subdomain(domain, false));
+    let mut errors = Errors::new();
+    if domain.len() > MOST_DOMAIN_BYTES {
+        errors.push(Error::too_long(path, MOST_DOMAIN_BYTES));
+    }
+    // The first bad label is enough to say of a domain.
+    let wrong = domain.split('.').map(|label| names::dns1123_label(label, false)).find(|wrong| !wrong.is_empty());
+    errors.extend(validate::complaints(path, domain, wrong.unwrap_or_default()));
     if !domain.contains('.') {
-        errors.push(Error::invalid(path, name, "the domain must have two labels at least"));
+        errors.push(Error::invalid(path, domain, "the domain must have two labels at least"));
     }
     for label in rest.split('.') {
         errors.extend(validate::complaints(path, name, names::dns1123_label(label, false)));

@@ -70,7 +70,12 @@ fn check(role: &ClusterRole) -> Errors {
         errors.push(Error::required(&path, "one at least"));
     }
     for (i, selector) in selectors.iter().enumerate() {
-        errors.extend(labels::validate(selector, &path.index(i)));
+        let path = path.index(i);
+        let wrong = labels::validate(selector, &path);
+        if !wrong.is_empty() {
+            errors.extend(wrong);
+            errors.push(Error::invalid(&path, selector, "is not a valid selector"));
+        }
     }
     errors
 }
