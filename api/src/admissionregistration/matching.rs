@@ -1,6 +1,7 @@
 //! Which requests a webhook or policy is for: rules over resources and operations, and label selectors.
 
 use k8s_openapi::api::admissionregistration::v1::{MatchResources, NamedRuleWithOperations, ParamKind, ParamRef, RuleWithOperations};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use machinery::field::{Error, Errors, Path};
 use machinery::{labels, names};
 
@@ -245,13 +246,23 @@ pub(super) fn param_kind_cell(kind: Option<&ParamKind>) -> String {
     )
 }
 
-/// The cell of a binding's column ParamRef.
+/// The cell of a binding's column ParamRef: a name in its namespace, or in any; a selector as Go shows it.
 pub(super) fn param_ref_cell(reference: Option<&ParamRef>) -> String {
-    reference.map_or_else(
-        || UNSET.to_owned(),
-        |reference| {
-            let name = reference.name.clone().unwrap_or_else(|| "*".to_owned());
-            reference.namespace.as_ref().map_or(name.clone(), |namespace| format!("{namespace}/{name}"))
-        },
-    )
+    let Some(reference) = reference else { return UNSET.to_owned() };
+    match (&reference.name, &reference.selector) {
+        (Some(name), _) => format!("{}/{name}", reference.namespace.as_deref().unwrap_or("*")),
+        (None, Some(selector)) => selector_cell(selector),
+        (None, None) => UNSET.to_owned(),
+    }
+}
+
+fn selector_cell(selector: &LabelSelector) -> String {
+    let labels: String = selector.match_labels.iter().flatten().map(|(key, value)| format!("{key}: {value},")).collect();
+    let expressions: String = (selector.match_expressions.iter().flatten())
+        .map(|one| {
+            let values = one.values.as_deref().unwrap_or_default().join(" ");
+            format!("LabelSelectorRequirement{{Key:{},Operator:{},Values:[{values}],}},", one.key, one.operator)
+        })
+        .collect();
+    format!("&LabelSelector{{MatchLabels:map[string]string{{{labels}}},MatchExpressions:[]LabelSelectorRequirement{{{expressions}}},}}")
 }

@@ -95,13 +95,12 @@ impl Kind for PriorityLevelConfigurations {
         let none = PriorityLevelConfigurationSpec::default();
         let spec = level.spec.as_ref().unwrap_or(&none);
         let limited = spec.limited.as_ref();
-        let shares = limited.and_then(|l| l.nominal_concurrency_shares);
         let queuing = limited.and_then(|l| l.limit_response.as_ref()).and_then(|r| r.queuing.as_ref());
         let cell = |value: Option<i32>| value.map_or(json!(columns::NONE), |value| json!(value));
         vec![
             columns::name(&level.metadata),
             json!(spec.type_),
-            cell(shares.or_else(|| spec.exempt.as_ref().and_then(|e| e.nominal_concurrency_shares))),
+            cell(limited.and_then(|l| l.nominal_concurrency_shares)),
             cell(queuing.and_then(|q| q.queues)),
             cell(queuing.and_then(|q| q.hand_size)),
             cell(queuing.and_then(|q| q.queue_length_limit)),
