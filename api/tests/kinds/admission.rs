@@ -102,7 +102,7 @@ fn mutating_policies() {
             (&[("spec.mutations", json!([{"patchType": "Magic"}]))], "NotSupported spec.mutations[0].patchType"),
             (
                 &[("spec.mutations.0.patchType", json!("JSONPatch"))],
-                "Invalid spec.mutations[0].applyConfiguration; Required spec.mutations[0].jsonPatch",
+                "Required spec.mutations[0].jsonPatch; Invalid spec.mutations[0].applyConfiguration",
             ),
             (&[("spec.reinvocationPolicy", json!("Always"))], "NotSupported spec.reinvocationPolicy"),
             (&[("spec.failurePolicy", json!("X"))], "NotSupported spec.failurePolicy"),

@@ -91,8 +91,8 @@ fn bad_autoscalers_are_refused() {
     v2().refuses(
         &base(),
         &[
-            (&[("spec.minReplicas", json!(0))], "Invalid spec.minReplicas"),
-            (&[("spec.maxReplicas", json!(0))], "Invalid spec.maxReplicas; Invalid spec.maxReplicas"),
+            (&[("spec.minReplicas", json!(0))], "Invalid spec.minReplicas; Forbidden spec.metrics"),
+            (&[("spec.maxReplicas", json!(0))], "Required spec.maxReplicas; Invalid spec.maxReplicas"),
             (&[("spec.scaleTargetRef.name", json!(""))], "Required spec.scaleTargetRef.name"),
             (&[metric(json!({"type": "Resource"}))], "Required spec.metrics[0].resource"),
             (

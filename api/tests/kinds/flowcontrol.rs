@@ -39,7 +39,7 @@ fn priority_levels() {
                 &[limited(json!({"limitResponse": {"type": "Queue", "queuing": {"queues": 4, "handSize": 9, "queueLengthLimit": 5}}}))],
                 "Invalid spec.limited.limitResponse.queuing.handSize",
             ),
-            (&[("spec.type", json!("Exempt"))], "Forbidden spec.limited; Invalid spec.type"),
+            (&[("spec.type", json!("Exempt"))], "Invalid spec.type; Forbidden spec.limited"),
         ],
     );
     let huge = json!({"limitResponse": {"type": "Queue", "queuing": {"queues": 1000, "handSize": 9}}});
