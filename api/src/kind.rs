@@ -119,6 +119,9 @@ pub trait Kind: Send + Sync + 'static {
     /// For a version that is not the stored one: how they differ. `Object` is then the stored version's type.
     const CONVERSION: Option<Conversion> = None;
 
+    /// What users are told of a version that is deprecated.
+    const DEPRECATION: Option<&'static str> = None;
+
     /// Whether the answer to a finished delete is the object rather than a Status.
     const DELETE_RETURNS_OBJECT: bool = false;
 
