@@ -150,13 +150,15 @@ fn beyond_last_applied<'e>(target: &Target<'_>, live: &Value, conflicts: Vec<(&'
 /// The entries after the apply.
 fn shared_out(managed: Vec<Entry>, seen: &Seen<'_>, fields: &Set<'_>, writer: Writer<'_>) -> Vec<Entry> {
     let mut own = Fields::of(fields).map(|fields| Entry::new(writer, Operation::Apply, fields));
+    if let Some(own) = own.as_mut().filter(|_| seen.here.is_empty()) {
+        // The object is what it was, so that the time stays, whatever the configuration names; who has only joined the
+        // owners has none, as in Kubernetes.
+        own.time = managed.iter().find(|entry| entry.is_of(writer, Operation::Apply)).and_then(|entry| entry.time.clone());
+    }
     let mut entries = Vec::with_capacity(managed.len() + 1);
     for entry in managed {
         if !entry.is_of(writer, Operation::Apply) {
             entries.extend(seen.by(&entry).and_then(|changes| without_changed(entry, changes)));
-        } else if let Some(own) = own.as_mut().filter(|_| seen.here.is_empty()) {
-            // The object is what it was, so that the time stays, whatever the configuration names.
-            own.time = entry.time;
         }
     }
     entries.extend(own);

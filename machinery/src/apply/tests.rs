@@ -146,6 +146,17 @@ fn an_unchanged_apply_changes_nothing() {
 }
 
 #[test]
+fn who_joins_the_owners_without_a_change_has_no_time() {
+    let mut map = config_map();
+    map.apply("ann", paint(json!({"wall": "white"})));
+    assert!(!map.apply("bob", paint(json!({"wall": "white"}))));
+    let times = |map: &Tracked| map.managed.iter().map(|entry| (entry.manager.clone(), entry.time.is_some())).collect::<Vec<_>>();
+    assert_eq!(times(&map), [("bob".into(), false), ("ann".into(), true)]);
+    map.apply("bob", paint(json!({"wall": "white", "door": "red"})));
+    assert_eq!(times(&map), [("ann".into(), true), ("bob".into(), true)]);
+}
+
+#[test]
 fn appliers_share_equal_values_and_conflict_on_others() {
     let mut map = config_map();
     map.update("creator", paint(json!({"wall": "white", "door": "red"})));
