@@ -1,16 +1,18 @@
 #!/usr/bin/env bash
-# What `make test` runs: Rust's tests, the kubectl suite once more with an old kubectl, the Python suites, and the
-# reference cases on both stores. All of them run, whatever fails; the last line counts.
+# What `make test` runs: Rust's tests, the kubectl suite once more with an old and with a new kubectl, the Python suites,
+# and the reference cases on both stores. All of them run, whatever fails; the last line counts.
 #
 # KYBERN_TEST_VENV: where the Python environment is kept (default: tests/.venv).
 # KYBERN_TEST_KUBECTL: where the old kubectl is kept (default: tests/.kubectl).
+# KYBERN_TEST_TOOLS: where the new kubectl and Helm are kept (default: tests/.tools).
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 logs=target/test-logs
 venv=${KYBERN_TEST_VENV:-tests/.venv}
 old_kubectl=${KYBERN_TEST_KUBECTL:-tests/.kubectl}
-mkdir -p "$logs"
+mkdir -p "$logs" "${KYBERN_TEST_TOOLS:=tests/.tools}"
+tools=$(realpath "$KYBERN_TEST_TOOLS")
 passed=0
 failed=0
 
@@ -46,10 +48,16 @@ rust() {
         failed=$((failed + 1))
         return
     fi
-    suite cargo cargo test --workspace --no-fail-fast
+    suite cargo env HELM="$tools/helm" cargo test --workspace --no-fail-fast
     local before=$failed
     count cargo 'passed;' 'failed;'
     settle "$before"
+}
+
+# kubectl 1.36 and Helm 4. The suite that needs them fails where they cannot be had.
+fetch_tools() {
+    [[ -x $venv/bin/python ]] || python3 -m venv "$venv"
+    suite fetch-tools "$venv/bin/python" tests/fetch_tools.py "$venv/bin/python" "$tools"
 }
 
 # Debian's kubectl (1.20 in Debian 12), unpacked beside the one that is installed. Clients as old as that are about.
@@ -68,15 +76,23 @@ kubectl_of_debian() {
     suite unpack-kubectl unpack_kubectl
     local before=$failed
     if ((status == 0)); then
-        suite kubectl-of-debian env KUBECTL="$(realpath "$old_kubectl")/usr/bin/kubectl" \
-            cargo test --workspace --test kubectl -- embedded::
-        count kubectl-of-debian 'passed;' 'failed;'
+        kubectl_suite kubectl-of-debian "$(realpath "$old_kubectl")/usr/bin/kubectl"
     fi
     settle "$before"
 }
 
+kubectl_of_today() {
+    local before=$failed
+    kubectl_suite kubectl-of-today "$tools/kubectl"
+    settle "$before"
+}
+
+kubectl_suite() { # log's name, kubectl
+    suite "$1" env KUBECTL="$2" cargo test --workspace --test kubectl -- embedded::
+    count "$1" 'passed;' 'failed;'
+}
+
 python() {
-    [[ -x $venv/bin/python ]] || python3 -m venv "$venv"
     suite pip "$venv/bin/pip" install --quiet --disable-pip-version-check -r tests/python/requirements.txt
     local before=$failed
     if ((status == 0)); then
@@ -94,9 +110,11 @@ reference() { # store
     settle "$before"
 }
 
+fetch_tools
 rust
 if [[ -x target/debug/kybern ]]; then
     kubectl_of_debian
+    kubectl_of_today
     python
     reference embedded
     reference etcd

@@ -4,6 +4,7 @@
 
 pub mod cluster;
 pub mod etcd;
+pub mod helm;
 pub mod http;
 pub mod kubectl;
 pub mod load;
