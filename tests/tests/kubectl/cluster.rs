@@ -9,6 +9,13 @@ pub fn explain(cluster: &Cluster) {
     let text = kubectl.ok(&["explain", "deployment.spec.strategy"]);
     assert!(text.contains("Deployment") && text.contains("rollingUpdate") && text.contains("Recreate"), "{text}");
     assert!(kubectl.ok(&["explain", "pod.spec.containers.resources"]).contains("limits"));
+    // Newer ones tell which values there are.
+    if kubectl.minor() >= 27 {
+        let text = kubectl.ok(&["explain", "deployment.spec.strategy.type"]);
+        assert!(text.contains("Recreate") && text.contains("RollingUpdate"), "{text}");
+        let text = kubectl.ok(&["explain", "pod.spec.imagePullSecrets"]);
+        assert!(!text.contains("-required-"), "{text}");
+    }
     let recursive = kubectl.ok(&["explain", "poddisruptionbudgets", "--recursive"]);
     assert!(recursive.contains("minAvailable") && recursive.contains("disruptionsAllowed"), "{recursive}");
     let old = kubectl.ok(&["explain", "events", "--api-version=events.k8s.io/v1"]);

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod cluster;
+mod commands;
 mod custom_resources;
 mod deletion;
 mod looking;
@@ -56,6 +57,13 @@ fn main() -> ExitCode {
             ("attach", looking::attach),
             ("port_forward_and_proxy", looking::port_forward_and_proxy),
             ("life_of_a_definition", custom_resources::life_of_a_definition),
+            ("set_every_part", commands::set_every_part),
+            ("certificates", commands::certificates),
+            ("rights_and_tokens", commands::rights_and_tokens),
+            ("kustomize_and_prune", commands::kustomize_and_prune),
+            ("debug", commands::debug),
+            ("warnings_and_waits", commands::warnings_and_waits),
+            ("every_kind", commands::every_kind),
             ("explain", cluster::explain),
             ("api_resources_and_versions", cluster::api_resources_and_versions),
             ("auth", cluster::auth),
