@@ -3,6 +3,7 @@
 
 mod controlling;
 mod pods;
+mod protobuf;
 mod watching;
 mod writing;
 
@@ -23,6 +24,8 @@ fn main() -> ExitCode {
         ("reflect_listed_and_streamed", |c| run(c, "kube-watching", watching::reflect)),
         ("watch_for_a_second", |c| run(c, "kube-timeout", watching::watch_for_a_second)),
         ("control_children", |c| run(c, "kube-controller", controlling::control_children)),
+        ("speak_protobuf", |c| run(c, "protobuf", protobuf::speak_protobuf)),
+        ("deploy_in_protobuf", |c| run(c, "protobuf-deployment", protobuf::deploy_in_protobuf)),
         ("evict_within_a_budget", |c| run(c, "kube-eviction", pods::evict_within_a_budget)),
     ];
     suite::main(&[Shape::Embedded], checks)
