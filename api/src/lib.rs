@@ -12,6 +12,7 @@ pub mod autoscaling;
 pub mod batch;
 pub mod certificates;
 mod columns;
+mod conditions;
 pub mod coordination;
 pub mod core;
 mod counts;

@@ -41,7 +41,11 @@ pub(crate) fn of(group: &str, kind: &str) -> &'static [&'static str] {
         ],
         ("discovery.k8s.io", "EndpointSlice") => &["endpoints", "ports"],
         ("rbac.authorization.k8s.io", "Role" | "ClusterRole") => &["rules"],
-        ("storage.k8s.io", "CSINode") => &["spec.drivers"],
+        ("", "PersistentVolume") => &["spec.azureFile.secretNamespace", "spec.scaleIO.secretRef"],
+        ("resource.k8s.io", "ResourceClaim") => &["spec.devices{}.requests", "status.devices[].conditions"],
+        ("resource.k8s.io", "ResourceClaimTemplate") => &["spec.spec.devices{}.requests"],
+        ("storage.k8s.io", "CSINode") => &["spec.drivers", "spec.drivers[].topologyKeys"],
+        ("storage.k8s.io", "VolumeAttachment") => &["status.attachError.time", "status.detachError.time"],
         ("autoscaling", "HorizontalPodAutoscaler") => &["status.conditions[].lastTransitionTime", "status.currentMetrics"],
         _ => &[],
     }
@@ -108,10 +112,13 @@ impl Copy<'_, '_> {
         let mut missing: Vec<&str> = paths.iter().copied().filter_map(own).collect();
         for (name, value) in object.members() {
             let at = missing.iter().position(|path| *path == name).map(|at| missing.swap_remove(at));
-            if at.is_some() && value.as_str() == "[]" && self.empty_lists == EmptyLists::Forget {
+            let forgotten = value.as_str() == "[]" && self.empty_lists == EmptyLists::Forget;
+            // A struct that the type has no absence for.
+            let is_absent = value.as_str() == "{}" && paths.contains(&&*name);
+            if at.is_some() && (forgotten || is_absent) {
                 self.up_to(value.start_in(self.json));
                 self.out.extend_from_slice(b"null");
-                self.copied += "[]".len();
+                self.copied += value.as_str().len();
             } else {
                 self.value(&below(paths, &name), value);
             }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, LabelSelector};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, LabelSelector, ObjectMeta};
 use machinery::field::{Error, Errors, Path};
 pub use machinery::objectmeta::complaints;
 use machinery::{names, objectmeta};
@@ -104,5 +104,42 @@ pub(crate) fn conditions(path: &Path, conditions: &[Condition]) -> Errors {
         }
         errors.extend(required(&path.child("reason"), &condition.reason));
     }
+    errors
+}
+
+/// The name of a driver of storage or of devices: a DNS name in letters of any case.
+pub(crate) fn driver_name(path: &Path, name: &str) -> Errors {
+    const MOST_BYTES: usize = 63;
+    if name.is_empty() {
+        return vec![Error::required(path, "")];
+    }
+    let mut errors = Errors::new();
+    if name.len() > MOST_BYTES {
+        errors.push(Error::too_long(path, MOST_BYTES));
+    }
+    errors.extend(complaints(path, name, names::dns1123_subdomain(&name.to_lowercase(), false)));
+    errors
+}
+
+/// The metadata of an object that is to be made from a template: labels and annotations, and nothing else.
+pub(crate) fn template_metadata(path: &Path, meta: &ObjectMeta) -> Errors {
+    let mut errors = annotations(&path.child("annotations"), meta.annotations.as_ref());
+    errors.extend(labels(&path.child("labels"), meta.labels.as_ref()));
+    let others = [
+        ("name", meta.name.is_some()),
+        ("generateName", meta.generate_name.is_some()),
+        ("namespace", meta.namespace.is_some()),
+        // Kubernetes spells it like this here.
+        ("uID", meta.uid.is_some()),
+        ("resourceVersion", meta.resource_version.is_some()),
+        ("generation", meta.generation.is_some()),
+        ("creationTimestamp", meta.creation_timestamp.is_some()),
+        ("deletionTimestamp", meta.deletion_timestamp.is_some()),
+        ("deletionGracePeriodSeconds", meta.deletion_grace_period_seconds.is_some()),
+        ("ownerReferences", meta.owner_references.as_ref().is_some_and(|owners| !owners.is_empty())),
+        ("finalizers", meta.finalizers.as_ref().is_some_and(|finalizers| !finalizers.is_empty())),
+        ("managedFields", meta.managed_fields.as_ref().is_some_and(|fields| !fields.is_empty())),
+    ];
+    errors.extend(others.iter().filter(|(_, given)| *given).map(|(field, _)| Error::forbidden(&path.child(field), "cannot be set")));
     errors
 }

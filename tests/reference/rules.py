@@ -17,13 +17,16 @@ Format, a list of:
     create:                                    # changes to the base, each sent as a POST
     - {spec.replicas: -1}                      # path: value; `<absent>` takes a field away; list elements as [0]
     - {}                                       # the base itself: what was defaulted
+    until: {status.phase: Bound}               # optional: what a controller makes of the stored base before it is updated
+    then:                                      # optional: changes made to it for real before that, by view
+    - {status: {status.replicas: 3}}
     update:                                    # changes to the stored base, each sent as a PUT
     - {spec.selector: {...}}
     status:                                    # the same to its status subresource
     - {status.replicas: -1}
     subresource: {resize: [...]}               # the same to any other subresource
 
-A dot within a key is written ~1. An answer is the code with either what differs in the object from the answer to the
+A dot within a key is written ~1; <300*a> within a value or key stands for 300 times "a". An answer is the code with either what differs in the object from the answer to the
 base (create) or from the stored base (update), or reason, details and causes; and the number of warnings.
 """
 import argparse
@@ -81,6 +84,7 @@ def changed(base, change):
                 if at.get(step) is None:
                     at[step] = empty
                 at = at[step]
+        value = repeated(value)
         if value == "<absent>":
             if isinstance(at, list):
                 del at[last]
@@ -91,6 +95,15 @@ def changed(base, change):
         else:
             at[last] = value
     return document
+
+
+def repeated(value):
+    """The value, with what is to stand there many times written out."""
+    if isinstance(value, dict):
+        return {repeated(key): repeated(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [repeated(inner) for inner in value]
+    return re.sub(r"<(\d+)\*([^>]*)>", lambda m: m[2] * int(m[1]), value) if isinstance(value, str) else value
 
 
 def flat(value, path=""):
@@ -170,22 +183,38 @@ def entry_answers(server, entry, ns, made):
             raise RuntimeError(f"{path}: the base cannot be stored: {code} {stored.get('message')}")
         place = f"{path}/{stored['metadata']['name']}"
         made.append(place)
+        settle(server, place, entry)
         for view, changes in updates.items():
-            at = place if view == "update" else f"{place}/{view}"
             out[view] = []
             for change in changes:
-                out[view].append(update_answer(server, place, at, change, ns))
+                stored, answered = put(server, place, view, change)
+                out[view].append(answer(*answered, stored, ns))
     return out
 
 
-def update_answer(server, place, at, change, ns):
-    """The answer to an update of what is stored; a controller may write in between."""
+def settle(server, place, entry):
+    """Waits until the stored base is what it is to be, and makes it that."""
+    for _ in range(300):
+        found = dict(flat(server.ask("GET", place)[1]))
+        if all(found.get(path) == value for path, value in entry.get("until", {}).items()):
+            break
+        time.sleep(0.1)
+    for step in entry.get("then", []):
+        for view, change in step.items():
+            _, (code, document, _) = put(server, place, view, change, query="")
+            if code >= 300:
+                raise RuntimeError(f"{place}: {view} is refused: {code} {document.get('message')}")
+
+
+def put(server, place, view, change, query="?dryRun=All"):
+    """What is stored, and the answer to an update of it; a controller may write in between."""
+    at = place if view == "update" else f"{place}/{view}"
     for _ in range(10):
         _, stored, _ = server.ask("GET", place)
-        code, document, warnings = server.ask("PUT", f"{at}?dryRun=All", changed(stored, change))
-        if code != 409 or "metadata.resourceVersion" in change:
+        answered = server.ask("PUT", f"{at}{query}", changed(stored, change))
+        if answered[0] != 409 or "metadata.resourceVersion" in change:
             break
-    return answer(code, document, warnings, stored, ns)
+    return stored, answered
 
 
 def differences(entries, want, got):

@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 use super::pod::{is_compressible, validate_container_resource_name, validate_resource_name};
 use crate::columns;
 use crate::kind::{Column, Kind, Names, Scope};
-use crate::scheduling::resources::List;
+use crate::scheduling::resources::{List, round_up};
 use crate::strategy::{Context, UpdateStrategy};
 use crate::validate::complaints;
 
@@ -53,8 +53,12 @@ impl Kind for LimitRanges {
     }
 
     fn default(range: &mut LimitRange) {
-        let items = range.spec.iter_mut().flat_map(|spec| &mut spec.limits);
-        for item in items.filter(|item| item.type_ == "Container") {
+        for item in range.spec.iter_mut().flat_map(|spec| &mut spec.limits) {
+            let lists = [&mut item.max, &mut item.min, &mut item.default, &mut item.default_request, &mut item.max_limit_request_ratio];
+            lists.into_iter().for_each(round_up);
+            if item.type_ != "Container" {
+                continue;
+            }
             // A limit defaults to the maximum, a request to the limit, else to the minimum.
             complete(&mut item.default, item.max.as_ref());
             complete(&mut item.default_request, item.default.as_ref());

@@ -8,14 +8,20 @@ use machinery::quantity::Quantity;
 use machinery::{names, table};
 use serde_json::{Value, json};
 
+use super::node_labels;
 use super::persistent_volume_claim::{short_modes, validate_modes};
-use super::persistent_volume_source::{default_source, validate_source};
+use super::persistent_volume_source::{default_source, validate_source, warn_of_removed};
 use crate::kind::{Column, Kind, Names, Scope, Subresource, View};
+use crate::scheduling::resources::round_up;
 use crate::strategy::{Context, UpdateStrategy};
 use crate::validate::{complaints, immutable, supported_value, text};
 
 /// Keeps a volume that a claim is bound to.
 const PROTECTION: &str = "kubernetes.io/pv-protection";
+
+/// Annotations that became fields.
+const CLASS_ANNOTATION: &str = "volume.beta.kubernetes.io/storage-class";
+const MOUNT_OPTIONS: &str = "volume.beta.kubernetes.io/mount-options";
 
 pub struct PersistentVolumes;
 
@@ -58,6 +64,7 @@ impl Kind for PersistentVolumes {
             spec.persistent_volume_reclaim_policy = Some("Retain".to_owned());
         }
         spec.volume_mode.get_or_insert_with(|| "Filesystem".to_owned());
+        round_up(&mut spec.capacity);
         default_source(spec);
         let phase = &mut volume.status.get_or_insert_default().phase;
         if text(phase).is_empty() {
@@ -77,7 +84,11 @@ impl Kind for PersistentVolumes {
     }
 
     fn validate_create(_cx: &Context<'_>, volume: &PersistentVolume) -> Errors {
-        validate_spec(&Path::new("spec"), &volume.spec.clone().unwrap_or_default())
+        validate(volume)
+    }
+
+    fn warnings_create(volume: &PersistentVolume) -> Vec<String> {
+        warnings(volume)
     }
 
     fn update() -> &'static dyn UpdateStrategy<PersistentVolume> {
@@ -110,26 +121,30 @@ impl Kind for PersistentVolumes {
     }
 }
 
-fn validate_spec(path: &Path, spec: &PersistentVolumeSpec) -> Errors {
-    let modes = spec.access_modes.as_deref().unwrap_or_default();
-    let mut errors = Errors::new();
-    if modes.is_empty() {
-        errors.push(Error::required(&path.child("accessModes"), ""));
-    }
-    errors.extend(validate_modes(&path.child("accessModes"), modes));
+/// What holds of every volume. Stored ones have a spec.
+fn validate(volume: &PersistentVolume) -> Errors {
+    let Some(spec) = &volume.spec else { return Errors::new() };
+    let mut errors = validate_spec(&Path::new("spec"), spec, text(&volume.metadata.name));
+    errors.extend(validate_mount_options(volume, spec));
+    errors
+}
+
+/// A volume's spec. `name` is the volume's, and empty where the spec stands in an attachment.
+fn validate_spec(path: &Path, spec: &PersistentVolumeSpec, name: &str) -> Errors {
+    let mut errors = validate_access(path, spec);
     errors.extend(validate_capacity(&path.child("capacity"), spec));
     let policy = text(&spec.persistent_volume_reclaim_policy);
     let policies = ["Delete", "Recycle", "Retain"];
     errors.extend(supported_value(&path.child("persistentVolumeReclaimPolicy"), policy, &policies));
-    if let Some(required) = spec.node_affinity.as_ref().and_then(|a| a.required.as_ref()) {
+    if let Some(affinity) = &spec.node_affinity {
         let at = path.child("nodeAffinity").child("required");
-        errors.extend(super::pod::validate_node_selector(&at, required));
+        errors.extend(match &affinity.required {
+            Some(required) => super::pod::validate_node_selector(&at, required),
+            None => vec![Error::required(&at, "must say which nodes can reach the volume")],
+        });
     }
-    errors.extend(validate_source(path, spec));
-    if policy == "Recycle" && spec.host_path.as_ref().is_some_and(|h| h.path.trim_matches('/').is_empty()) {
-        let why = "the root of the host cannot be recycled";
-        errors.push(Error::forbidden(&path.child("persistentVolumeReclaimPolicy"), why));
-    }
+    errors.extend(validate_source(path, spec, name));
+    errors.extend(validate_recycling(path, spec));
     let class = text(&spec.storage_class_name);
     if !class.is_empty() {
         errors.extend(complaints(&path.child("storageClassName"), class, names::dns1123_subdomain(class, false)));
@@ -137,25 +152,123 @@ fn validate_spec(path: &Path, spec: &PersistentVolumeSpec) -> Errors {
     if let Some(mode) = &spec.volume_mode {
         errors.extend(supported_value(&path.child("volumeMode"), mode, &["Block", "Filesystem"]));
     }
+    if let Some(class) = &spec.volume_attributes_class_name {
+        let at = path.child("volumeAttributesClassName");
+        errors.extend(match class.as_str() {
+            "" => vec![Error::required(&at, "may be absent, but not empty")],
+            class => complaints(&at, class, names::dns1123_subdomain(class, false)),
+        });
+        if spec.csi.is_none() {
+            errors.push(Error::required(&path.child("csi"), "only drivers of CSI know classes of attributes"));
+        }
+    }
+    errors
+}
+
+fn validate_access(path: &Path, spec: &PersistentVolumeSpec) -> Errors {
+    let modes = spec.access_modes.as_deref().unwrap_or_default();
+    let at = path.child("accessModes");
+    if modes.is_empty() { vec![Error::required(&at, "")] } else { validate_modes(&at, modes) }
+}
+
+/// The root of a host cannot be recycled, in whatever way it is written.
+fn validate_recycling(path: &Path, spec: &PersistentVolumeSpec) -> Errors {
+    let recycled = text(&spec.persistent_volume_reclaim_policy) == "Recycle";
+    let is_root = |target: &str| {
+        let depth = target.split('/').filter(|part| !matches!(*part, "" | ".")).fold(0_usize, |depth, part| match part {
+            ".." => depth.saturating_sub(1),
+            _ => depth + 1,
+        });
+        target.starts_with('/') && depth == 0
+    };
+    if recycled && spec.host_path.as_ref().is_some_and(|source| is_root(&source.path)) {
+        return vec![Error::forbidden(&path.child("persistentVolumeReclaimPolicy"), "the root of the host cannot be recycled")];
+    }
+    Errors::new()
+}
+
+/// The spec of a volume that an attachment brings along: a CSI volume and little else.
+pub(crate) fn validate_inline(path: &Path, spec: &PersistentVolumeSpec) -> Errors {
+    let forbidden = |field: &str, given: bool| {
+        if given { vec![Error::forbidden(&path.child(field), "may not be given for an inline volume")] } else { Errors::new() }
+    };
+    let mut errors = forbidden("claimRef", spec.claim_ref.is_some());
+    errors.extend(forbidden("capacity", spec.capacity.as_ref().is_some_and(|capacity| !capacity.is_empty())));
+    if spec.csi.is_none() {
+        errors.push(Error::required(&path.child("csi"), "an inline volume is one of CSI"));
+    }
+    errors.extend(validate_access(path, spec));
+    errors.extend(forbidden("persistentVolumeReclaimPolicy", !matches!(text(&spec.persistent_volume_reclaim_policy), "" | "Retain")));
+    errors.extend(forbidden("nodeAffinity", spec.node_affinity.is_some()));
+    errors.extend(validate_source(path, spec, ""));
+    errors.extend(validate_recycling(path, spec));
+    errors.extend(forbidden("storageClassName", !text(&spec.storage_class_name).is_empty()));
+    errors.extend(forbidden("volumeMode", spec.volume_mode.as_ref().is_some_and(|mode| mode != "Filesystem")));
     errors
 }
 
 fn validate_capacity(path: &Path, spec: &PersistentVolumeSpec) -> Errors {
-    let capacity = spec.capacity.clone().unwrap_or_default();
+    let empty = Default::default();
+    let capacity = spec.capacity.as_ref().unwrap_or(&empty);
     let mut errors = Errors::new();
     if capacity.is_empty() {
         errors.push(Error::required(path, ""));
     }
     if capacity.len() != 1 || !capacity.contains_key("storage") {
-        errors.push(Error::not_supported(path, &capacity, &["storage"]));
+        errors.push(Error::not_supported(path, capacity, &["storage"]));
     }
-    for (name, amount) in &capacity {
-        let amount = Quantity::of(amount);
+    for (name, amount) in capacity {
+        let (at, amount) = (path.key(name), Quantity::of(amount));
+        if amount.is_negative() {
+            errors.push(Error::invalid(&at, amount.to_string(), "must be a valid amount"));
+        }
         if amount <= Quantity::ZERO {
-            errors.push(Error::invalid(&path.key(name), amount.to_string(), "must be greater than zero"));
+            errors.push(Error::invalid(&at, amount.to_string(), "must be greater than zero"));
         }
     }
     errors
+}
+
+/// Options of mounts by the annotation that they were once given by, which not every type of volume had.
+fn validate_mount_options(volume: &PersistentVolume, spec: &PersistentVolumeSpec) -> Errors {
+    let annotated = volume.metadata.annotations.as_ref().is_some_and(|annotations| annotations.contains_key(MOUNT_OPTIONS));
+    let knows_options = spec.gce_persistent_disk.is_some()
+        || spec.aws_elastic_block_store.is_some()
+        || spec.glusterfs.is_some()
+        || spec.nfs.is_some()
+        || spec.rbd.is_some()
+        || spec.quobyte.is_some()
+        || spec.iscsi.is_some()
+        || spec.cinder.is_some()
+        || spec.cephfs.is_some()
+        || spec.azure_file.is_some()
+        || spec.vsphere_volume.is_some()
+        || spec.azure_disk.is_some()
+        || spec.photon_persistent_disk.is_some();
+    if annotated && !knows_options {
+        let at = Path::new("metadata").child("annotations").child(MOUNT_OPTIONS);
+        return vec![Error::forbidden(&at, "volumes of this type have no options of mounts")];
+    }
+    Errors::new()
+}
+
+fn warnings(volume: &PersistentVolume) -> Vec<String> {
+    let mut warnings = Vec::new();
+    for (annotation, since, field) in [(CLASS_ANNOTATION, "1.8", "storageClassName"), (MOUNT_OPTIONS, "1.31", "mountOptions")] {
+        if volume.metadata.annotations.as_ref().is_some_and(|annotations| annotations.contains_key(annotation)) {
+            warnings.push(format!("metadata.annotations[{annotation}]: deprecated since v{since}; use the attribute {field} instead"));
+        }
+    }
+    let Some(spec) = &volume.spec else { return warnings };
+    if text(&spec.persistent_volume_reclaim_policy) == "Recycle" {
+        warnings.push("spec.persistentVolumeReclaimPolicy: Recycle is deprecated; let volumes be provisioned instead".to_owned());
+    }
+    if let Some(required) = spec.node_affinity.as_ref().and_then(|affinity| affinity.required.as_ref()) {
+        let path = Path::new("spec").child("nodeAffinity").child("required");
+        warnings.extend(node_labels::warn_of_selector(&path, required));
+    }
+    warnings.extend(warn_of_removed(spec));
+    warnings
 }
 
 struct Update;
@@ -167,17 +280,32 @@ impl UpdateStrategy<PersistentVolume> for Update {
 
     fn validate(&self, _cx: &Context<'_>, new: &PersistentVolume, old: &PersistentVolume) -> Errors {
         let path = Path::new("spec");
-        let (new, old) = (new.spec.clone().unwrap_or_default(), old.spec.clone().unwrap_or_default());
-        let mut errors = validate_spec(&path, &new);
-        if source_of(&new) != source_of(&old) {
-            // The odd name is Kubernetes'.
+        let mut errors = validate(new);
+        let name = text(&new.metadata.name);
+        let (Some(new), Some(old)) = (&new.spec, &old.spec) else { return errors };
+        // Kubernetes looks at the spec of an update twice, and says twice what is wrong with it.
+        if !errors.is_empty() {
+            errors.extend(validate_spec(&path, new, name));
+        }
+        if !same_source(new, old) {
+            // The odd name is Kubernetes', as is the missing `spec` of the two after it.
             errors.push(Error::forbidden(&path.child("persistentvolumesource"), "cannot change"));
         }
-        errors.extend(immutable(&path.child("volumeMode"), &new.volume_mode, &old.volume_mode));
-        if old.node_affinity.is_some() {
-            errors.extend(immutable(&path.child("nodeAffinity"), &new.node_affinity, &old.node_affinity));
+        errors.extend(immutable(&Path::new("volumeMode"), &new.volume_mode, &old.volume_mode));
+        if let Some(affinity) = &old.node_affinity
+            && !new.node_affinity.as_ref().is_some_and(|changed| node_labels::only_renamed(changed, affinity))
+        {
+            let why = "cannot change, except for the names of labels that have new ones";
+            errors.push(Error::invalid(&Path::new("nodeAffinity"), &new.node_affinity, why));
+        }
+        if old.volume_attributes_class_name.is_some() && new.volume_attributes_class_name.is_none() {
+            errors.push(Error::forbidden(&path.child("volumeAttributesClassName"), "cannot be taken away"));
         }
         errors
+    }
+
+    fn warnings(&self, new: &PersistentVolume, _old: &PersistentVolume) -> Vec<String> {
+        warnings(new)
     }
 
     fn reset_fields(&self) -> &'static [&'static str] {
@@ -185,9 +313,9 @@ impl UpdateStrategy<PersistentVolume> for Update {
     }
 }
 
-/// The spec without what may change: its source alone.
-fn source_of(spec: &PersistentVolumeSpec) -> PersistentVolumeSpec {
-    let mut source = PersistentVolumeSpec {
+/// Whether the volume is still made of the same; only the secret for growing it may follow later.
+fn same_source(new: &PersistentVolumeSpec, old: &PersistentVolumeSpec) -> bool {
+    let source_of = |spec: &PersistentVolumeSpec| PersistentVolumeSpec {
         access_modes: None,
         capacity: None,
         claim_ref: None,
@@ -199,11 +327,13 @@ fn source_of(spec: &PersistentVolumeSpec) -> PersistentVolumeSpec {
         volume_mode: None,
         ..spec.clone()
     };
-    // The secret for growing a volume may follow later.
-    if let Some(csi) = &mut source.csi {
-        csi.controller_expand_secret_ref = None;
+    let (mut new, old) = (source_of(new), source_of(old));
+    if let (Some(new), Some(old)) = (&mut new.csi, &old.csi)
+        && old.controller_expand_secret_ref.is_none()
+    {
+        new.controller_expand_secret_ref = None;
     }
-    source
+    new == old
 }
 
 struct Status;
@@ -212,13 +342,15 @@ impl UpdateStrategy<PersistentVolume> for Status {
     fn prepare(&self, cx: &Context<'_>, new: &mut PersistentVolume, old: &PersistentVolume) {
         new.spec = old.spec.clone();
         let status = new.status.get_or_insert_default();
-        let was = old.status.clone().unwrap_or_default();
-        if status.phase != was.phase {
-            if status.last_phase_transition_time == was.last_phase_transition_time {
-                status.last_phase_transition_time = Some(Time(cx.now));
+        let none = Default::default();
+        let was = old.status.as_ref().unwrap_or(&none);
+        let time = &mut status.last_phase_transition_time;
+        if status.phase == was.phase {
+            if time.is_none() {
+                time.clone_from(&was.last_phase_transition_time);
             }
-        } else if status.last_phase_transition_time.is_none() {
-            status.last_phase_transition_time = was.last_phase_transition_time;
+        } else if time.is_none() || *time == was.last_phase_transition_time {
+            *time = Some(Time(cx.now));
         }
     }
 

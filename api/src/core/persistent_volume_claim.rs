@@ -1,16 +1,22 @@
 //! PersistentVolumeClaim: a wish for storage, bound to a volume that fulfils it.
 
+mod change;
+mod data_source;
+
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{PersistentVolumeClaim, PersistentVolumeClaimSpec, TypedObjectReference};
+use k8s_openapi::api::core::v1::{PersistentVolumeClaim, PersistentVolumeClaimSpec, PersistentVolumeClaimStatus};
 use machinery::field::{Error, Errors, Path};
 use machinery::quantity::Quantity;
 use machinery::{labels, names, table};
 use serde_json::{Value, json};
 
 use crate::kind::{Column, Kind, Names, Scope, Subresource, View};
+use crate::scheduling::resources::round_up;
 use crate::strategy::{Context, UpdateStrategy};
-use crate::validate::{complaints, required, supported_value, text};
+use crate::validate::{complaints, supported_value, text};
 
+/// An annotation that became the field `storageClassName`.
+const CLASS_ANNOTATION: &str = "volume.beta.kubernetes.io/storage-class";
 /// Keeps a claim that a pod uses.
 const PROTECTION: &str = "kubernetes.io/pvc-protection";
 
@@ -52,7 +58,9 @@ impl Kind for PersistentVolumeClaims {
     fn default(claim: &mut PersistentVolumeClaim) {
         let spec = claim.spec.get_or_insert_default();
         spec.volume_mode.get_or_insert_with(|| "Filesystem".to_owned());
-        spec.resources.get_or_insert_default();
+        let resources = spec.resources.get_or_insert_default();
+        round_up(&mut resources.requests);
+        round_up(&mut resources.limits);
         let phase = &mut claim.status.get_or_insert_default().phase;
         if text(phase).is_empty() {
             *phase = Some("Pending".to_owned());
@@ -67,12 +75,16 @@ impl Kind for PersistentVolumeClaims {
         claim.status = Some(Default::default());
         claim.status.get_or_insert_default().phase = Some("Pending".to_owned());
         if let Some(spec) = &mut claim.spec {
-            normalize_sources(spec);
+            data_source::prepare(spec, None);
         }
     }
 
     fn validate_create(_cx: &Context<'_>, claim: &PersistentVolumeClaim) -> Errors {
-        validate_spec(&Path::new("spec"), &claim.spec.clone().unwrap_or_default())
+        claim.spec.iter().flat_map(|spec| validate_spec(&Path::new("spec"), spec)).collect()
+    }
+
+    fn warnings_create(claim: &PersistentVolumeClaim) -> Vec<String> {
+        warnings(claim)
     }
 
     fn update() -> &'static dyn UpdateStrategy<PersistentVolumeClaim> {
@@ -111,31 +123,12 @@ pub(crate) fn short_modes(modes: Option<&[String]>) -> String {
     shown.join(",")
 }
 
-/// `dataSource` and `dataSourceRef` say the same, the older one within its means; one that names nothing is dropped.
-fn normalize_sources(spec: &mut PersistentVolumeClaimSpec) {
-    spec.data_source = spec.data_source.take().filter(|s| !s.kind.is_empty() || !s.name.is_empty());
-    match (&spec.data_source, &spec.data_source_ref) {
-        (Some(source), None) => {
-            spec.data_source_ref = Some(TypedObjectReference {
-                api_group: source.api_group.clone(),
-                kind: source.kind.clone(),
-                name: source.name.clone(),
-                namespace: None,
-            });
-        }
-        (None, Some(source)) if text(&source.namespace).is_empty() => {
-            spec.data_source = Some(k8s_openapi::api::core::v1::TypedLocalObjectReference {
-                api_group: source.api_group.clone(),
-                kind: source.kind.clone(),
-                name: source.name.clone(),
-            });
-        }
-        _ => {}
-    }
-}
-
 /// A claim's spec, of a claim or of a template for one.
 pub(crate) fn validate_spec(path: &Path, spec: &PersistentVolumeClaimSpec) -> Errors {
+    validate_with(path, spec, data_source::Groups::Checked)
+}
+
+fn validate_with(path: &Path, spec: &PersistentVolumeClaimSpec, groups: data_source::Groups) -> Errors {
     let modes = spec.access_modes.as_deref().unwrap_or_default();
     let mut errors = Errors::new();
     if modes.is_empty() {
@@ -161,7 +154,7 @@ pub(crate) fn validate_spec(path: &Path, spec: &PersistentVolumeClaimSpec) -> Er
     if let Some(mode) = &spec.volume_mode {
         errors.extend(supported_value(&path.child("volumeMode"), mode, &["Block", "Filesystem"]));
     }
-    errors.extend(validate_sources(path, spec));
+    errors.extend(data_source::validate(path, spec, groups));
     if let Some(class) = spec.volume_attributes_class_name.as_ref().filter(|class| !class.is_empty()) {
         let wrong = names::dns1123_subdomain(class, false);
         errors.extend(complaints(&path.child("volumeAttributesClassName"), class, wrong));
@@ -173,35 +166,8 @@ pub(crate) fn validate_spec(path: &Path, spec: &PersistentVolumeClaimSpec) -> Er
 pub(crate) fn validate_modes(path: &Path, modes: &[String]) -> Errors {
     let mut errors: Errors = modes.iter().flat_map(|mode| supported_value(path, mode, &ACCESS_MODES)).collect();
     let alone = modes.iter().any(|mode| mode == "ReadWriteOncePod");
-    if alone && modes.iter().any(|mode| mode != "ReadWriteOncePod") {
+    if alone && modes.iter().any(|mode| mode != "ReadWriteOncePod" && ACCESS_MODES.contains(&mode.as_str())) {
         errors.push(Error::forbidden(path, "ReadWriteOncePod cannot stand beside other modes"));
-    }
-    errors
-}
-
-fn validate_sources(path: &Path, spec: &PersistentVolumeClaimSpec) -> Errors {
-    let mut errors = Errors::new();
-    if let Some(source) = &spec.data_source {
-        let at = path.child("dataSource");
-        errors.extend(validate_source(&at, &source.api_group, &source.kind, &source.name));
-    }
-    if let Some(source) = &spec.data_source_ref {
-        let at = path.child("dataSourceRef");
-        errors.extend(validate_source(&at, &source.api_group, &source.kind, &source.name));
-    }
-    if let (Some(old), Some(new)) = (&spec.data_source, &spec.data_source_ref)
-        && (text(&old.api_group), &old.kind, &old.name) != (text(&new.api_group), &new.kind, &new.name)
-    {
-        errors.push(Error::invalid(path, &old.name, "dataSource and dataSourceRef must name the same"));
-    }
-    errors
-}
-
-fn validate_source(path: &Path, group: &Option<String>, kind: &str, name: &str) -> Errors {
-    let mut errors = required(&path.child("name"), name);
-    errors.extend(required(&path.child("kind"), kind));
-    if text(group).is_empty() && kind != "PersistentVolumeClaim" && !kind.is_empty() {
-        errors.push(Error::invalid(path, kind, "must be a PersistentVolumeClaim in the core group"));
     }
     errors
 }
@@ -210,18 +176,22 @@ struct Update;
 
 impl UpdateStrategy<PersistentVolumeClaim> for Update {
     fn prepare(&self, _cx: &Context<'_>, new: &mut PersistentVolumeClaim, old: &PersistentVolumeClaim) {
-        new.status = old.status.clone();
+        new.status.clone_from(&old.status);
         if let Some(spec) = &mut new.spec {
-            normalize_sources(spec);
+            data_source::prepare(spec, old.spec.as_ref());
         }
     }
 
     fn validate(&self, _cx: &Context<'_>, new: &PersistentVolumeClaim, old: &PersistentVolumeClaim) -> Errors {
         let path = Path::new("spec");
-        let (new_spec, old_spec) = (new.spec.clone().unwrap_or_default(), old.spec.clone().unwrap_or_default());
-        let mut errors = validate_spec(&path, &new_spec);
-        errors.extend(validate_change(&path, &new_spec, &old_spec, old));
+        let (Some(new_spec), Some(old_spec)) = (&new.spec, &old.spec) else { return Errors::new() };
+        let mut errors = validate_with(&path, new_spec, data_source::Groups::to_keep(old_spec));
+        errors.extend(change::validate(&path, (new, new_spec), (old, old_spec)));
         errors
+    }
+
+    fn warnings(&self, new: &PersistentVolumeClaim, _old: &PersistentVolumeClaim) -> Vec<String> {
+        warnings(new)
     }
 
     fn reset_fields(&self) -> &'static [&'static str] {
@@ -229,62 +199,70 @@ impl UpdateStrategy<PersistentVolumeClaim> for Update {
     }
 }
 
-/// A claim's spec stays, but for the volume that it is bound to, growth once it is bound, and classes that were left
-/// open.
-fn validate_change(
-    path: &Path,
-    new: &PersistentVolumeClaimSpec,
-    old: &PersistentVolumeClaimSpec,
-    stored: &PersistentVolumeClaim,
-) -> Errors {
-    let mut errors = Errors::new();
-    let mut same = new.clone();
-    if text(&old.volume_name).is_empty() {
-        same.volume_name.clone_from(&old.volume_name);
+fn warnings(claim: &PersistentVolumeClaim) -> Vec<String> {
+    let mut warnings = Vec::new();
+    if claim.metadata.annotations.as_ref().is_some_and(|annotations| annotations.contains_key(CLASS_ANNOTATION)) {
+        warnings.push(format!("metadata.annotations[{CLASS_ANNOTATION}]: deprecated since v1.8; use storageClassName instead"));
     }
-    if old.storage_class_name.is_none() {
-        same.storage_class_name = None;
-    }
-    same.volume_attributes_class_name.clone_from(&old.volume_attributes_class_name);
-    let size = |spec: &PersistentVolumeClaimSpec| {
-        spec.resources.as_ref().and_then(|r| r.requests.as_ref()).and_then(|r| r.get("storage")).map(Quantity::of)
-    };
-    let bound = stored.status.as_ref().is_some_and(|s| text(&s.phase) == "Bound");
-    if bound {
-        same.resources.clone_from(&old.resources);
-    }
-    if same != *old {
-        const WHY: &str = "a claim's spec cannot change, except for requests of a bound claim and the class of attributes";
-        errors.push(Error::forbidden(path, WHY));
-    }
-    if bound && size(new) < size(old) {
-        // A claim whose growth failed may ask for less again, but for no less than it has.
-        let has = stored.status.as_ref().and_then(|s| s.capacity.as_ref()).and_then(|c| c.get("storage")).map(Quantity::of);
-        if size(new) <= has {
-            let at = path.child("resources").child("requests").child("storage");
-            errors.push(Error::forbidden(&at, "cannot be less than the volume's capacity"));
+    let resources = claim.spec.as_ref().and_then(|spec| spec.resources.as_ref());
+    let lists = [("requests", resources.and_then(|r| r.requests.as_ref())), ("limits", resources.and_then(|r| r.limits.as_ref()))];
+    for (field, list) in lists {
+        if let Some(size) = list.and_then(|list| list.get("storage")).map(Quantity::of).filter(|size| !size.is_integer()) {
+            warnings.push(format!("spec.resources.{field}[storage]: {size} is no whole number of bytes"));
         }
     }
-    errors
+    warnings
 }
 
 struct Status;
 
 impl UpdateStrategy<PersistentVolumeClaim> for Status {
     fn prepare(&self, _cx: &Context<'_>, new: &mut PersistentVolumeClaim, old: &PersistentVolumeClaim) {
-        new.spec = old.spec.clone();
+        new.spec.clone_from(&old.spec);
     }
 
     fn validate(&self, _cx: &Context<'_>, new: &PersistentVolumeClaim, _old: &PersistentVolumeClaim) -> Errors {
-        let path = Path::new("status").child("capacity");
-        let mut errors = Errors::new();
-        for (name, amount) in new.status.iter().filter_map(|s| s.capacity.as_ref()).flatten() {
-            errors.extend(super::pod::validate_amount(&path.key(name), name, Quantity::of(amount)));
-        }
-        errors
+        new.status.iter().flat_map(|status| validate_status(&Path::new("status"), status)).collect()
     }
 
     fn reset_fields(&self) -> &'static [&'static str] {
         &["spec"]
     }
+}
+
+/// Amounts that are there and amounts that are on the way, and how far those have come.
+fn validate_status(path: &Path, status: &PersistentVolumeClaimStatus) -> Errors {
+    const STATES: [&str; 5] =
+        ["ControllerResizeInProgress", "ControllerResizeInfeasible", "NodeResizePending", "NodeResizeInProgress", "NodeResizeInfeasible"];
+    let mut errors = Errors::new();
+    let not_negative = |path: &Path, amount: Quantity| {
+        amount.is_negative().then(|| Error::invalid(path, amount.to_string(), "must be greater than or equal to 0"))
+    };
+    for (name, amount) in status.capacity.iter().flatten() {
+        errors.extend(not_negative(&path.child("capacity").key(name), Quantity::of(amount)));
+    }
+    let states = path.child("allocatedResourceStatuses");
+    for (name, state) in status.allocated_resource_statuses.iter().flatten() {
+        errors.extend(validate_grown(&states, name));
+        errors.extend(supported_value(&states, state, &STATES));
+    }
+    let amounts = path.child("allocatedResources");
+    for (name, amount) in status.allocated_resources.iter().flatten() {
+        let wrong = validate_grown(&amounts, name);
+        if wrong.is_empty() {
+            errors.extend(not_negative(&amounts.key(name), Quantity::of(amount)));
+        }
+        errors.extend(wrong);
+    }
+    errors
+}
+
+/// What of a claim can grow: its storage, and what drivers have names of their own for. Reported at the whole map.
+fn validate_grown(path: &Path, name: &str) -> Errors {
+    let mut errors = complaints(path, name, names::qualified_name(name));
+    let is_native = !name.contains('/') || name.contains("kubernetes.io/");
+    if errors.is_empty() && is_native && name != "storage" {
+        errors.push(Error::not_supported(path, name, &["storage"]));
+    }
+    errors
 }

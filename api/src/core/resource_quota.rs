@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::pod::{validate_amount, validate_resource_name};
 use crate::columns;
 use crate::kind::{Column, Kind, Names, Scope, Subresource, View};
-use crate::scheduling::resources::List;
+use crate::scheduling::resources::{List, round_up};
 use crate::strategy::{Context, UpdateStrategy};
 
 const SCOPES: [&str; 7] =
@@ -48,8 +48,10 @@ impl Kind for ResourceQuotas {
     }
 
     fn default(quota: &mut ResourceQuota) {
-        quota.spec.get_or_insert_default();
-        quota.status.get_or_insert_default();
+        round_up(&mut quota.spec.get_or_insert_default().hard);
+        let status = quota.status.get_or_insert_default();
+        round_up(&mut status.hard);
+        round_up(&mut status.used);
     }
 
     fn prepare_create(_cx: &Context<'_>, quota: &mut ResourceQuota) {
@@ -103,7 +105,7 @@ fn validate_list(path: &Path, list: Option<&List>) -> Errors {
 
 /// Whether quotas count a resource of this short name.
 fn is_counted(name: &str) -> bool {
-    const COUNTED: [&str; 20] = [
+    const COUNTED: [&str; 19] = [
         "cpu",
         "memory",
         "ephemeral-storage",
@@ -123,7 +125,6 @@ fn is_counted(name: &str) -> bool {
         "configmaps",
         "services.nodeports",
         "services.loadbalancers",
-        "storage",
     ];
     COUNTED.contains(&name) || name.starts_with("hugepages-") || name.starts_with("requests.hugepages-")
 }

@@ -1,12 +1,14 @@
 //! RuntimeClass: a container runtime that pods can ask for, what it costs and which nodes have it.
 
 use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Toleration;
 use k8s_openapi::api::node::v1::RuntimeClass;
-use machinery::field::{Errors, Path};
+use machinery::field::{Error, Errors, Path};
 use machinery::{names, objectmeta};
 use serde_json::{Value, json};
 
 use crate::columns;
+use crate::core::node_labels;
 use crate::core::pod::{validate_limits, validate_tolerations};
 use crate::kind::{Column, Kind, Names, Scope};
 use crate::strategy::{Context, UpdateStrategy};
@@ -28,6 +30,8 @@ impl Kind for RuntimeClasses {
     };
     const SCOPE: Scope = Scope::Cluster;
     const STORED_UNDER: &'static str = "runtimeclasses";
+    const CREATE_ON_UPDATE: bool = true;
+    const UNCONDITIONAL_UPDATE: bool = false;
     const COLUMNS: &'static [Column] = &[Column::NAME, Column::text("Handler", "What the nodes' runtimes call it."), Column::AGE];
 
     fn validate_name(name: &str, prefix: bool) -> Vec<String> {
@@ -36,6 +40,10 @@ impl Kind for RuntimeClasses {
 
     fn validate_create(_cx: &Context<'_>, class: &RuntimeClass) -> Errors {
         validate(class)
+    }
+
+    fn warnings_create(class: &RuntimeClass) -> Vec<String> {
+        warnings(class)
     }
 
     fn update() -> &'static dyn UpdateStrategy<RuntimeClass> {
@@ -60,9 +68,22 @@ fn validate(class: &RuntimeClass) -> Errors {
         let path = Path::new("scheduling");
         errors.extend(objectmeta::validate_labels(scheduling.node_selector.as_ref(), &path.child("nodeSelector")));
         let tolerations = scheduling.tolerations.as_deref().unwrap_or_default();
-        errors.extend(validate_tolerations(&path.child("tolerations"), tolerations));
+        let at = path.child("tolerations");
+        errors.extend(validate_tolerations(&at, tolerations));
+        let same =
+            |a: &Toleration, b: &Toleration| (&a.key, &a.operator, &a.value, &a.effect) == (&b.key, &b.operator, &b.value, &b.effect);
+        for (i, toleration) in tolerations.iter().enumerate() {
+            if tolerations[..i].iter().any(|before| same(before, toleration)) {
+                errors.push(Error::duplicate(&at.index(i), toleration));
+            }
+        }
     }
     errors
+}
+
+fn warnings(class: &RuntimeClass) -> Vec<String> {
+    let labels = class.scheduling.as_ref().and_then(|scheduling| scheduling.node_selector.as_ref());
+    node_labels::warn_of_map(&Path::new("scheduling").child("nodeSelector"), labels)
 }
 
 struct Update;
@@ -74,5 +95,9 @@ impl UpdateStrategy<RuntimeClass> for Update {
         let mut errors = validate(new);
         errors.extend(immutable(&Path::new("handler"), &new.handler, &old.handler));
         errors
+    }
+
+    fn warnings(&self, new: &RuntimeClass, _old: &RuntimeClass) -> Vec<String> {
+        warnings(new)
     }
 }

@@ -5,12 +5,12 @@ use k8s_openapi::api::policy::v1::{PodDisruptionBudget, PodDisruptionBudgetSpec,
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use machinery::field::{Error, Errors, Path};
 use machinery::{labels, names};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::kind::{Column, Kind, Names, Scope, Subresource, View};
 use crate::strategy::{Context, UpdateStrategy};
 use crate::validate::supported_value;
-use crate::{columns, counts};
+use crate::{columns, conditions, counts};
 
 pub struct PodDisruptionBudgets;
 
@@ -38,7 +38,12 @@ impl Kind for PodDisruptionBudgets {
     ];
 
     fn validate_name(name: &str, prefix: bool) -> Vec<String> {
-        names::dns1123_subdomain(name, prefix)
+        // Kubernetes asks no more of the name here.
+        names::path_segment(name, prefix)
+    }
+
+    fn before_decode(object: &mut Map<String, Value>) {
+        conditions::mark_missing_times(object);
     }
 
     fn default(budget: &mut PodDisruptionBudget) {
@@ -146,12 +151,7 @@ impl UpdateStrategy<PodDisruptionBudget> for Status {
 }
 
 fn validate_status(path: &Path, status: &PodDisruptionBudgetStatus) -> Errors {
-    let mut errors = Errors::new();
-    for (i, condition) in status.conditions.iter().flatten().enumerate() {
-        let at = path.child("conditions").index(i);
-        errors.extend(supported_value(&at.child("status"), &condition.status, &["True", "False", "Unknown"]));
-        errors.extend(crate::validate::required(&at.child("reason"), &condition.reason));
-    }
+    let mut errors = conditions::validate(&path.child("conditions"), status.conditions.as_deref().unwrap_or_default());
     for (field, count) in [
         ("disruptionsAllowed", status.disruptions_allowed),
         ("currentHealthy", status.current_healthy),

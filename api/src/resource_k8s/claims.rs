@@ -1,15 +1,20 @@
 //! What a claim asks for: defaults and validation, for claims and for templates of claims.
 
-use k8s_openapi::api::resource::v1::{DeviceConstraint, DeviceRequest, DeviceSelector, OpaqueDeviceConfiguration, ResourceClaimSpec};
+use k8s_openapi::api::resource::v1::{
+    DeviceConstraint, DeviceRequest, DeviceSelector, DeviceSubRequest, DeviceToleration, ExactDeviceRequest, ResourceClaimSpec,
+};
 use machinery::field::{Error, Errors, Path};
-use machinery::names;
 
 use super::selector;
+use super::vocabulary::{class_name, fully_qualified_name, label, list, opaque, set, toleration};
 use crate::{validate, zero};
 
 const MOST_REQUESTS: usize = 32;
 const MOST_ALTERNATIVES: usize = 8;
 const MOST_SELECTORS: usize = 32;
+const MOST_CONSTRAINTS: usize = 32;
+/// Configurations of a claim, or of a class.
+pub(super) const MOST_CONFIGURATIONS: usize = 32;
 
 pub(super) fn default(spec: &mut ResourceClaimSpec) {
     let devices = zero::keep(&mut spec.devices);
@@ -20,13 +25,20 @@ pub(super) fn default(spec: &mut ResourceClaimSpec) {
         zero::omit(&mut request.first_available);
         if let Some(exactly) = &mut request.exactly {
             zero::omit(&mut exactly.selectors);
+            default_tolerations(&mut exactly.tolerations);
             default_count(&mut exactly.allocation_mode, &mut exactly.count);
         }
         for alternative in request.first_available.iter_mut().flatten() {
             zero::omit(&mut alternative.selectors);
+            default_tolerations(&mut alternative.tolerations);
             default_count(&mut alternative.allocation_mode, &mut alternative.count);
         }
     }
+}
+
+pub(super) fn default_tolerations(tolerations: &mut Option<Vec<DeviceToleration>>) {
+    zero::omit(tolerations);
+    tolerations.iter_mut().flatten().for_each(|toleration| zero::fill(&mut toleration.operator, "Equal"));
 }
 
 fn default_count(mode: &mut Option<String>, count: &mut Option<i64>) {
@@ -40,96 +52,77 @@ fn default_count(mode: &mut Option<String>, count: &mut Option<i64>) {
 pub(super) fn check(path: &Path, spec: &ResourceClaimSpec) -> Errors {
     let path = path.child("devices");
     let Some(devices) = &spec.devices else { return Errors::new() };
-    let mut errors = Errors::new();
     let requests = devices.requests.as_deref().unwrap_or_default();
-    let requests_path = path.child("requests");
-    if requests.len() > MOST_REQUESTS {
-        errors.push(Error::too_many(&requests_path, requests.len(), MOST_REQUESTS));
-    }
-    for (i, request) in requests.iter().enumerate() {
-        errors.extend(check_request(&requests_path.index(i), request));
-        if requests[..i].iter().any(|before| before.name == request.name) {
-            errors.push(Error::duplicate(&requests_path.index(i), &request.name));
-        }
-    }
-    for (i, constraint) in devices.constraints.iter().flatten().enumerate() {
-        errors.extend(check_constraint(&path.child("constraints").index(i), constraint, requests));
-    }
-    for (i, config) in devices.config.iter().flatten().enumerate() {
-        let path = path.child("config").index(i);
-        errors.extend(check_names(&path.child("requests"), config.requests.as_deref(), requests));
-        errors.extend(check_opaque(&path.child("opaque"), config.opaque.as_ref()));
-    }
+    let mut errors = set(&path.child("requests"), requests, MOST_REQUESTS, check_request, |request| &request.name);
+    let constraints = devices.constraints.as_deref().unwrap_or_default();
+    errors.extend(list(&path.child("constraints"), constraints, MOST_CONSTRAINTS, |path, constraint| {
+        check_constraint(path, constraint, requests)
+    }));
+    let configurations = devices.config.as_deref().unwrap_or_default();
+    errors.extend(list(&path.child("config"), configurations, MOST_CONFIGURATIONS, |path, config| {
+        let mut errors = check_names(&path.child("requests"), config.requests.as_deref(), requests);
+        errors.extend(opaque(&path.child("opaque"), config.opaque.as_ref()));
+        errors
+    }));
     errors
 }
 
-/// Every name by which a request can be meant: its own, and `request/alternative`.
-pub(super) fn is_request(name: &str, requests: &[DeviceRequest]) -> bool {
-    let (request, alternative) = name.split_once('/').map_or((name, None), |(request, alternative)| (request, Some(alternative)));
-    let known = |request: &DeviceRequest| match alternative {
-        None => true,
-        Some(name) => request.first_available.iter().flatten().any(|alternative| alternative.name == name),
-    };
-    requests.iter().any(|r| r.name == request && known(r))
+/// The names of requests that a part of a claim is about.
+pub(super) fn check_names(path: &Path, names: Option<&[String]>, requests: &[DeviceRequest]) -> Errors {
+    let names = names.unwrap_or_default();
+    set(path, names, MOST_REQUESTS, |path, name| check_reference(path, name, requests), |name| name)
 }
 
-fn check_names(path: &Path, names: Option<&[String]>, requests: &[DeviceRequest]) -> Errors {
-    let names = names.unwrap_or_default();
-    let mut errors = Errors::new();
-    for (i, name) in names.iter().enumerate() {
-        if !is_request(name, requests) {
-            errors.push(Error::invalid(&path.index(i), name, "must be the name of a request in the claim"));
-        }
-        if names[..i].contains(name) {
-            errors.push(Error::duplicate(&path.index(i), name));
-        }
+/// The name of a request, or `request/alternative`.
+pub(super) fn check_reference(path: &Path, name: &str, requests: &[DeviceRequest]) -> Errors {
+    const WHY: &str = "must be the name of a request in the claim, with an alternative of it after a slash or without";
+    let (request, alternative) = name.split_once('/').map_or((name, None), |(request, alternative)| (request, Some(alternative)));
+    if alternative.is_some_and(|alternative| alternative.contains('/')) {
+        return vec![Error::invalid(path, name, WHY)];
+    }
+    let mut errors = label(path, request);
+    errors.extend(alternative.into_iter().flat_map(|alternative| label(path, alternative)));
+    let has = |request: &DeviceRequest| alternative.is_none_or(|name| request.first_available.iter().flatten().any(|a| a.name == name));
+    if !requests.iter().any(|one| one.name == request && has(one)) {
+        errors.push(Error::invalid(path, name, WHY));
     }
     errors
 }
 
 fn check_request(path: &Path, request: &DeviceRequest) -> Errors {
-    let mut errors = check_name(&path.child("name"), &request.name);
-    match (&request.exactly, &request.first_available) {
-        (None, None) => errors.push(Error::required(path, "exactly one of `exactly` and `firstAvailable`")),
-        (Some(_), Some(_)) => errors.push(Error::bare_invalid(path, "exactly one of `exactly` and `firstAvailable`")),
-        (Some(exactly), None) => {
-            let path = path.child("exactly");
-            errors.extend(check_class(&path.child("deviceClassName"), &exactly.device_class_name));
-            errors.extend(check_selectors(&path.child("selectors"), exactly.selectors.as_deref()));
-            errors.extend(check_count(&path, exactly.allocation_mode.as_deref(), exactly.count));
-        }
-        (None, Some(alternatives)) => {
-            let list = path.child("firstAvailable");
-            if alternatives.len() > MOST_ALTERNATIVES {
-                errors.push(Error::too_many(&list, alternatives.len(), MOST_ALTERNATIVES));
-            }
-            for (i, alternative) in alternatives.iter().enumerate() {
-                let path = list.index(i);
-                errors.extend(check_name(&path.child("name"), &alternative.name));
-                errors.extend(check_class(&path.child("deviceClassName"), &alternative.device_class_name));
-                errors.extend(check_selectors(&path.child("selectors"), alternative.selectors.as_deref()));
-                errors.extend(check_count(&path, alternative.allocation_mode.as_deref(), alternative.count));
-                if alternatives[..i].iter().any(|before| before.name == alternative.name) {
-                    errors.push(Error::duplicate(&path, &alternative.name));
-                }
-            }
+    let mut errors = label(&path.child("name"), &request.name);
+    match (&request.exactly, request.first_available.as_deref().unwrap_or_default()) {
+        (None, []) => errors.push(Error::required(path, "exactly one of `exactly` and `firstAvailable`")),
+        (Some(exactly), []) => errors.extend(check_exactly(&path.child("exactly"), exactly)),
+        (Some(_), _) => errors.push(Error::bare_invalid(path, "exactly one of `exactly` and `firstAvailable`")),
+        (None, alternatives) => {
+            let at = path.child("firstAvailable");
+            errors.extend(set(&at, alternatives, MOST_ALTERNATIVES, check_alternative, |alternative| &alternative.name));
         }
     }
     errors
 }
 
-fn check_name(path: &Path, name: &str) -> Errors {
-    if name.is_empty() {
-        return vec![Error::required(path, "")];
-    }
-    validate::complaints(path, name, names::dns1123_label(name, false))
+fn check_exactly(path: &Path, request: &ExactDeviceRequest) -> Errors {
+    let mut errors = class_name(&path.child("deviceClassName"), &request.device_class_name);
+    errors.extend(check_selectors(&path.child("selectors"), request.selectors.as_deref()));
+    errors.extend(check_count(path, request.allocation_mode.as_deref(), request.count));
+    errors.extend(check_tolerations(path, request.tolerations.as_deref()));
+    errors
 }
 
-fn check_class(path: &Path, name: &str) -> Errors {
-    if name.is_empty() {
-        return vec![Error::required(path, "")];
-    }
-    validate::complaints(path, name, names::dns1123_subdomain(name, false))
+fn check_alternative(path: &Path, request: &DeviceSubRequest) -> Errors {
+    let mut errors = label(&path.child("name"), &request.name);
+    errors.extend(class_name(&path.child("deviceClassName"), &request.device_class_name));
+    errors.extend(check_selectors(&path.child("selectors"), request.selectors.as_deref()));
+    errors.extend(check_count(path, request.allocation_mode.as_deref(), request.count));
+    errors.extend(check_tolerations(path, request.tolerations.as_deref()));
+    errors
+}
+
+/// However many there are.
+fn check_tolerations(path: &Path, tolerations: Option<&[DeviceToleration]>) -> Errors {
+    list(&path.child("tolerations"), tolerations.unwrap_or_default(), usize::MAX, toleration)
 }
 
 fn check_count(path: &Path, mode: Option<&str>, count: Option<i64>) -> Errors {
@@ -144,67 +137,19 @@ fn check_count(path: &Path, mode: Option<&str>, count: Option<i64>) -> Errors {
 
 fn check_constraint(path: &Path, constraint: &DeviceConstraint, requests: &[DeviceRequest]) -> Errors {
     let mut errors = check_names(&path.child("requests"), constraint.requests.as_deref(), requests);
-    let attributes = [("matchAttribute", &constraint.match_attribute), ("distinctAttribute", &constraint.distinct_attribute)];
-    let given: Vec<_> = attributes.into_iter().filter_map(|(name, attribute)| Some((name, attribute.as_ref()?))).collect();
-    match given.as_slice() {
-        [] => errors.push(Error::required(path, "exactly one of `matchAttribute` and `distinctAttribute`")),
-        [(name, attribute)] => {
-            let qualified = attribute
-                .split_once('/')
-                .is_some_and(|(domain, name)| names::dns1123_subdomain(domain, false).is_empty() && names::c_identifier(name).is_empty());
-            if !qualified {
-                errors.push(Error::invalid(
-                    &path.child(name),
-                    attribute,
-                    "must be a domain and an identifier, such as \"example.com/model\"",
-                ));
-            }
-        }
-        _ => errors.push(Error::bare_invalid(path, "exactly one of `matchAttribute` and `distinctAttribute`")),
+    match (&constraint.match_attribute, &constraint.distinct_attribute) {
+        // Kubernetes takes the first where both are there.
+        (Some(name), _) => errors.extend(fully_qualified_name(&path.child("matchAttribute"), name)),
+        (None, Some(name)) => errors.extend(fully_qualified_name(&path.child("distinctAttribute"), name)),
+        (None, None) => errors.push(Error::required(path, "one of `matchAttribute` and `distinctAttribute`")),
     }
     errors
 }
 
 /// Selectors of devices.
 pub(super) fn check_selectors(path: &Path, selectors: Option<&[DeviceSelector]>) -> Errors {
-    let selectors = selectors.unwrap_or_default();
-    let mut errors = Errors::new();
-    if selectors.len() > MOST_SELECTORS {
-        errors.push(Error::too_many(path, selectors.len(), MOST_SELECTORS));
-    }
-    for (i, selector) in selectors.iter().enumerate() {
-        let path = path.index(i).child("cel");
-        match &selector.cel {
-            None => errors.push(Error::required(&path, "")),
-            Some(cel) if cel.expression.trim().is_empty() => errors.push(Error::required(&path.child("expression"), "")),
-            Some(cel) => errors.extend(selector::check(&path.child("expression"), &cel.expression)),
-        }
-    }
-    errors
-}
-
-pub(super) fn check_opaque(path: &Path, opaque: Option<&OpaqueDeviceConfiguration>) -> Errors {
-    let Some(opaque) = opaque else { return vec![Error::required(path, "")] };
-    let mut errors = check_driver(&path.child("driver"), &opaque.driver);
-    let parameters = path.child("parameters");
-    match &opaque.parameters.0 {
-        serde_json::Value::Null => errors.push(Error::required(&parameters, "")),
-        serde_json::Value::Object(_) => {}
-        other => errors.push(Error::invalid(&parameters, other, "must be an object")),
-    }
-    errors
-}
-
-/// The name of a driver: a DNS name in letters of any case.
-pub(super) fn check_driver(path: &Path, name: &str) -> Errors {
-    const MOST_BYTES: usize = 63;
-    if name.is_empty() {
-        return vec![Error::required(path, "")];
-    }
-    let mut errors = Errors::new();
-    if name.len() > MOST_BYTES {
-        errors.push(Error::too_long(path, MOST_BYTES));
-    }
-    errors.extend(validate::complaints(path, name, names::dns1123_subdomain(&name.to_lowercase(), false)));
-    errors
+    list(path, selectors.unwrap_or_default(), MOST_SELECTORS, |path, one: &DeviceSelector| match &one.cel {
+        None => vec![Error::required(&path.child("cel"), "")],
+        Some(cel) => selector::check(&path.child("cel").child("expression"), &cel.expression),
+    })
 }

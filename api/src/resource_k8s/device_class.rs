@@ -2,15 +2,17 @@
 
 use jiff::Timestamp;
 use k8s_openapi::api::resource::v1::DeviceClass;
-use machinery::field::{Errors, Path};
+use machinery::field::{Error, Errors, Path};
 use machinery::names;
 use serde_json::Value;
 
-use super::claims;
+use super::claims::{self, MOST_CONFIGURATIONS};
+use super::vocabulary::{list, opaque};
 use crate::apps::bump_generation;
+use crate::core::pod::is_extended;
 use crate::kind::{Kind, Names, Scope};
 use crate::strategy::{Context, UpdateStrategy};
-use crate::{columns, validate, zero};
+use crate::{columns, zero};
 
 pub struct DeviceClasses;
 
@@ -65,11 +67,12 @@ impl UpdateStrategy<DeviceClass> for Update {
 fn check(class: &DeviceClass) -> Errors {
     let path = Path::new("spec");
     let mut errors = claims::check_selectors(&path.child("selectors"), class.spec.selectors.as_deref());
-    for (i, config) in class.spec.config.iter().flatten().enumerate() {
-        errors.extend(claims::check_opaque(&path.child("config").index(i).child("opaque"), config.opaque.as_ref()));
-    }
-    if let Some(name) = &class.spec.extended_resource_name {
-        errors.extend(validate::complaints(&path.child("extendedResourceName"), name, names::qualified_name(name)));
+    let configurations = class.spec.config.as_deref().unwrap_or_default();
+    errors.extend(list(&path.child("config"), configurations, MOST_CONFIGURATIONS, |path, config| {
+        opaque(&path.child("opaque"), config.opaque.as_ref())
+    }));
+    if let Some(name) = class.spec.extended_resource_name.as_ref().filter(|name| !is_extended(name)) {
+        errors.push(Error::invalid(&path.child("extendedResourceName"), name, "must be the name of an extended resource"));
     }
     errors
 }

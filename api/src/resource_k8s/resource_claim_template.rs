@@ -48,14 +48,16 @@ impl UpdateStrategy<ResourceClaimTemplate> for Update {
     fn prepare(&self, _cx: &Context<'_>, _new: &mut ResourceClaimTemplate, _old: &ResourceClaimTemplate) {}
 
     fn validate(&self, _cx: &Context<'_>, new: &ResourceClaimTemplate, old: &ResourceClaimTemplate) -> Errors {
-        validate::immutable(&Path::new("spec"), &new.spec, &old.spec)
+        let mut errors = check(new);
+        errors.extend(validate::immutable(&Path::new("spec"), &new.spec, &old.spec));
+        errors
     }
 }
 
 fn check(template: &ResourceClaimTemplate) -> Errors {
     let path = Path::new("spec");
-    let labels = template.spec.metadata.as_ref().and_then(|m| m.labels.as_ref());
-    let mut errors = validate::labels(&path.child("metadata").child("labels"), labels);
+    let metadata = template.spec.metadata.iter();
+    let mut errors: Errors = metadata.flat_map(|metadata| validate::template_metadata(&path.child("metadata"), metadata)).collect();
     errors.extend(claims::check(&path.child("spec"), &template.spec.spec));
     errors
 }

@@ -3,18 +3,23 @@
 use std::borrow::Cow;
 
 use jiff::Timestamp;
-use k8s_openapi::api::resource::v1::{ResourceSlice, ResourceSliceSpec};
+use k8s_openapi::api::resource::v1::{Device, ResourceSlice, ResourceSliceSpec};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use machinery::field::{Error, Errors, Path};
 use machinery::names;
 use serde_json::{Value, json};
 
-use super::claims;
+use super::device;
+use super::vocabulary::{pool_name, set};
 use crate::apps::bump_generation;
+use crate::core::pod::validate_node_selector;
 use crate::kind::{Column, Kind, Names, Scope, SelectableField};
 use crate::strategy::{Context, UpdateStrategy};
 use crate::{columns, validate, zero};
 
 const MOST_DEVICES: usize = 128;
+const MOST_DEVICES_WITH_TAINTS_OR_COUNTERS: usize = 64;
+const MOST_COUNTER_SETS: usize = 8;
 
 pub struct ResourceSlices;
 
@@ -41,14 +46,26 @@ impl Kind for ResourceSlices {
     fn default(slice: &mut ResourceSlice) {
         zero::omit(&mut slice.spec.devices);
         zero::omit(&mut slice.spec.shared_counters);
+        for one in slice.spec.devices.iter_mut().flatten() {
+            zero::omit(&mut one.taints);
+            zero::omit(&mut one.consumes_counters);
+            device::default(one);
+        }
+        let sets = slice.spec.shared_counters.iter_mut().flatten();
+        sets.flat_map(|set| set.counters.values_mut()).for_each(|counter| device::default_amount(&mut counter.value));
     }
 
-    fn prepare_create(_cx: &Context<'_>, slice: &mut ResourceSlice) {
+    fn prepare_create(cx: &Context<'_>, slice: &mut ResourceSlice) {
+        date_taints(cx, slice);
         slice.metadata.generation = Some(1);
     }
 
     fn validate_create(_cx: &Context<'_>, slice: &ResourceSlice) -> Errors {
-        check(&slice.spec)
+        check(&slice.spec, None)
+    }
+
+    fn warnings_create(slice: &ResourceSlice) -> Vec<String> {
+        warnings(slice)
     }
 
     fn update() -> &'static dyn UpdateStrategy<ResourceSlice> {
@@ -73,75 +90,102 @@ impl Kind for ResourceSlices {
     }
 }
 
+/// Taints that do not say since when are new.
+fn date_taints(cx: &Context<'_>, slice: &mut ResourceSlice) {
+    let taints = slice.spec.devices.iter_mut().flatten().flat_map(|device| device.taints.iter_mut().flatten());
+    taints.for_each(|taint| _ = taint.time_added.get_or_insert(Time(cx.now)));
+}
+
+/// Drivers whose names are not in lower case are still known by them.
+fn warnings(slice: &ResourceSlice) -> Vec<String> {
+    let driver = &slice.spec.driver;
+    if *driver == driver.to_lowercase() { Vec::new() } else { vec![format!("spec.driver: {driver:?} should be in lower case")] }
+}
+
 struct Update;
 
 impl UpdateStrategy<ResourceSlice> for Update {
-    fn prepare(&self, _cx: &Context<'_>, new: &mut ResourceSlice, old: &ResourceSlice) {
+    fn prepare(&self, cx: &Context<'_>, new: &mut ResourceSlice, old: &ResourceSlice) {
+        date_taints(cx, new);
         if new.spec != old.spec {
             bump_generation(&mut new.metadata, &old.metadata);
         }
     }
 
     fn validate(&self, _cx: &Context<'_>, new: &ResourceSlice, old: &ResourceSlice) -> Errors {
-        let (new, old) = (&new.spec, &old.spec);
-        let path = Path::new("spec");
-        let mut errors = check(new);
-        errors.extend(validate::immutable(&path.child("driver"), &new.driver, &old.driver));
-        errors.extend(validate::immutable(&path.child("pool").child("name"), &new.pool.name, &old.pool.name));
-        errors.extend(validate::immutable(&path.child("nodeName"), &new.node_name, &old.node_name));
-        errors
+        check(&new.spec, Some(&old.spec))
+    }
+
+    fn warnings(&self, new: &ResourceSlice, _old: &ResourceSlice) -> Vec<String> {
+        warnings(new)
     }
 }
 
-fn check(spec: &ResourceSliceSpec) -> Errors {
+fn check(spec: &ResourceSliceSpec, old: Option<&ResourceSliceSpec>) -> Errors {
     let path = Path::new("spec");
-    let mut errors = claims::check_driver(&path.child("driver"), &spec.driver);
+    let mut errors = validate::driver_name(&path.child("driver"), &spec.driver);
     errors.extend(check_pool(&path.child("pool"), spec));
-    let places = [
-        spec.node_name.is_some(),
-        spec.node_selector.is_some(),
-        spec.all_nodes == Some(true),
-        spec.per_device_node_selection == Some(true),
-    ];
-    const ONE: &str = "exactly one of `nodeName`, `nodeSelector`, `allNodes` and `perDeviceNodeSelection`";
-    match places.iter().filter(|given| **given).count() {
-        0 => errors.push(Error::required(&path, ONE)),
-        1 => {}
-        _ => errors.push(Error::bare_invalid(&path, ONE)),
+    if let Some(old) = old {
+        errors.extend(validate::immutable(&path.child("pool").child("name"), &spec.pool.name, &old.pool.name));
+        errors.extend(validate::immutable(&path.child("driver"), &spec.driver, &old.driver));
+        errors.extend(validate::immutable(&path.child("nodeName"), &spec.node_name, &old.node_name));
     }
-    if let Some(node) = &spec.node_name {
-        errors.extend(validate::complaints(&path.child("nodeName"), node, names::dns1123_subdomain(node, false)));
+    errors.extend(check_nodes(&path, spec));
+    if spec.shared_counters.is_some() && spec.devices.is_some() {
+        errors.push(Error::invalid(&path, "", "sharedCounters and devices stand in slices of their own"));
     }
     let devices = spec.devices.as_deref().unwrap_or_default();
-    let devices_path = path.child("devices");
-    if devices.len() > MOST_DEVICES {
-        errors.push(Error::too_many(&devices_path, devices.len(), MOST_DEVICES));
-    }
-    for (i, device) in devices.iter().enumerate() {
-        let name = devices_path.index(i).child("name");
-        if device.name.is_empty() {
-            errors.push(Error::required(&name, ""));
+    let advanced = |device: &Device| device.taints.is_some() || device.consumes_counters.is_some();
+    let most = if devices.iter().any(advanced) { MOST_DEVICES_WITH_TAINTS_OR_COUNTERS } else { MOST_DEVICES };
+    let per_device = spec.per_device_node_selection == Some(true);
+    let before = |name: &str| old.and_then(|old| old.devices.iter().flatten().find(|device| device.name == name));
+    let check_device = |path: &Path, one: &Device| device::check(path, one, before(&one.name), per_device);
+    errors.extend(set(&path.child("devices"), devices, most, check_device, |device| &device.name));
+    let counters = spec.shared_counters.as_deref().unwrap_or_default();
+    errors.extend(set(&path.child("sharedCounters"), counters, MOST_COUNTER_SETS, device::check_counter_set, |one| &one.name));
+    errors
+}
+
+/// Which nodes have the devices: exactly one way to say so.
+fn check_nodes(path: &Path, spec: &ResourceSliceSpec) -> Errors {
+    const ONE: &str = "exactly one of `nodeName`, `nodeSelector`, `allNodes` and `perDeviceNodeSelection`";
+    let mut errors = Errors::new();
+    let mut places = 0;
+    if let Some(node) = &spec.node_name {
+        let at = path.child("nodeName");
+        if node.is_empty() {
+            errors.push(Error::invalid(&at, node, "must be absent or not empty"));
         } else {
-            errors.extend(validate::complaints(&name, &device.name, names::dns1123_label(&device.name, false)));
+            places += 1;
+            errors.extend(validate::complaints(&at, node, names::dns1123_subdomain(node, false)));
         }
-        if devices[..i].iter().any(|before| before.name == device.name) {
-            errors.push(Error::duplicate(&devices_path.index(i), &device.name));
+    }
+    if let Some(selector) = &spec.node_selector {
+        places += 1;
+        let at = path.child("nodeSelector");
+        errors.extend(validate_node_selector(&at, selector));
+        if selector.node_selector_terms.len() != 1 {
+            errors.push(Error::invalid(&at.child("nodeSelectorTerms"), &selector.node_selector_terms, "must be one term"));
         }
+    }
+    for (field, value) in [("allNodes", spec.all_nodes), ("perDeviceNodeSelection", spec.per_device_node_selection)] {
+        match value {
+            Some(true) => places += 1,
+            Some(false) => errors.push(Error::invalid(&path.child(field), false, "must be absent or true")),
+            None => {}
+        }
+    }
+    match places {
+        0 => errors.push(Error::required(path, ONE)),
+        1 => {}
+        _ => errors.push(Error::bare_invalid(path, ONE)),
     }
     errors
 }
 
 fn check_pool(path: &Path, spec: &ResourceSliceSpec) -> Errors {
     let pool = &spec.pool;
-    let mut errors = Errors::new();
-    let name = path.child("name");
-    if pool.name.is_empty() {
-        errors.push(Error::required(&name, ""));
-    } else {
-        for part in pool.name.split('/') {
-            errors.extend(validate::complaints(&name, part, names::dns1123_subdomain(part, false)));
-        }
-    }
+    let mut errors = pool_name(&path.child("name"), &pool.name);
     errors.extend(validate::positive(&path.child("resourceSliceCount"), pool.resource_slice_count));
     errors.extend(validate::non_negative(&path.child("generation"), pool.generation));
     errors

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{Container, ContainerStatus, Node, Pod, PodSpec};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity as Text;
-use machinery::quantity::Quantity;
+use machinery::quantity::{Quantity, Scale};
 
 /// A resource list as Kubernetes writes it.
 pub type List = BTreeMap<String, Text>;
@@ -148,6 +148,14 @@ impl Resources {
         let known = known.into_iter().filter(|(_, asked, free)| *asked > 0 && asked > free).map(|(name, ..)| name);
         let other = self.other.iter().filter(|(name, asked)| **asked > 0 && **asked > free.amount(name));
         known.chain(other.map(|(name, _)| name.as_str())).collect()
+    }
+}
+
+/// Rounds amounts up to thousandths, beyond which Kubernetes keeps none in most lists.
+pub(crate) fn round_up(list: &mut Option<List>) {
+    let is_finer = |amount: &&mut Text| amount.0.ends_with(['n', 'u']);
+    for amount in list.iter_mut().flat_map(|list| list.values_mut()).filter(is_finer) {
+        *amount = Quantity::of(amount).round_up(Scale::Milli).into();
     }
 }
 

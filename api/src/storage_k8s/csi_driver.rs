@@ -3,9 +3,10 @@
 use jiff::Timestamp;
 use k8s_openapi::api::storage::v1::{CSIDriver, TokenRequest};
 use machinery::field::{Error, Errors, Path};
+use machinery::names;
 use serde_json::{Value, json};
 
-use super::{GROUP, check_driver_name};
+use super::GROUP;
 use crate::apps::bump_generation;
 use crate::columns::{self, NONE};
 use crate::kind::{Column, Kind, Names, Scope};
@@ -25,6 +26,7 @@ impl Kind for CSIDrivers {
         Names { group: GROUP, version: "v1", kind: "CSIDriver", plural: "csidrivers", singular: "csidriver", short: &[], categories: &[] };
     const SCOPE: Scope = Scope::Cluster;
     const STORED_UNDER: &'static str = "csidrivers";
+    const UNCONDITIONAL_UPDATE: bool = false;
     const DELETE_RETURNS_OBJECT: bool = true;
     const COLUMNS: &'static [Column] = &[
         Column::NAME,
@@ -37,8 +39,9 @@ impl Kind for CSIDrivers {
         Column::AGE,
     ];
 
-    fn validate_name(name: &str, _prefix: bool) -> Vec<String> {
-        check_driver_name(&Path::root(), name).into_iter().map(|error| error.detail).collect()
+    /// Names that no driver can have are good enough for the object.
+    fn validate_name(name: &str, prefix: bool) -> Vec<String> {
+        names::dns1123_subdomain(name, prefix)
     }
 
     fn default(driver: &mut CSIDriver) {
@@ -52,10 +55,16 @@ impl Kind for CSIDrivers {
         spec.requires_republish.get_or_insert(false);
         spec.se_linux_mount.get_or_insert(false);
         zero::omit(&mut spec.token_requests);
+        // Kubernetes 1.36 knows the field, and leaves it to a feature that is not there yet.
+        spec.prevent_pod_scheduling_if_missing = None;
     }
 
     fn validate_create(_cx: &Context<'_>, driver: &CSIDriver) -> Errors {
         check(driver)
+    }
+
+    fn warnings_create(driver: &CSIDriver) -> Vec<String> {
+        warnings(driver)
     }
 
     fn update() -> &'static dyn UpdateStrategy<CSIDriver> {
@@ -96,6 +105,18 @@ impl UpdateStrategy<CSIDriver> for Update {
         errors.extend(validate::immutable(&path.child("volumeLifecycleModes"), modes.0, modes.1));
         errors
     }
+
+    fn warnings(&self, new: &CSIDriver, old: &CSIDriver) -> Vec<String> {
+        if new.spec.token_requests == old.spec.token_requests { Vec::new() } else { warnings(new) }
+    }
+}
+
+fn warnings(driver: &CSIDriver) -> Vec<String> {
+    if driver.spec.token_requests.is_none() || driver.spec.service_account_token_in_secrets.is_some() {
+        return Vec::new();
+    }
+    let why = "where the driver knows how, set it to true, so that tokens do not end up in logs of volume attributes";
+    vec![format!("spec.serviceAccountTokenInSecrets: {why}")]
 }
 
 fn check(driver: &CSIDriver) -> Errors {
@@ -111,7 +132,8 @@ fn check(driver: &CSIDriver) -> Errors {
         errors.push(Error::required(&path.child(name), ""));
     }
     let policies = ["File", "None", "ReadWriteOnceWithFSType"];
-    errors.extend(validate::one_of(&path.child("fsGroupPolicy"), spec.fs_group_policy.as_deref(), &policies));
+    let policy = spec.fs_group_policy.as_deref().unwrap_or_default();
+    errors.extend(validate::supported_value(&path.child("fsGroupPolicy"), policy, &policies));
     errors.extend(check_tokens(&path.child("tokenRequests"), spec.token_requests.as_deref().unwrap_or_default()));
     for mode in spec.volume_lifecycle_modes.iter().flatten() {
         errors.extend(validate::supported_value(&path.child("volumeLifecycleModes"), mode, &["Ephemeral", "Persistent"]));
@@ -119,6 +141,9 @@ fn check(driver: &CSIDriver) -> Errors {
     if let Some(seconds) = spec.node_allocatable_update_period_seconds.filter(|seconds| *seconds < LEAST_UPDATE_SECONDS) {
         let why = format!("must be greater than or equal to {LEAST_UPDATE_SECONDS}");
         errors.push(Error::invalid(&path.child("nodeAllocatableUpdatePeriodSeconds"), seconds, why));
+    }
+    if let Some(wanted) = spec.service_account_token_in_secrets.filter(|_| spec.token_requests.is_none()) {
+        errors.push(Error::invalid(&path.child("serviceAccountTokenInSecrets"), wanted, "there are no tokenRequests"));
     }
     errors
 }
@@ -129,6 +154,7 @@ fn check_tokens(path: &Path, requests: &[TokenRequest]) -> Errors {
         let path = path.index(i);
         if requests[..i].iter().any(|before| before.audience == request.audience) {
             errors.push(Error::duplicate(&path.child("audience"), &request.audience));
+            continue;
         }
         if let Some(seconds) = request.expiration_seconds.filter(|s| !(LEAST_TOKEN_SECONDS..=MOST_TOKEN_SECONDS).contains(s)) {
             let why = format!("must be between {LEAST_TOKEN_SECONDS} and {MOST_TOKEN_SECONDS}");

@@ -6,7 +6,7 @@ use machinery::field::{Error, Errors, Path};
 use machinery::names;
 use serde_json::{Value, json};
 
-use super::{GROUP, check_driver_name};
+use super::GROUP;
 use crate::columns;
 use crate::counts::non_negative;
 use crate::kind::{Column, Kind, Names, Scope};
@@ -24,6 +24,7 @@ impl Kind for CSINodes {
         Names { group: GROUP, version: "v1", kind: "CSINode", plural: "csinodes", singular: "csinode", short: &[], categories: &[] };
     const SCOPE: Scope = Scope::Cluster;
     const STORED_UNDER: &'static str = "csinodes";
+    const UNCONDITIONAL_UPDATE: bool = false;
     const DELETE_RETURNS_OBJECT: bool = true;
     const COLUMNS: &'static [Column] = &[Column::NAME, Column::integer("Drivers", "How many drivers the node has."), Column::AGE];
 
@@ -75,7 +76,7 @@ fn check(node: &CSINode) -> Errors {
     for (i, driver) in node.spec.drivers.iter().enumerate() {
         let path = path.index(i);
         let name = path.child("name");
-        errors.extend(check_driver_name(&name, &driver.name));
+        errors.extend(validate::driver_name(&name, &driver.name));
         let id = path.child("nodeID");
         if driver.node_id.is_empty() {
             errors.push(Error::required(&id, ""));
@@ -88,8 +89,9 @@ fn check(node: &CSINode) -> Errors {
             errors.push(Error::duplicate(&name, &driver.name));
         }
         let keys = driver.topology_keys.as_deref().unwrap_or_default();
+        // Kubernetes reports these at the driver.
         for (j, key) in keys.iter().enumerate() {
-            let path = path.child("topologyKeys");
+            errors.extend(validate::required(&path, key));
             if keys[..j].contains(key) {
                 errors.push(Error::duplicate(&path, key));
             }

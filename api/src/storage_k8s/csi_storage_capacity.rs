@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::GROUP;
 use crate::columns;
+use crate::core::node_labels;
 use crate::kind::{Column, Kind, Names, Scope};
 use crate::strategy::{Context, UpdateStrategy};
 use crate::validate;
@@ -29,6 +30,7 @@ impl Kind for CSIStorageCapacities {
     };
     const SCOPE: Scope = Scope::Namespaced;
     const STORED_UNDER: &'static str = "csistoragecapacities";
+    const UNCONDITIONAL_UPDATE: bool = false;
     const COLUMNS: &'static [Column] = &[Column::NAME, columns::CREATED_AT];
 
     fn validate_name(name: &str, prefix: bool) -> Vec<String> {
@@ -37,6 +39,10 @@ impl Kind for CSIStorageCapacities {
 
     fn validate_create(_cx: &Context<'_>, capacity: &CSIStorageCapacity) -> Errors {
         check(capacity)
+    }
+
+    fn warnings_create(capacity: &CSIStorageCapacity) -> Vec<String> {
+        warnings(capacity)
     }
 
     fn update() -> &'static dyn UpdateStrategy<CSIStorageCapacity> {
@@ -59,6 +65,15 @@ impl UpdateStrategy<CSIStorageCapacity> for Update {
         errors.extend(validate::immutable(&Path::new("storageClassName"), &new.storage_class_name, &old.storage_class_name));
         errors
     }
+
+    fn warnings(&self, new: &CSIStorageCapacity, _old: &CSIStorageCapacity) -> Vec<String> {
+        warnings(new)
+    }
+}
+
+fn warnings(capacity: &CSIStorageCapacity) -> Vec<String> {
+    let path = Path::new("nodeTopology");
+    capacity.node_topology.iter().flat_map(|topology| node_labels::warn_of_labels(&path, topology)).collect()
 }
 
 fn check(capacity: &CSIStorageCapacity) -> Errors {
@@ -68,10 +83,9 @@ fn check(capacity: &CSIStorageCapacity) -> Errors {
     }
     let class = &capacity.storage_class_name;
     errors.extend(validate::complaints(&Path::new("storageClassName"), class, names::dns1123_subdomain(class, false)));
-    for (name, quantity) in [("capacity", &capacity.capacity), ("maximumVolumeSize", &capacity.maximum_volume_size)] {
-        if let Some(quantity) = quantity.as_ref().filter(|q| Quantity::of(q).is_negative()) {
-            errors.push(Error::invalid(&Path::new(name), &quantity.0, "must be greater than or equal to 0"));
-        }
+    // Kubernetes leaves `maximumVolumeSize` to whoever publishes it.
+    if let Some(amount) = capacity.capacity.as_ref().filter(|amount| Quantity::of(amount).is_negative()) {
+        errors.push(Error::invalid(&Path::new("capacity"), &amount.0, "must be greater than or equal to 0"));
     }
     errors
 }

@@ -16,21 +16,15 @@ use crate::validate;
 
 /// The group's name.
 const GROUP: &str = "storage.k8s.io";
-const MOST_DRIVER_NAME_BYTES: usize = 63;
 const MOST_PARAMETERS: usize = 512;
 const MOST_PARAMETER_BYTES: usize = 256 << 10;
 
-/// The name of a CSI driver: a DNS name in letters of any case.
-fn check_driver_name(path: &Path, name: &str) -> Errors {
+/// Who makes volumes, or changes them: a qualified name, in letters of any case.
+fn check_provisioner(path: &Path, name: &str) -> Errors {
     if name.is_empty() {
         return vec![Error::required(path, "")];
     }
-    let mut errors = Errors::new();
-    if name.len() > MOST_DRIVER_NAME_BYTES {
-        errors.push(Error::too_long(path, MOST_DRIVER_NAME_BYTES));
-    }
-    errors.extend(validate::complaints(path, name, names::dns1123_subdomain(&name.to_lowercase(), false)));
-    errors
+    validate::complaints(path, name, names::qualified_name(&name.to_lowercase()))
 }
 
 /// Parameters that are passed to a driver.

@@ -1,6 +1,6 @@
 //! StorageClass: how volumes of a class are made.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::TopologySelectorTerm;
@@ -9,8 +9,9 @@ use machinery::field::{Error, Errors, Path};
 use machinery::names;
 use serde_json::{Value, json};
 
-use super::{GROUP, check_parameters};
+use super::{GROUP, check_parameters, check_provisioner};
 use crate::columns;
+use crate::core::node_labels;
 use crate::kind::{Column, Kind, Names, Scope};
 use crate::strategy::{Context, UpdateStrategy};
 use crate::{validate, zero};
@@ -63,6 +64,10 @@ impl Kind for StorageClasses {
         check(class)
     }
 
+    fn warnings_create(class: &StorageClass) -> Vec<String> {
+        warnings(class)
+    }
+
     fn update() -> &'static dyn UpdateStrategy<StorageClass> {
         &Update
     }
@@ -94,32 +99,51 @@ impl UpdateStrategy<StorageClass> for Update {
         errors.extend(validate::immutable(&Path::new("volumeBindingMode"), &new.volume_binding_mode, &old.volume_binding_mode));
         errors
     }
+
+    fn warnings(&self, new: &StorageClass, _old: &StorageClass) -> Vec<String> {
+        warnings(new)
+    }
 }
 
 fn check(class: &StorageClass) -> Errors {
-    let path = Path::new("provisioner");
-    let mut errors = Errors::new();
-    if class.provisioner.is_empty() {
-        errors.push(Error::required(&path, ""));
-    } else {
-        let wrong = names::qualified_name(&class.provisioner.to_lowercase());
-        errors.extend(validate::complaints(&path, &class.provisioner, wrong));
-    }
+    let mut errors = check_provisioner(&Path::new("provisioner"), &class.provisioner);
     errors.extend(check_parameters(&Path::new("parameters"), class.parameters.as_ref()));
     if let Some(policy) = class.reclaim_policy.as_deref().filter(|policy| !policy.is_empty()) {
         errors.extend(validate::supported_value(&Path::new("reclaimPolicy"), policy, &["Delete", "Retain"]));
     }
-    let mode = class.volume_binding_mode.as_deref();
-    errors.extend(validate::one_of(&Path::new("volumeBindingMode"), mode, &["Immediate", "WaitForFirstConsumer"]));
-    let path = Path::new("allowedTopologies");
-    let terms = class.allowed_topologies.as_deref().unwrap_or_default();
+    let mode = class.volume_binding_mode.as_deref().unwrap_or_default();
+    errors.extend(validate::supported_value(&Path::new("volumeBindingMode"), mode, &["Immediate", "WaitForFirstConsumer"]));
+    errors.extend(check_topologies(&Path::new("allowedTopologies"), class.allowed_topologies.as_deref().unwrap_or_default()));
+    errors
+}
+
+/// Terms of topology, all different.
+fn check_topologies(path: &Path, terms: &[TopologySelectorTerm]) -> Errors {
+    let mut errors = Errors::new();
+    let mut seen: Vec<BTreeMap<&str, BTreeSet<&str>>> = Vec::new();
     for (i, term) in terms.iter().enumerate() {
-        errors.extend(check_topology(&path.index(i).child("matchLabelExpressions"), term));
-        if terms[..i].contains(term) {
-            errors.push(Error::duplicate(&path.index(i), ""));
-        }
+        let at = path.index(i).child("matchLabelExpressions");
+        errors.extend(check_topology(&at, term));
+        let requirements = term.match_label_expressions.iter().flatten();
+        let meaning: BTreeMap<_, _> = requirements.map(|r| (r.key.as_str(), r.values.iter().map(String::as_str).collect())).collect();
+        // Kubernetes begins with as many empty terms as there are terms, so that an empty one is always one too many.
+        let empty = if meaning.is_empty() { terms.len() } else { 0 };
+        let twice = empty + seen.iter().filter(|before| **before == meaning).count();
+        errors.extend((0..twice).map(|_| Error::duplicate(&at, "")));
+        seen.push(meaning);
     }
     errors
+}
+
+fn warnings(class: &StorageClass) -> Vec<String> {
+    let mut warnings = Vec::new();
+    for (i, term) in class.allowed_topologies.iter().flatten().enumerate() {
+        for (j, requirement) in term.match_label_expressions.iter().flatten().enumerate() {
+            let path = Path::new("allowedTopologies").index(i).child("matchLabelExpressions").index(j).child("key");
+            warnings.extend(node_labels::warn_of(&path, &requirement.key));
+        }
+    }
+    warnings
 }
 
 fn check_topology(path: &Path, term: &TopologySelectorTerm) -> Errors {

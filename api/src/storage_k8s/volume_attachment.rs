@@ -6,14 +6,15 @@ use machinery::field::{Error, Errors, Path};
 use machinery::names;
 use serde_json::{Value, json};
 
-use super::{GROUP, check_driver_name};
+use super::GROUP;
 use crate::columns;
+use crate::core::persistent_volume::validate_inline;
 use crate::kind::{Column, Kind, Names, Scope, Subresource, View};
 use crate::strategy::{self, Context, UpdateStrategy};
 use crate::{validate, zero};
 
 const MOST_METADATA_BYTES: usize = 256 << 10;
-const MOST_ERROR_BYTES: usize = 4096;
+const MOST_ERROR_BYTES: usize = 1024;
 
 pub struct VolumeAttachments;
 
@@ -31,6 +32,7 @@ impl Kind for VolumeAttachments {
     };
     const SCOPE: Scope = Scope::Cluster;
     const STORED_UNDER: &'static str = "volumeattachments";
+    const UNCONDITIONAL_UPDATE: bool = false;
     const DELETE_RETURNS_OBJECT: bool = true;
     const COLUMNS: &'static [Column] = &[
         Column::NAME,
@@ -120,20 +122,20 @@ impl UpdateStrategy<VolumeAttachment> for Status {
 fn check(attachment: &VolumeAttachment) -> Errors {
     let spec = &attachment.spec;
     let path = Path::new("spec");
-    let mut errors = check_driver_name(&path.child("attacher"), &spec.attacher);
+    let mut errors = validate::driver_name(&path.child("attacher"), &spec.attacher);
     let source = path.child("source");
     match (&spec.source.persistent_volume_name, &spec.source.inline_volume_spec) {
         (None, None) => errors.push(Error::required(&source, "a volume's name or an inline volume")),
         (Some(_), Some(_)) => errors.push(Error::forbidden(&source, "only one of a volume's name and an inline volume")),
-        (Some(name), None) => {
-            let path = source.child("persistentVolumeName");
-            errors.extend(validate::complaints(&path, name, names::dns1123_subdomain(name, false)));
-        }
-        (None, Some(_)) => {}
+        (Some(name), None) => errors.extend(validate::required(&source.child("persistentVolumeName"), name)),
+        (None, Some(spec)) => errors.extend(validate_inline(&source.child("inlineVolumeSpec"), spec)),
     }
     errors.extend(validate::complaints(&path.child("nodeName"), &spec.node_name, names::dns1123_subdomain(&spec.node_name, false)));
     if let Some(status) = &attachment.status {
         errors.extend(check_status(&Path::new("status"), status));
+    }
+    if let Some(name) = &spec.source.persistent_volume_name {
+        errors.extend(validate::complaints(&source.child("persistentVolumeName"), name, names::dns1123_subdomain(name, false)));
     }
     errors
 }
@@ -142,17 +144,19 @@ fn check_status(path: &Path, status: &VolumeAttachmentStatus) -> Errors {
     let mut errors = Errors::new();
     let metadata_path = path.child("attachmentMetadata");
     let bytes: usize = status.attachment_metadata.iter().flatten().map(|(key, value)| key.len() + value.len()).sum();
-    if status.attachment_metadata.as_ref().is_some_and(|m| m.contains_key("")) {
-        errors.push(Error::invalid(&metadata_path, "", "a key must not be empty"));
-    }
     if bytes > MOST_METADATA_BYTES {
         errors.push(Error::too_long(&metadata_path, MOST_METADATA_BYTES));
     }
-    let message = |error: &Option<VolumeError>| error.as_ref().and_then(|e| e.message.as_ref()).map_or(0, String::len);
-    for (name, error) in [("attachError", &status.attach_error), ("detachError", &status.detach_error)] {
-        if message(error) > MOST_ERROR_BYTES {
-            errors.push(Error::too_long(&path.child(name).child("message"), MOST_ERROR_BYTES));
-        }
+    errors.extend(status.attach_error.iter().flat_map(|error| check_error(&path.child("attachError"), error)));
+    errors.extend(status.detach_error.iter().flat_map(|error| check_error(&path.child("detachError"), error)));
+    errors
+}
+
+fn check_error(path: &Path, error: &VolumeError) -> Errors {
+    let mut errors = Errors::new();
+    if error.message.as_ref().is_some_and(|message| message.len() > MOST_ERROR_BYTES) {
+        errors.push(Error::too_long(&path.child("message"), MOST_ERROR_BYTES));
     }
+    errors.extend(validate::non_negative(&path.child("errorCode"), error.error_code.unwrap_or_default().into()));
     errors
 }

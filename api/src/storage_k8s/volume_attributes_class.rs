@@ -6,7 +6,7 @@ use machinery::field::{Error, Errors, Path};
 use machinery::names;
 use serde_json::{Value, json};
 
-use super::{GROUP, check_driver_name, check_parameters};
+use super::{GROUP, check_parameters, check_provisioner};
 use crate::kind::{Column, Kind, Names, Scope};
 use crate::strategy::{Context, UpdateStrategy};
 use crate::{columns, zero};
@@ -57,22 +57,23 @@ impl UpdateStrategy<VolumeAttributesClass> for Update {
     fn prepare(&self, _cx: &Context<'_>, _new: &mut VolumeAttributesClass, _old: &VolumeAttributesClass) {}
 
     fn validate(&self, _cx: &Context<'_>, new: &VolumeAttributesClass, old: &VolumeAttributesClass) -> Errors {
-        let mut errors = check(new);
+        let mut errors = Errors::new();
         for (name, changed) in [("driverName", new.driver_name != old.driver_name), ("parameters", new.parameters != old.parameters)] {
             if changed {
                 errors.push(Error::forbidden(&Path::new(name), "cannot change"));
             }
         }
+        errors.extend(check(new));
         errors
     }
 }
 
 fn check(class: &VolumeAttributesClass) -> Errors {
-    let mut errors = check_driver_name(&Path::new("driverName"), &class.driver_name);
+    let mut errors = check_provisioner(&Path::new("driverName"), &class.driver_name);
     let path = Path::new("parameters");
+    errors.extend(check_parameters(&path, class.parameters.as_ref()));
     if class.parameters.is_none() {
         errors.push(Error::required(&path, "one at least"));
     }
-    errors.extend(check_parameters(&path, class.parameters.as_ref()));
     errors
 }

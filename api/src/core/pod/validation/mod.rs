@@ -23,10 +23,9 @@ use machinery::{names, objectmeta};
 
 pub use affinity::{validate_node_selector, validate_tolerations};
 pub(super) use resources::is_of_pods;
-pub(crate) use resources::{is_compressible, validate_container_resource_name, validate_limits};
+pub(crate) use resources::{is_compressible, is_extended, validate_container_resource_name, validate_limits};
 pub use resources::{validate_amount, validate_resource_name, validate_resources};
 pub(super) use security::{validate_app_armor, validate_id};
-pub(crate) use volume_disks::nfs as validate_nfs;
 
 use crate::validate::{choice, complaints, text};
 
