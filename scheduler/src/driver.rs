@@ -18,6 +18,8 @@ use crate::pod::Pod;
 use crate::preempt::Evictor;
 use crate::report::Reporter;
 use crate::scheduler::{Decision, Event, Preemption, Scheduler};
+use crate::volume::Choice;
+use crate::volume_binder::{PATIENCE, Progress, VolumeBinder, Written, progress};
 
 /// Pods decided on at a stretch, before other tasks of the process get their turn.
 const SLICE: usize = 128;
@@ -36,6 +38,11 @@ pub struct Driver {
     reporter: Reporter,
     metrics: Metrics,
     decided: VecDeque<Decided>,
+    volume_binder: VolumeBinder,
+    /// What is being written for pods whose claims wait for them.
+    preparing: JoinSet<(Decided, Result<Vec<Written>>)>,
+    /// Pods that wait for the volumes of their claims.
+    waiting: Vec<(Decided, Vec<Written>)>,
     calls: JoinSet<Vec<(Decided, Result<ResourceVersion>)>>,
     evictor: Evictor,
     evictions: JoinSet<(Arc<Pod>, Result<()>)>,
@@ -53,6 +60,7 @@ impl Driver {
         scheduler: Scheduler,
         events: mpsc::UnboundedReceiver<Event>,
         binder: Arc<dyn Bind>,
+        volume_binder: VolumeBinder,
         reporter: Reporter,
         evictor: Evictor,
         metrics: Metrics,
@@ -64,6 +72,9 @@ impl Driver {
             reporter,
             metrics,
             decided: VecDeque::new(),
+            volume_binder,
+            preparing: JoinSet::new(),
+            waiting: Vec::new(),
             calls: JoinSet::new(),
             evictor,
             evictions: JoinSet::new(),
@@ -81,6 +92,7 @@ impl Driver {
                 biased;
                 () = shutdown.cancelled() => break,
                 Some(bound) = self.calls.join_next() => self.finish(bound),
+                Some(Ok((decided, written))) = self.preparing.join_next() => self.prepared(decided, written),
                 Some(Ok((victim, result))) = self.evictions.join_next() => self.evicted(&victim, result),
                 received = self.events.recv_many(&mut events, MOST_EVENTS) => {
                     if received == 0 {
@@ -88,7 +100,10 @@ impl Driver {
                     }
                     self.take_in(&mut events);
                 }
-                _ = tidy.tick() => self.scheduler.tidy(now()),
+                _ = tidy.tick() => {
+                    self.scheduler.tidy(now());
+                    self.look_at_waiting();
+                }
                 () = tokio::time::sleep_until(due.unwrap_or_else(Instant::now)), if idle && due.is_some() => {}
                 () = tokio::task::yield_now(), if !idle => {}
             }
@@ -106,13 +121,45 @@ impl Driver {
                 self.reporter.gated(&pod, &message);
             }
         }
+        self.look_at_waiting();
+    }
+
+    /// Has written what was chosen for a pod's claims.
+    fn prepared(&mut self, decided: Decided, written: Result<Vec<Written>>) {
+        match written {
+            Ok(written) => {
+                self.waiting.push((decided, written));
+                self.look_at_waiting();
+            }
+            Err(status) => self.not_bound(&decided, &status.to_string()),
+        }
+    }
+
+    /// Goes on with pods whose claims have their volumes, and gives up on those that will not get them.
+    fn look_at_waiting(&mut self) {
+        for (decided, written) in std::mem::take(&mut self.waiting) {
+            match progress(&decided.pod, &decided.node, &written, self.scheduler.cluster()) {
+                Progress::Bound => self.decided.push_back(decided),
+                Progress::Waiting if decided.since.elapsed() < PATIENCE => self.waiting.push((decided, written)),
+                Progress::Waiting => self.not_bound(&decided, "its volumes were not bound in time"),
+                Progress::Failed => self.not_bound(&decided, "its volumes cannot be had on the node"),
+            }
+        }
+    }
+
+    fn not_bound(&mut self, Decided { pod, node, since, .. }: &Decided, why: &str) {
+        tracing::info!(pod = %pod.key, %node, why, "a pod could not be bound");
+        self.scheduler.not_bound(pod, now());
+        self.reporter.not_bound(pod, why);
+        self.metrics.attempt(Attempt::Error, since.elapsed());
     }
 
     fn decide(&mut self) {
         let since = Instant::now();
         for decision in self.scheduler.decide(SLICE, since.into_std()) {
             match decision {
-                Decision::Bind { pod, node } => self.decided.push_back(Decided { pod, node, since }),
+                Decision::Bind { pod, node, volumes } if volumes.is_empty() => self.decided.push_back(Decided { pod, node, since }),
+                Decision::Bind { pod, node, volumes } => self.prepare(Decided { pod, node, since }, volumes),
                 Decision::Unschedulable { pod, message, preemption } => {
                     tracing::debug!(pod = %pod.key, %message, "a pod fits no node");
                     let nominated = preemption.as_ref().map(|preemption| preemption.node.clone());
@@ -130,6 +177,15 @@ impl Driver {
         let (pods, assumed) = cluster.pods();
         self.metrics.cache(cluster.len(), pods, assumed);
         self.call();
+    }
+
+    fn prepare(&mut self, decided: Decided, choices: Vec<Choice>) {
+        self.reporter.expected(&decided.pod, &decided.node);
+        let binder = self.volume_binder.clone();
+        self.preparing.spawn(async move {
+            let written = binder.write(choices, &decided.node).await;
+            (decided, written)
+        });
     }
 
     fn preempt(&mut self, pod: &Arc<Pod>, preemption: Preemption) {
@@ -181,18 +237,16 @@ impl Driver {
         for (Decided { pod, node, since }, result) in bound {
             match result {
                 Ok(_) => {
-                    self.scheduler.bound(&pod);
+                    self.scheduler.bound(&pod, now());
                     self.reporter.scheduled(&pod, &node);
                     self.metrics.attempt(Attempt::Scheduled, since.elapsed());
                 }
-                Err(status) => {
-                    tracing::info!(pod = %pod.key, %node, %status, "a pod could not be bound");
+                Err(status) if status.is_not_found() => {
+                    tracing::info!(pod = %pod.key, %node, %status, "a pod was gone before it could be bound");
                     self.scheduler.not_bound(&pod, now());
-                    if !status.is_not_found() {
-                        self.reporter.not_bound(&pod, &status.to_string());
-                    }
                     self.metrics.attempt(Attempt::Error, since.elapsed());
                 }
+                Err(status) => self.not_bound(&Decided { pod, node, since }, &status.to_string()),
             }
         }
         self.call();

@@ -25,6 +25,7 @@ mod run;
 pub mod scheduler;
 pub mod start;
 pub mod volume;
+pub mod volume_binder;
 
 pub use options::Options;
 pub use run::run;

@@ -64,6 +64,11 @@ impl Reporter {
         self.condition(pod, "SchedulingGated", message, None);
     }
 
+    /// The pod is to be bound to the node when its volumes are.
+    pub fn expected(&self, pod: &Arc<Pod>, node: &Arc<str>) {
+        let _ = self.statuses.send(NewStatus { pod: pod.clone(), condition: None, nominated: Some(Some(node.clone())) });
+    }
+
     /// The pod had a node, but the binding failed.
     pub fn not_bound(&self, pod: &Arc<Pod>, why: &str) {
         let message: Arc<str> = format!("binding rejected: {why}").into();

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use client::{EventRecorder, Informer, Selection, Transport};
 use k8s_openapi::api::core::v1;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use k8s_openapi::api::storage::v1::{CSIDriver, CSIStorageCapacity, StorageClass};
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
 use tokio::sync::mpsc;
@@ -21,7 +22,8 @@ use crate::pod::{Labels, Pods};
 use crate::preempt::Evictor;
 use crate::report::Reporter;
 use crate::scheduler::{Event, Scheduler};
-use crate::volume::{Claim, Volume};
+use crate::volume::{Claim, Class, Room, Volume, publishes_capacity};
+use crate::volume_binder::VolumeBinder;
 
 /// Pods that have ended take nothing of their nodes any more.
 const NOT_ENDED: &str = "status.phase!=Succeeded,status.phase!=Failed";
@@ -35,21 +37,31 @@ pub async fn run(transport: Arc<dyn Transport>, options: Options, metrics: runti
     let budgets = budgets(transport.clone(), sender.clone());
     let volumes = volumes(transport.clone(), sender.clone());
     let claims = claims(transport.clone(), sender.clone());
+    let classes = classes(transport.clone(), sender.clone());
+    let drivers = drivers(transport.clone(), sender.clone());
+    let rooms = rooms(transport.clone(), sender.clone());
     let pods = pods(transport.clone(), sender);
     let (nodes_store, namespaces_store, pods_store) = (nodes.store(), namespaces.store(), pods.store());
     let (volumes_store, claims_store) = (volumes.store(), claims.store());
+    let (classes_store, drivers_store, rooms_store) = (classes.store(), drivers.store(), rooms.store());
     let mut following = JoinSet::new();
     following.spawn(nodes.run(shutdown.clone()));
     following.spawn(namespaces.run(shutdown.clone()));
     following.spawn(budgets.run(shutdown.clone()));
     following.spawn(volumes.run(shutdown.clone()));
     following.spawn(claims.run(shutdown.clone()));
+    following.spawn(classes.run(shutdown.clone()));
+    following.spawn(drivers.run(shutdown.clone()));
+    following.spawn(rooms.run(shutdown.clone()));
     following.spawn(pods.run(shutdown.clone()));
     let synced = async {
         nodes_store.synced().await;
         namespaces_store.synced().await;
         volumes_store.synced().await;
         claims_store.synced().await;
+        classes_store.synced().await;
+        drivers_store.synced().await;
+        rooms_store.synced().await;
         pods_store.synced().await;
     };
     if shutdown.run_until_cancelled(synced).await.is_some() {
@@ -62,9 +74,10 @@ pub async fn run(transport: Arc<dyn Transport>, options: Options, metrics: runti
         let patience = options.pod_max_in_unschedulable_pods_duration;
         let scheduler = Scheduler::new(options.scheduler_name.as_str(), default_profile(), patience, random);
         let evictor = Evictor::new(transport.clone());
+        let volume_binder = VolumeBinder::new(transport.clone());
         let binder = Arc::new(DefaultBinder::new(transport));
         let metrics = Metrics::new(&options.scheduler_name, &metrics);
-        Driver::new(scheduler, events, binder, reporter, evictor, metrics).run(shutdown).await;
+        Driver::new(scheduler, events, binder, volume_binder, reporter, evictor, metrics).run(shutdown).await;
         writing.join_all().await;
     }
     following.join_all().await;
@@ -124,6 +137,38 @@ fn claims(transport: Arc<dyn Transport>, events: mpsc::UnboundedSender<Event>) -
         }
     });
     claims
+}
+
+fn classes(transport: Arc<dyn Transport>, events: mpsc::UnboundedSender<Event>) -> Informer<StorageClass, Arc<Class>> {
+    let project = |class: Arc<StorageClass>| Arc::new(Class::of(&class));
+    let mut classes = Informer::new(transport, Selection::all(), project);
+    classes.on_change(move |change| {
+        if change.old != change.new {
+            let _ = events.send(Event::Class { name: change.key.name.clone(), new: change.new.clone() });
+        }
+    });
+    classes
+}
+
+fn drivers(transport: Arc<dyn Transport>, events: mpsc::UnboundedSender<Event>) -> Informer<CSIDriver, bool> {
+    let mut drivers = Informer::new(transport, Selection::all(), |driver: Arc<CSIDriver>| publishes_capacity(&driver));
+    drivers.on_change(move |change| {
+        if change.old != change.new {
+            let _ = events.send(Event::StorageDriver { name: change.key.name.clone(), new: change.new });
+        }
+    });
+    drivers
+}
+
+fn rooms(transport: Arc<dyn Transport>, events: mpsc::UnboundedSender<Event>) -> Informer<CSIStorageCapacity, Arc<Room>> {
+    let project = |capacity: Arc<CSIStorageCapacity>| Arc::new(Room::of(&capacity));
+    let mut rooms = Informer::new(transport, Selection::all(), project);
+    rooms.on_change(move |change| {
+        if change.old != change.new {
+            let _ = events.send(Event::Room { key: change.key.clone(), new: change.new.clone() });
+        }
+    });
+    rooms
 }
 
 fn pods(transport: Arc<dyn Transport>, events: mpsc::UnboundedSender<Event>) -> Informer<v1::Pod, Arc<crate::pod::Pod>> {

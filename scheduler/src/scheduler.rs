@@ -13,10 +13,10 @@ use crate::cache::{Cluster, NodeChange, NodeId};
 use crate::framework::{ClusterEvent, Outcome, Profile};
 use crate::node::NodeInfo;
 use crate::placement::Placement;
-use crate::plugins::PrioritySort;
+use crate::plugins::{PrioritySort, volume_binding};
 use crate::pod::{Labels, Pod};
 use crate::queue::{Counts, Queue};
-use crate::volume::{Claim, Volume, Volumes};
+use crate::volume::{Choice, Claim, Class, Room, Volume, Volumes};
 
 /// Placements kept, so that workloads whose pods come in turns do not drive each other out.
 const MOST_PLACEMENTS: usize = 64;
@@ -31,6 +31,12 @@ pub enum Event {
     Volume { name: Arc<str>, new: Option<Arc<Volume>> },
     /// The same of a claim.
     Claim { key: NamespacedName, new: Option<Arc<Claim>> },
+    /// The same of a storage class.
+    Class { name: Arc<str>, new: Option<Arc<Class>> },
+    /// The same of a storage driver: whether it publishes how much it has left.
+    StorageDriver { name: Arc<str>, new: Option<bool> },
+    /// The same of what is left of a class in a part of the cluster.
+    Room { key: NamespacedName, new: Option<Arc<Room>> },
     /// The same of a disruption budget.
     Budget { key: NamespacedName, new: Option<Budget> },
     /// The same of a namespace, of which the labels matter.
@@ -40,8 +46,9 @@ pub enum Event {
 /// What is to be done about a pod.
 #[derive(Clone, Debug)]
 pub enum Decision {
-    /// Bind it. Until somebody says [`Scheduler::bound`] or [`Scheduler::not_bound`], it counts as if it were.
-    Bind { pod: Arc<Pod>, node: Arc<str> },
+    /// Bind it, after its claims have got their volumes as chosen. Until somebody says [`Scheduler::bound`] or
+    /// [`Scheduler::not_bound`], it counts as if it were.
+    Bind { pod: Arc<Pod>, node: Arc<str>, volumes: Vec<Choice> },
     /// Tell that it fits no node, and why.
     Unschedulable { pod: Arc<Pod>, message: Arc<str>, preemption: Option<Preemption> },
     /// Tell that its gates hold it back.
@@ -135,6 +142,18 @@ impl Scheduler {
                 self.change_volumes(|volumes| volumes.set_claim(&key, new), now);
                 None
             }
+            Event::Class { name, new } => {
+                self.change_volumes(|volumes| volumes.set_class(&name, new), now);
+                None
+            }
+            Event::StorageDriver { name, new } => {
+                self.change_volumes(|volumes| volumes.set_driver(&name, new), now);
+                None
+            }
+            Event::Room { key, new } => {
+                self.change_volumes(|volumes| volumes.set_room(&key, new), now);
+                None
+            }
             Event::Budget { key, new } => {
                 self.cluster.set_budget(&key, new);
                 None
@@ -195,6 +214,7 @@ impl Scheduler {
             react(&mut self.queue, &self.profile, &self.cluster, ClusterEvent::NodeChanged { node }, now);
         }
         let Some(pod) = self.cluster.remove_pod(key) else { return };
+        self.forget_volumes(&pod, now);
         self.profile.unreserve(&pod);
         if let Some(node) = pod.node.as_deref().and_then(|name| self.cluster.by_name(name)) {
             react(&mut self.queue, &self.profile, &self.cluster, ClusterEvent::PodLeft { pod: &pod, node }, now);
@@ -223,14 +243,33 @@ impl Scheduler {
         let mut suits = |id| cluster.nominated_on(id).is_empty() || profile.fits_beside_nominated(&pod, id, cluster);
         let best = nominated.filter(|id| suits(*id)).or_else(|| placement.best_that(suits));
         let Some(id) = best else { return self.decide_unschedulable(pod) };
-        if let Err(rejection) = self.profile.reserve_and_permit(&pod, id, &self.cluster) {
-            self.queue.failed(&pod.key, now);
-            return Decision::Unschedulable { pod, message: rejection.reason.to_string().into(), preemption: None };
-        }
+        let reserved = self.profile.reserve_and_permit(&pod, id, &self.cluster);
+        let volumes = match reserved.and_then(|()| volume_binding::choose(&pod, id, &self.cluster)) {
+            Ok(volumes) => volumes,
+            Err(rejection) => {
+                self.queue.failed(&pod.key, now);
+                return Decision::Unschedulable { pod, message: rejection.reason.to_string().into(), preemption: None };
+            }
+        };
         self.cluster.withdraw_nomination(&pod.key);
         self.cluster.assume(&pod, id);
         let node = self.cluster.node(id).map(|node| node.name().clone()).unwrap_or_default();
-        Decision::Bind { pod, node }
+        if !volumes.is_empty() {
+            self.cluster.change_volumes(|known| known.assume(&pod.key, &node, volumes.clone()));
+        }
+        Decision::Bind { pod, node, volumes }
+    }
+
+    /// What was chosen for the pod's claims has come to pass, or never will.
+    fn forget_volumes(&mut self, pod: &Pod, now: Instant) {
+        if pod.shape.claims.is_empty() {
+            return;
+        }
+        let mut had_any = false;
+        self.cluster.change_volumes(|volumes| had_any = volumes.forget(&pod.key));
+        if had_any {
+            react(&mut self.queue, &self.profile, &self.cluster, ClusterEvent::VolumesChanged, now);
+        }
     }
 
     fn decide_unschedulable(&mut self, pod: Arc<Pod>) -> Decision {
@@ -283,7 +322,8 @@ impl Scheduler {
     }
 
     /// The pod was bound, as decided.
-    pub fn bound(&mut self, pod: &Pod) {
+    pub fn bound(&mut self, pod: &Pod, now: Instant) {
+        self.forget_volumes(pod, now);
         if self.queue.get(&pod.key).is_some_and(|waiting| waiting.uid == pod.uid) {
             self.queue.remove(&pod.key);
         }
@@ -295,6 +335,7 @@ impl Scheduler {
             return;
         }
         self.queue.failed(&pod.key, now);
+        self.forget_volumes(pod, now);
         if !self.cluster.is_assumed(&pod.key) {
             return;
         }

@@ -6,6 +6,7 @@ pub mod ports;
 pub mod priority_class;
 pub mod resources;
 pub mod taints;
+pub mod volumes;
 
 pub use affinity::{matches_node, preference};
 pub use ports::{HostPort, host_ports};

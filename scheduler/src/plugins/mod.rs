@@ -14,7 +14,7 @@ mod pod_topology_spread;
 mod priority_sort;
 mod scheduling_gates;
 mod taint_toleration;
-mod volume_binding;
+pub mod volume_binding;
 
 pub use self::default_binder::DefaultBinder;
 pub use self::default_preemption::DefaultPreemption;

@@ -36,7 +36,7 @@ impl World {
     fn decide(&mut self) -> Vec<String> {
         let decisions = self.scheduler.decide(usize::MAX, self.now);
         let line = |decision| match decision {
-            Decision::Bind { pod, node } => format!("{} -> {node}", pod.key.name),
+            Decision::Bind { pod, node, .. } => format!("{} -> {node}", pod.key.name),
             Decision::Unschedulable { pod, preemption: Some(preemption), .. } => {
                 let victims: Vec<_> = preemption.victims.iter().map(|victim| &*victim.key.name).collect();
                 format!("{} waits for {} on {}", pod.key.name, victims.join(" "), preemption.node)
@@ -106,7 +106,7 @@ fn a_pod_that_leaves_makes_room() {
     let why = "q: 0/1 nodes are available: 1 Insufficient cpu. preemption: 0/1 nodes are available: \
                1 No preemption victims found for incoming pod.";
     assert_eq!(world.decide(), ["p -> a", why]);
-    world.scheduler.bound(&p);
+    world.scheduler.bound(&p, world.now);
     world.pod(&bound(&p, "a"));
     world.wait(20);
     assert!(world.decide().is_empty());
@@ -147,7 +147,7 @@ fn a_pod_of_the_same_name_is_another_pod() {
     assert_eq!(world.decide(), ["p -> a"]);
     let new = Arc::new(Pod { uid: "another".into(), ..Pod::clone(&old) });
     world.pod(&new);
-    world.scheduler.bound(&old);
+    world.scheduler.bound(&old, world.now);
     assert_eq!(world.decide(), ["p -> a"]);
     world.scheduler.not_bound(&old, world.now);
     assert!(world.scheduler.cluster().is_assumed(&new.key), "the older one's failure is not the newer one's");

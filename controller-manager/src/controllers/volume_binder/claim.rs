@@ -1,14 +1,14 @@
 //! A claim's side of the binding.
 
+use api::scheduling::volumes::{BIND_COMPLETED, BOUND_BY_CONTROLLER, NO_PROVISIONER, SELECTED_NODE, annotation, class_of};
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 
 use super::matching::{best, why_unfit};
-use super::{BIND_COMPLETED, BOUND_BY_CONTROLLER, Claim, SELECTED_NODE, Volume, annotation, claim_ref, class_of, is_for, volume_name};
+use super::{Claim, Volume, claim_ref, is_for, volume_name};
 use crate::controller::Key;
 use crate::plan::{Note, Plan, Write, reference};
 use crate::world::World;
 
-const NO_PROVISIONER: &str = "kubernetes.io/no-provisioner";
 const PROVISIONER_ANNOTATIONS: [&str; 2] = ["volume.kubernetes.io/storage-provisioner", "volume.beta.kubernetes.io/storage-provisioner"];
 /// How often a claim that waits for somebody else says so again.
 const REMIND_SECONDS: i64 = 15;

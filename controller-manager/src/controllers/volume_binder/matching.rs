@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
+use api::scheduling::volumes::{self, SELECTED_NODE, annotation, class_of, phase};
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaimSpec, PersistentVolumeSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use machinery::quantity::Quantity;
 
-use super::{Claim, SELECTED_NODE, Volume, annotation, claim_ref, class_of, class_of_volume, is_for};
+use super::{Claim, Volume, claim_ref, is_for};
 use crate::selection;
 use crate::world::{Row, World};
 
@@ -34,41 +35,19 @@ pub(super) fn best<'w>(world: &'w World, claim: &Claim, only_reserved: bool) -> 
     free.min_by_key(|volume| (size_of(volume), volume.header().name().to_owned()))
 }
 
-pub(super) fn phase(volume: &PersistentVolume) -> &str {
-    volume.status.as_ref().and_then(|status| status.phase.as_deref()).unwrap_or_default()
-}
-
 fn selected(spec: &PersistentVolumeClaimSpec, meta: &ObjectMeta) -> bool {
     let labels = meta.labels.clone().unwrap_or_default();
     spec.selector.as_ref().is_none_or(|selector| selection::selects(selector, &labels))
 }
 
 fn size_of(volume: &PersistentVolume) -> Option<Quantity> {
-    volume.spec.as_ref()?.capacity.as_ref()?.get("storage").map(Quantity::of)
+    volume.spec.as_ref().and_then(volumes::capacity)
 }
 
 /// What a claim needs and the volume does not have.
 pub(super) fn why_unfit(volume: &Volume, claim: &Claim) -> Option<&'static str> {
     let (no_volume, no_claim) = (PersistentVolumeSpec::default(), PersistentVolumeClaimSpec::default());
-    let has = volume.spec.as_ref().unwrap_or(&no_volume);
-    let wants = claim.spec.as_ref().unwrap_or(&no_claim);
-    let size = wants.resources.as_ref().and_then(|resources| resources.requests.as_ref()?.get("storage")).map(Quantity::of);
-    let modes = has.access_modes.as_deref().unwrap_or_default();
-    let mode = |given: &Option<String>| given.clone().unwrap_or_else(|| "Filesystem".to_owned());
-    let attributes = |given: &Option<String>| given.clone().unwrap_or_default();
-    if size_of(volume) < size {
-        Some("requested PV is too small")
-    } else if class_of_volume(volume) != class_of(claim) {
-        Some("storageClassName does not match")
-    } else if mode(&has.volume_mode) != mode(&wants.volume_mode) {
-        Some("incompatible volumeMode")
-    } else if !wants.access_modes.iter().flatten().all(|wanted| modes.contains(wanted)) {
-        Some("incompatible accessMode")
-    } else if attributes(&has.volume_attributes_class_name) != attributes(&wants.volume_attributes_class_name) {
-        Some("volumeAttributesClassName does not match")
-    } else {
-        None
-    }
+    volumes::why_unfit(volume.spec.as_ref().unwrap_or(&no_volume), claim.spec.as_ref().unwrap_or(&no_claim), class_of(claim))
 }
 
 /// A claim whose first consumer has a node needs a volume that can be reached from there.

@@ -7,6 +7,7 @@ mod claim;
 mod matching;
 mod volume;
 
+use api::scheduling::volumes::class_of;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ObjectReference, PersistentVolume, PersistentVolumeClaim};
 
@@ -17,13 +18,7 @@ use crate::world::{Change, Kind, Whole, World};
 type Claim = Whole<PersistentVolumeClaim>;
 type Volume = Whole<PersistentVolume>;
 
-/// On a claim: the binding was completed once. What is missing since then was lost.
-const BIND_COMPLETED: &str = "pv.kubernetes.io/bind-completed";
-/// On a claim or a volume: its reference to the other was made here, and not by its author.
-const BOUND_BY_CONTROLLER: &str = "pv.kubernetes.io/bound-by-controller";
 const PROVISIONED_BY: &str = "pv.kubernetes.io/provisioned-by";
-/// On a claim: where its first consumer is to run.
-const SELECTED_NODE: &str = "volume.kubernetes.io/selected-node";
 
 pub struct VolumeBinder;
 
@@ -95,12 +90,6 @@ fn volume_name(claim: &PersistentVolumeClaim) -> &str {
     claim.spec.as_ref().and_then(|spec| spec.volume_name.as_deref()).unwrap_or_default()
 }
 
-/// The storage class; empty for none.
-fn class_of(claim: &PersistentVolumeClaim) -> &str {
-    const ANNOTATION: &str = "volume.beta.kubernetes.io/storage-class";
-    annotation(&claim.metadata, ANNOTATION).or(claim.spec.as_ref().and_then(|spec| spec.storage_class_name.as_deref())).unwrap_or_default()
-}
-
 fn class_of_volume(volume: &PersistentVolume) -> &str {
     volume.spec.as_ref().and_then(|spec| spec.storage_class_name.as_deref()).unwrap_or_default()
 }
@@ -122,10 +111,6 @@ fn refers_to(volume: &PersistentVolume, key: &Key) -> bool {
 fn is_for(volume: &PersistentVolume, claim: &Claim) -> bool {
     let uid = claim_ref(volume).and_then(|reference| reference.uid.as_deref()).unwrap_or_default();
     refers_to(volume, &claim.header().key) && (uid.is_empty() || *uid == *claim.header().uid)
-}
-
-fn annotation<'a>(meta: &'a k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta, key: &str) -> Option<&'a str> {
-    meta.annotations.as_ref()?.get(key).map(String::as_str)
 }
 
 #[cfg(test)]

@@ -1,10 +1,10 @@
 //! A volume's side of the binding: its phase, and what becomes of it when its claim is gone.
 
+use api::scheduling::volumes::{BOUND_BY_CONTROLLER, annotation, phase};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use super::matching::phase;
-use super::{BOUND_BY_CONTROLLER, PROVISIONED_BY, Volume, annotation, claim_ref, key_of, volume_name};
+use super::{PROVISIONED_BY, Volume, claim_ref, key_of, volume_name};
 use crate::plan::{Note, Plan, Write};
 use crate::world::World;
 
