@@ -395,8 +395,22 @@ fn kind_of(name: &str) -> Kind {
 }
 
 fn namespaced(kind: Kind) -> bool {
-    use Kind::{CertificateSigningRequest, ClusterRole, IPAddress, Namespace, Node, PersistentVolume, ServiceCIDR, StorageClass};
-    !matches!(kind, CertificateSigningRequest | ClusterRole | Node | Namespace | PersistentVolume | StorageClass | ServiceCIDR | IPAddress)
+    use Kind::{
+        CertificateSigningRequest, ClusterRole, IPAddress, Namespace, Node, PersistentVolume, ServiceCIDR, StorageClass,
+        VolumeAttributesClass,
+    };
+    let cluster = [
+        CertificateSigningRequest,
+        ClusterRole,
+        IPAddress,
+        Namespace,
+        Node,
+        PersistentVolume,
+        ServiceCIDR,
+        StorageClass,
+        VolumeAttributesClass,
+    ];
+    !cluster.contains(&kind)
 }
 
 /// All kinds that have a table, as the graph knows them.

@@ -11,6 +11,9 @@ use crate::kind::{Column, Kind, Names, Scope};
 use crate::strategy::{Context, UpdateStrategy};
 use crate::{columns, zero};
 
+/// Keeps a class that claims or volumes have.
+const PROTECTION: &str = "kubernetes.io/vac-protection";
+
 pub struct VolumeAttributesClasses;
 
 impl Kind for VolumeAttributesClasses {
@@ -36,6 +39,13 @@ impl Kind for VolumeAttributesClasses {
 
     fn default(class: &mut VolumeAttributesClass) {
         zero::omit(&mut class.parameters);
+    }
+
+    fn prepare_create(_cx: &Context<'_>, class: &mut VolumeAttributesClass) {
+        let finalizers = class.metadata.finalizers.get_or_insert_default();
+        if !finalizers.iter().any(|f| f == PROTECTION) {
+            finalizers.push(PROTECTION.to_owned());
+        }
     }
 
     fn validate_create(_cx: &Context<'_>, class: &VolumeAttributesClass) -> Errors {

@@ -5,6 +5,7 @@
 mod default_ingress_class;
 mod default_storage_class;
 mod default_tolerations;
+mod device_admin_access;
 mod limit_ranger;
 mod namespace_lifecycle;
 mod pod_resize;
@@ -169,6 +170,7 @@ impl Default for Chain {
                 Box::new(volume_resize::PersistentVolumeClaimResize),
                 Box::new(runtime_class::RuntimeClass),
                 Box::new(default_ingress_class::DefaultIngressClass),
+                Box::new(device_admin_access::DeviceAdminAccess),
                 Box::new(crate::auth::certificates::Approval),
                 Box::new(crate::auth::certificates::Signing),
                 Box::new(crate::auth::certificates::SubjectRestriction),

@@ -7,6 +7,7 @@ use k8s_openapi::api::scheduling::v1::PriorityClass;
 use machinery::Status;
 
 use super::{Operation, Plugin, Request};
+use crate::bootstrap::SYSTEM_PRIORITIES;
 
 const PREEMPTS: &str = "PreemptLowerPriority";
 
@@ -42,6 +43,26 @@ impl Plugin for Priority {
         let Some(Pod { metadata, spec: Some(spec), .. }) = downcast_mut::<Pod>(object) else { return Ok(()) };
         resolve(request, spec)
             .map_err(|why| Status::forbidden(&request.target.resource.group_resource(), metadata.name.as_deref().unwrap_or_default(), why))
+    }
+
+    /// The classes of the system stay, and of all classes one at most is the default.
+    fn validate(&self, request: &Request<'_>, object: Option<&dyn Object>, _warnings: &mut Vec<String>) -> Result<(), Status> {
+        if !request.is("scheduling.k8s.io", "priorityclasses", None) {
+            return Ok(());
+        }
+        let Some(class) = object.and_then(downcast_ref::<PriorityClass>) else {
+            let name = request.target.name.as_str();
+            if request.operation == Operation::Delete && SYSTEM_PRIORITIES.iter().any(|(system, ..)| *system == name) {
+                let why = "this is a priority class of the system, and cannot be deleted";
+                return Err(Status::forbidden(&request.target.resource.group_resource(), name, why));
+            }
+            return Ok(());
+        };
+        let other = default_class(request).filter(|_| class.global_default == Some(true)).map(|(name, _)| name);
+        match other.filter(|other| request.operation == Operation::Create || class.metadata.name.as_ref() != Some(other)) {
+            Some(other) => Err(request.forbidden(class, format!("{other} is the default already, and there can be one only"))),
+            None => Ok(()),
+        }
     }
 }
 
@@ -87,7 +108,7 @@ fn resolve(request: &Request<'_>, spec: &mut PodSpec) -> Result<(), String> {
 fn named(request: &Request<'_>, name: &str) -> Option<Class> {
     let found = request.world.object::<PriorityClass>("scheduling.k8s.io", "priorityclasses", "", name);
     found.as_ref().map(Class::from).or_else(|| {
-        let system = crate::bootstrap::SYSTEM_PRIORITIES.iter().find(|(known, ..)| *known == name);
+        let system = SYSTEM_PRIORITIES.iter().find(|(known, ..)| *known == name);
         system.map(|(_, value, _)| Class { value: *value, preemption_policy: PREEMPTS.into() })
     })
 }

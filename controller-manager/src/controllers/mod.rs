@@ -2,6 +2,7 @@
 //! [`Controller`](crate::controller::Controller), and add it to the list in `set.rs`.
 
 pub mod account_token;
+pub mod attributes_class_protection;
 pub mod certificates;
 pub mod claim_protection;
 pub mod cluster_role_aggregation;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::account_token::AccountTokenController;
+use super::attributes_class_protection::AttributesClassProtectionController;
 use super::certificates::{CertificateApprover, CertificateSigner};
 use super::claim_protection::ClaimProtectionController;
 use super::cluster_role_aggregation::ClusterRoleAggregationController;
@@ -67,6 +68,7 @@ pub fn controllers(options: &Options, authorities: Authorities) -> Vec<(Arc<dyn 
         (Arc::new(DisruptionController), 5),
         (Arc::new(ClaimProtectionController), 2),
         (Arc::new(VolumeProtectionController), 2),
+        (Arc::new(AttributesClassProtectionController), 1),
         (Arc::new(VolumeBinder), 5),
         (Arc::new(ResourceQuotaController), 5),
         (Arc::new(ResourceClaimController), 10),

@@ -28,7 +28,7 @@ use k8s_openapi::api::networking::v1::{IPAddress, ServiceCIDR};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::rbac::v1::ClusterRole;
 use k8s_openapi::api::resource::v1::{ResourceClaim, ResourceClaimTemplate};
-use k8s_openapi::api::storage::v1::StorageClass;
+use k8s_openapi::api::storage::v1::{StorageClass, VolumeAttributesClass};
 use machinery::{GroupVersionResource, NamespacedName};
 
 pub use config_map::ConfigMapRow;
@@ -143,6 +143,7 @@ tables! {
     claims: PersistentVolumeClaim(Whole<PersistentVolumeClaim>);
     volumes: PersistentVolume(Whole<PersistentVolume>);
     storage_classes: StorageClass(Whole<StorageClass>);
+    volume_attributes_classes: VolumeAttributesClass(Whole<VolumeAttributesClass>);
     service_cidrs: ServiceCIDR(Whole<ServiceCIDR>);
     ip_addresses: IPAddress(Only<IPAddress>);
     jobs: Job(Whole<Job>);
