@@ -18,4 +18,3 @@ pub mod resource_quota;
 pub mod secret;
 pub mod service;
 pub mod service_account;
-mod volume_source;

@@ -2,12 +2,13 @@
 
 use k8s_openapi::api::core::v1::{
     AzureFilePersistentVolumeSource, CSIPersistentVolumeSource, CinderPersistentVolumeSource, GlusterfsPersistentVolumeSource,
-    ISCSIPersistentVolumeSource, PersistentVolumeSpec, SecretReference, StorageOSPersistentVolumeSource,
+    ISCSIPersistentVolumeSource, PersistentVolumeSpec, RBDPersistentVolumeSource, SecretReference, StorageOSPersistentVolumeSource,
 };
 use machinery::field::{Error, Errors, Path};
 use machinery::names;
 
-use super::volume_source::{self, Iscsi, all, disk, host_path, monitors, no_backsteps};
+use super::pod::volume_disks::{self as disks, Iscsi, all, monitors, partitioned as disk};
+use super::pod::{host_path, no_backsteps};
 use crate::validate::{complaints, driver_name, required, text};
 
 pub(super) fn default_source(spec: &mut PersistentVolumeSpec) {
@@ -70,15 +71,15 @@ fn given(path: &Path, spec: &PersistentVolumeSpec, name: &str) -> impl Iterator<
             spec.aws_elastic_block_store.as_ref().map(|s| disk(&at("awsElasticBlockStore"), ("volumeID", &s.volume_id), s.partition)),
         ),
         ("glusterfs", spec.glusterfs.as_ref().map(|s| gluster(&at("glusterfs"), s))),
-        ("flocker", spec.flocker.as_ref().map(|s| volume_source::flocker(&at("flocker"), s))),
-        ("nfs", spec.nfs.as_ref().map(|s| volume_source::nfs(&at("nfs"), &s.server, &s.path))),
-        ("rbd", spec.rbd.as_ref().map(|s| monitors(&at("rbd"), &s.monitors, Some(&s.image)))),
-        ("quobyte", spec.quobyte.as_ref().map(|s| volume_source::quobyte(&at("quobyte"), s))),
-        ("cephFS", spec.cephfs.as_ref().map(|s| monitors(&at("cephfs"), &s.monitors, None))),
+        ("flocker", spec.flocker.as_ref().map(|s| disks::flocker(&at("flocker"), s))),
+        ("nfs", spec.nfs.as_ref().map(|s| disks::nfs(&at("nfs"), &s.server, &s.path))),
+        ("rbd", spec.rbd.as_ref().map(|s| rbd(&at("rbd"), s))),
+        ("quobyte", spec.quobyte.as_ref().map(|s| disks::quobyte(&at("quobyte"), s))),
+        ("cephFS", spec.cephfs.as_ref().map(|s| monitors(&at("cephfs"), &s.monitors))),
         ("iscsi", spec.iscsi.as_ref().map(|s| iscsi(&at("iscsi"), s, name))),
         ("cinder", spec.cinder.as_ref().map(|s| cinder(&at("cinder"), s))),
-        ("fc", spec.fc.as_ref().map(|s| volume_source::fibre_channel(&at("fc"), s))),
-        ("flexVolume", spec.flex_volume.as_ref().map(|s| volume_source::flex(&at("flexVolume"), &s.driver, s.options.as_ref()))),
+        ("fc", spec.fc.as_ref().map(|s| disks::fibre_channel(&at("fc"), s))),
+        ("flexVolume", spec.flex_volume.as_ref().map(|s| disks::flex(&at("flexVolume"), &s.driver, s.options.as_ref()))),
     ];
     sources.into_iter().chain(more(path, spec)).filter_map(|(name, errors)| Some((name, errors?)))
 }
@@ -91,7 +92,7 @@ fn more(path: &Path, spec: &PersistentVolumeSpec) -> [(&'static str, Option<Erro
         ("vsphereVolume", spec.vsphere_volume.as_ref().map(|s| all(&at("vsphereVolume"), &[("volumePath", &s.volume_path)]))),
         ("photonPersistentDisk", spec.photon_persistent_disk.as_ref().map(|s| all(&at("photonPersistentDisk"), &[("pdID", &s.pd_id)]))),
         ("portworxVolume", spec.portworx_volume.as_ref().map(|s| all(&at("portworxVolume"), &[("volumeID", &s.volume_id)]))),
-        ("azureDisk", spec.azure_disk.as_ref().map(|s| volume_source::azure_disk(&at("azureDisk"), s))),
+        ("azureDisk", spec.azure_disk.as_ref().map(|s| disks::azure(&at("azureDisk"), s))),
         (
             "scaleIO",
             spec.scale_io
@@ -102,6 +103,12 @@ fn more(path: &Path, spec: &PersistentVolumeSpec) -> [(&'static str, Option<Erro
         ("storageos", spec.storageos.as_ref().map(|s| storage_os(&at("storageos"), s))),
         ("csi", spec.csi.as_ref().map(|s| csi(&at("csi"), s))),
     ]
+}
+
+fn rbd(path: &Path, source: &RBDPersistentVolumeSource) -> Errors {
+    let mut errors = monitors(path, &source.monitors);
+    errors.extend(required(&path.child("image"), &source.image));
+    errors
 }
 
 fn gluster(path: &Path, source: &GlusterfsPersistentVolumeSource) -> Errors {
@@ -149,7 +156,7 @@ fn cinder(path: &Path, source: &CinderPersistentVolumeSource) -> Errors {
 }
 
 fn storage_os(path: &Path, source: &StorageOSPersistentVolumeSource) -> Errors {
-    let mut errors = volume_source::storage_os(path, text(&source.volume_name), text(&source.volume_namespace));
+    let mut errors = disks::storage_os_names(path, text(&source.volume_name), text(&source.volume_namespace));
     errors.extend(source.secret_ref.iter().flat_map(|secret| named(path, &secret.name, &secret.namespace)));
     errors
 }

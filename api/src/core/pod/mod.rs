@@ -34,6 +34,7 @@ pub use binding::bind;
 pub use defaults::{default_pod_spec, default_pod_template};
 pub use qos::quality_of_service;
 pub use secrets::secret_names;
+pub(crate) use validation::{host_path, no_backsteps, volume_disks};
 pub(crate) use validation::{is_compressible, is_extended, validate_container_resource_name, validate_limits};
 pub use validation::{validate_amount, validate_resource_name, validate_resources};
 pub use validation::{validate_node_selector, validate_pod_template, validate_tolerations};

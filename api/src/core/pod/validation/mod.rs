@@ -11,7 +11,7 @@ mod projected;
 mod resources;
 mod security;
 mod spread;
-mod volume_disks;
+pub(crate) mod volume_disks;
 mod volume_sources;
 mod volumes;
 mod windows;
@@ -26,6 +26,8 @@ pub(super) use resources::is_of_pods;
 pub(crate) use resources::{is_compressible, is_extended, validate_container_resource_name, validate_limits};
 pub use resources::{validate_amount, validate_resource_name, validate_resources};
 pub(super) use security::{validate_app_armor, validate_id};
+pub(crate) use volume_sources::host_path;
+pub(crate) use volumes::no_backsteps;
 
 use crate::validate::{choice, complaints, text};
 

@@ -1,8 +1,11 @@
-//! Disks of clouds and network storages, most of which drivers have replaced: they demand little, each its own.
+//! Disks of clouds and network storages, most of which drivers have replaced: they demand little, each its own. Persistent
+//! volumes are made of the same; where their forms differ, what is checked is passed part by part.
+
+use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{
-    AzureDiskVolumeSource, CephFSVolumeSource, CinderVolumeSource, FCVolumeSource, FlexVolumeSource, FlockerVolumeSource,
-    ISCSIVolumeSource, LocalObjectReference, QuobyteVolumeSource, RBDVolumeSource, ScaleIOVolumeSource, StorageOSVolumeSource,
+    AzureDiskVolumeSource, CephFSVolumeSource, CinderVolumeSource, FCVolumeSource, FlockerVolumeSource, ISCSIVolumeSource,
+    LocalObjectReference, QuobyteVolumeSource, RBDVolumeSource, ScaleIOVolumeSource, StorageOSVolumeSource,
 };
 use machinery::field::{Error, Errors, Path};
 use machinery::names;
@@ -10,8 +13,10 @@ use machinery::names;
 use crate::validate::{complaints, required, supported_value, text};
 
 const MOST_TENANT_BYTES: usize = 64;
+/// What the name of a volume and an iSCSI portal may be together where an initiator is named: the initiator's limit.
+pub(super) const MOST_PORTAL_BYTES: usize = 64;
 
-pub(super) fn all(path: &Path, fields: &[(&str, &str)]) -> Errors {
+pub(crate) fn all(path: &Path, fields: &[(&str, &str)]) -> Errors {
     fields.iter().flat_map(|(name, value)| required(&path.child(name), value)).collect()
 }
 
@@ -27,7 +32,7 @@ fn secret_name(path: &Path, secret: Option<&LocalObjectReference>) -> Errors {
 }
 
 /// A disk that is named by one field, and of which one partition may be used.
-pub(super) fn partitioned(path: &Path, id: (&str, &str), partition: Option<i32>) -> Errors {
+pub(crate) fn partitioned(path: &Path, id: (&str, &str), partition: Option<i32>) -> Errors {
     let mut errors = all(path, &[id]);
     errors.extend(in_byte(&path.child("partition"), partition.unwrap_or_default()));
     errors
@@ -42,20 +47,51 @@ pub(crate) fn nfs(path: &Path, server: &str, target: &str) -> Errors {
 }
 
 pub(super) fn iscsi(path: &Path, source: &ISCSIVolumeSource) -> Errors {
-    let mut errors = all(path, &[("targetPortal", &source.target_portal), ("iqn", &source.iqn)]);
-    if !source.iqn.is_empty() && !is_iscsi_name(&source.iqn) {
-        errors.push(Error::invalid(&path.child("iqn"), &source.iqn, "must be an iqn, eui or naa name"));
+    let target = Iscsi {
+        portal: &source.target_portal,
+        iqn: &source.iqn,
+        lun: source.lun,
+        authenticates: source.chap_auth_discovery == Some(true) || source.chap_auth_session == Some(true),
+        has_secret: source.secret_ref.is_some(),
+        initiator: source.initiator_name.as_deref(),
+    };
+    target.check(path, None, Errors::new())
+}
+
+/// What is checked of an iSCSI target.
+pub(crate) struct Iscsi<'a> {
+    pub portal: &'a str,
+    pub iqn: &'a str,
+    pub lun: i32,
+    pub authenticates: bool,
+    pub has_secret: bool,
+    pub initiator: Option<&'a str>,
+}
+
+impl Iscsi<'_> {
+    /// `of_secret` is what is wrong with the secret that it names; `volume` the name of a persistent volume.
+    pub fn check(&self, path: &Path, volume: Option<&str>, of_secret: Errors) -> Errors {
+        let mut errors = required(&path.child("targetPortal"), self.portal);
+        let together = volume.map_or(0, |volume| volume.len() + ":".len() + self.portal.len());
+        if self.initiator.is_some() && together > MOST_PORTAL_BYTES {
+            let why = format!("with the volume's name, must be {MOST_PORTAL_BYTES} bytes at most where an initiator is named");
+            // Kubernetes spells the field like this here, and `initiatorname` below.
+            errors.push(Error::invalid(&path.child("targetportal"), self.portal, why));
+        }
+        let iqn = path.child("iqn");
+        errors.extend(if self.iqn.is_empty() { vec![Error::required(&iqn, "")] } else { named(&iqn, self.iqn) });
+        errors.extend(in_byte(&path.child("lun"), self.lun));
+        if self.authenticates && !self.has_secret {
+            errors.push(Error::required(&path.child("secretRef"), ""));
+        }
+        errors.extend(of_secret);
+        errors.extend(self.initiator.into_iter().flat_map(|name| named(&path.child("initiatorname"), name)));
+        errors
     }
-    errors.extend(in_byte(&path.child("lun"), source.lun));
-    let authenticated = source.chap_auth_discovery == Some(true) || source.chap_auth_session == Some(true);
-    if authenticated && source.secret_ref.is_none() {
-        errors.push(Error::required(&path.child("secretRef"), ""));
-    }
-    if let Some(name) = source.initiator_name.as_ref().filter(|name| !is_iscsi_name(name)) {
-        // The odd spelling is Kubernetes'.
-        errors.push(Error::invalid(&path.child("initiatorname"), name, "must be an iqn, eui or naa name"));
-    }
-    errors
+}
+
+fn named(path: &Path, name: &str) -> Errors {
+    if is_iscsi_name(name) { Errors::new() } else { vec![Error::invalid(path, name, "must be an iqn, eui or naa name")] }
 }
 
 /// The three forms of names in RFC 7143. Kubernetes takes anything between `iqn` and the name itself.
@@ -88,7 +124,7 @@ fn is_qualified(name: &str) -> bool {
         && !own.contains([',', ';', '*', '&', '$', '|', ' ', '\t', '\n', '\r', '\x0c'])
 }
 
-pub(super) fn flocker(path: &Path, source: &FlockerVolumeSource) -> Errors {
+pub(crate) fn flocker(path: &Path, source: &FlockerVolumeSource) -> Errors {
     let (name, uuid) = (text(&source.dataset_name), text(&source.dataset_uuid));
     let mut errors = match (name.is_empty(), uuid.is_empty()) {
         (true, true) => vec![Error::required(path, "datasetName or datasetUUID must be given")],
@@ -111,7 +147,7 @@ pub(super) fn ceph(path: &Path, source: &CephFSVolumeSource) -> Errors {
     monitors(path, &source.monitors)
 }
 
-fn monitors(path: &Path, monitors: &[String]) -> Errors {
+pub(crate) fn monitors(path: &Path, monitors: &[String]) -> Errors {
     if monitors.is_empty() { vec![Error::required(&path.child("monitors"), "")] } else { Errors::new() }
 }
 
@@ -121,7 +157,7 @@ pub(super) fn cinder(path: &Path, source: &CinderVolumeSource) -> Errors {
     errors
 }
 
-pub(super) fn quobyte(path: &Path, source: &QuobyteVolumeSource) -> Errors {
+pub(crate) fn quobyte(path: &Path, source: &QuobyteVolumeSource) -> Errors {
     let registry = path.child("registry");
     let mut errors = Errors::new();
     if source.registry.is_empty() {
@@ -144,7 +180,7 @@ fn is_host_and_port(pair: &str) -> bool {
     }
 }
 
-pub(super) fn fibre_channel(path: &Path, source: &FCVolumeSource) -> Errors {
+pub(crate) fn fibre_channel(path: &Path, source: &FCVolumeSource) -> Errors {
     let is_given = |names: &Option<Vec<String>>| names.as_ref().is_some_and(|names| !names.is_empty());
     let (names, ids) = (is_given(&source.target_wwns), is_given(&source.wwids));
     let at = path.child("targetWWNs");
@@ -160,9 +196,9 @@ pub(super) fn fibre_channel(path: &Path, source: &FCVolumeSource) -> Errors {
     errors
 }
 
-pub(super) fn flex(path: &Path, source: &FlexVolumeSource) -> Errors {
-    let mut errors = required(&path.child("driver"), &source.driver);
-    for key in source.options.iter().flat_map(|options| options.keys()) {
+pub(crate) fn flex(path: &Path, driver: &str, options: Option<&BTreeMap<String, String>>) -> Errors {
+    let mut errors = required(&path.child("driver"), driver);
+    for key in options.into_iter().flat_map(BTreeMap::keys) {
         let domain = format!(".{}", key.split('/').next().unwrap_or_default().to_lowercase());
         if domain.ends_with(".kubernetes.io") || domain.ends_with(".k8s.io") {
             errors.push(Error::invalid(&path.child("options").key(key), key, "the domains kubernetes.io and k8s.io are reserved"));
@@ -171,7 +207,7 @@ pub(super) fn flex(path: &Path, source: &FlexVolumeSource) -> Errors {
     errors
 }
 
-pub(super) fn azure(path: &Path, source: &AzureDiskVolumeSource) -> Errors {
+pub(crate) fn azure(path: &Path, source: &AzureDiskVolumeSource) -> Errors {
     let mut errors = all(path, &[("diskName", &source.disk_name), ("diskURI", &source.disk_uri)]);
     if let Some(mode) = &source.caching_mode {
         errors.extend(supported_value(&path.child("cachingMode"), mode, &["None", "ReadOnly", "ReadWrite"]));
@@ -186,15 +222,17 @@ pub(super) fn azure(path: &Path, source: &AzureDiskVolumeSource) -> Errors {
 }
 
 pub(super) fn storage_os(path: &Path, source: &StorageOSVolumeSource) -> Errors {
+    let mut errors = storage_os_names(path, text(&source.volume_name), text(&source.volume_namespace));
+    errors.extend(secret_name(path, source.secret_ref.as_ref()));
+    errors
+}
+
+pub(crate) fn storage_os_names(path: &Path, name: &str, namespace: &str) -> Errors {
     let label = |field: &str, name: &str| complaints(&path.child(field), name, names::dns1123_label(name, false));
-    let mut errors = match text(&source.volume_name) {
-        "" => vec![Error::required(&path.child("volumeName"), "")],
-        name => label("volumeName", name),
-    };
-    if let Some(namespace) = source.volume_namespace.as_ref().filter(|n| !n.is_empty()) {
+    let mut errors = if name.is_empty() { vec![Error::required(&path.child("volumeName"), "")] } else { label("volumeName", name) };
+    if !namespace.is_empty() {
         errors.extend(label("volumeNamespace", namespace));
     }
-    errors.extend(secret_name(path, source.secret_ref.as_ref()));
     errors
 }
 

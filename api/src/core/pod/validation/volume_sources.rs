@@ -25,7 +25,7 @@ pub(super) fn empty_dir(path: &Path, source: &EmptyDirVolumeSource) -> Errors {
     }
 }
 
-pub(super) fn host_path(path: &Path, source: &HostPathVolumeSource) -> Errors {
+pub(crate) fn host_path(path: &Path, source: &HostPathVolumeSource) -> Errors {
     const TYPES: [&str; 8] = ["", "DirectoryOrCreate", "Directory", "FileOrCreate", "File", "Socket", "CharDevice", "BlockDevice"];
     let at = path.child("path");
     if source.path.is_empty() {

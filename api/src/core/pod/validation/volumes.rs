@@ -6,11 +6,9 @@ use k8s_openapi::api::core::v1::{ISCSIVolumeSource, Volume};
 use machinery::field::{Error, Errors, Path};
 use machinery::names;
 
-use super::{Around, projected, volume_disks as disks, volume_sources as sources};
+use super::volume_disks::{self as disks, MOST_PORTAL_BYTES};
+use super::{Around, projected, volume_sources as sources};
 use crate::validate::{complaints, required};
-
-/// What the name of a volume and an iSCSI portal may be together where an initiator is named: the initiator's limit.
-const MOST_PORTAL_BYTES: usize = 64;
 
 /// The volumes that containers can mount, by name: those that are in order.
 pub(super) type KnownVolumes<'a> = BTreeMap<&'a str, &'a Volume>;
@@ -96,7 +94,7 @@ fn validate_source(path: &Path, volume: &Volume, around: Around<'_>) -> Errors {
     all.look("quobyte", volume.quobyte.as_ref(), disks::quobyte);
     all.look_named(("downwardAPI", "downwarAPI"), volume.downward_api.as_ref(), sources::downward_api);
     all.look("fc", volume.fc.as_ref(), disks::fibre_channel);
-    all.look("flexVolume", volume.flex_volume.as_ref(), disks::flex);
+    all.look("flexVolume", volume.flex_volume.as_ref(), |at, s| disks::flex(at, &s.driver, s.options.as_ref()));
     all.look("configMap", volume.config_map.as_ref(), sources::config_map);
     all.look("azureFile", volume.azure_file.as_ref(), |at, s| {
         disks::all(at, &[("secretName", &s.secret_name), ("shareName", &s.share_name)])
@@ -135,7 +133,7 @@ pub(super) fn descending_path(path: &Path, value: &str) -> Errors {
     errors
 }
 
-pub(super) fn no_backsteps(path: &Path, value: &str) -> Errors {
+pub(crate) fn no_backsteps(path: &Path, value: &str) -> Errors {
     if value.split('/').any(|part| part == "..") {
         return vec![Error::invalid(path, value, "must not contain '..'")];
     }
