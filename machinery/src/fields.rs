@@ -66,10 +66,13 @@ impl Selector {
         &self.requirements
     }
 
-    /// The same selector, with other names for the fields.
-    pub fn renamed<'n>(&'n self, rename: impl Fn(&'n str) -> &'n str) -> Self {
-        let renamed = self.requirements.iter().map(|term| Requirement { field: rename(&term.field).into(), ..term.clone() });
-        Self { requirements: renamed.collect() }
+    /// The same selector, with other names for the fields. The error is a field that has none.
+    pub fn renamed<'n>(&'n self, rename: impl Fn(&'n str) -> Option<&'n str>) -> Result<Self, &'n str> {
+        let renamed = |term: &'n Requirement| match rename(&term.field) {
+            Some(field) => Ok(Requirement { field: field.into(), ..term.clone() }),
+            None => Err(&*term.field),
+        };
+        Ok(Self { requirements: self.requirements.iter().map(renamed).collect::<Result<_, _>>()? })
     }
 
     pub fn is_everything(&self) -> bool {

@@ -88,11 +88,8 @@ impl Filter {
 
 fn parse_fields(target: &Target, text: &str) -> Result<fields::Selector, Status> {
     let selector = fields::Selector::parse(text).map_err(|e| Status::bad_request(format!("unable to parse the field selector: {e}")))?;
-    // The log is shared by a kind's versions, and knows the stored one's names.
-    let selector = selector.renamed(|field| target.resource.stored_field(field));
     let known = |field: &str| matches!(field, "metadata.name" | "metadata.namespace") || target.resource.selectable().contains(&field);
-    match selector.requirements().iter().map(|one| &*one.field).find(|field| !known(field)) {
-        Some(field) => Err(Status::bad_request(format!("field label not supported: {field}"))),
-        None => Ok(selector),
-    }
+    // The log is shared by a kind's versions, and knows the stored one's names.
+    let stored = |field| target.resource.stored_field(field).filter(|stored| known(stored));
+    selector.renamed(stored).map_err(|field| Status::bad_request(format!("field label not supported: {field}")))
 }

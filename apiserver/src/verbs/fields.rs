@@ -30,7 +30,9 @@ impl Versions for Served<'_> {
     fn convert(&self, object: Text<'_>, api_version: &str) -> Option<(&Schema, String)> {
         let stored = self.resource.stored_kind();
         let mut served = self.served.registry().all().iter();
-        let other = served.find(|other| other.stored_kind() == stored && other.kind().api_version() == api_version)?;
+        // Kubernetes knows the versions of one group from each other; what was owned in another group's is forgotten.
+        let is_related = |other: &dyn Resource| other.stored_kind() == stored && other.names().group == self.resource.names().group;
+        let other = served.find(|other| is_related(&***other) && other.kind().api_version() == api_version)?;
         let object = self.resource.decode(object.to_value()).ok()?;
         Some((other.schema(), other.encode(&*object).to_string()))
     }

@@ -47,15 +47,20 @@ pub(super) async fn create(
     server.feed.catch_up().await?;
     let mut request = admitted(&write, request)?;
     let account = reference(server.world(), "serviceaccounts", &target.namespace, &target.name)?;
+    if let Some(uid) = request.metadata.uid.as_ref().filter(|uid| !uid.is_empty() && **uid != account.uid) {
+        let why = format!("the UID in the token request ({uid}) is not the account's ({})", account.uid);
+        return Err(Status::conflict(&GroupResource::new("authentication.k8s.io", "TokenRequest"), &target.name, why));
+    }
     request.metadata.name = Some(target.name.clone());
     request.metadata.namespace = Some(target.namespace.clone());
     request.metadata.uid = Some(account.uid.clone());
     request.metadata.creation_timestamp = Some(Time(write.now));
     let spec = request.spec.get_or_insert_default();
+    spec.audiences.take_if(|audiences| audiences.is_empty());
     let audiences = spec.audiences.get_or_insert_with(|| service_accounts.audiences().to_vec()).clone();
     let errors = check(seconds);
     if !errors.is_empty() {
-        return Err(Status::invalid(&GroupKind::new("authentication.k8s.io", "TokenRequest"), "", &errors));
+        return Err(invalid("", &errors));
     }
     warnings.extend(write.review(Operation::Create, Some(&request), None)?);
     let mut bindings = Bindings { namespace: target.namespace.clone(), serviceaccount: account, ..Bindings::default() };
@@ -88,9 +93,13 @@ fn check_address(target: &Target, request: &TokenRequest) -> Result<(), Status> 
         None => Ok(()),
         Some(name) => {
             let error = Error::invalid(&Path::new("metadata").child("name"), &name, "must be the service account's, if there is one");
-            Err(Status::invalid(&GroupKind::new("authentication.k8s.io", "TokenRequest"), &target.name, &[error]))
+            Err(invalid(&target.name, &[error]))
         }
     }
+}
+
+fn invalid(name: &str, errors: &[Error]) -> Status {
+    Status::invalid(&GroupKind::new("authentication.k8s.io", "TokenRequest"), name, errors)
 }
 
 fn check(seconds: i64) -> Errors {
