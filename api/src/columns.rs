@@ -1,6 +1,6 @@
 //! Columns and cells that many kinds share.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::PodTemplateSpec;
@@ -58,6 +58,12 @@ pub(crate) fn join_labels(labels: Option<&BTreeMap<String, String>>) -> String {
 /// [`join_labels`], or [`NONE`].
 pub(crate) fn labels(labels: Option<&BTreeMap<String, String>>) -> String {
     or_none(join_labels(labels))
+}
+
+/// Addresses of a load balancer: each once, in order.
+pub(crate) fn addresses<'a>(all: impl Iterator<Item = &'a str>) -> String {
+    let all: BTreeSet<&str> = all.collect();
+    all.into_iter().collect::<Vec<_>>().join(",")
 }
 
 /// The first texts, and how many more there are.

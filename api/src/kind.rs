@@ -125,6 +125,9 @@ pub trait Kind: Send + Sync + 'static {
     /// Whether the answer to a finished delete is the object rather than a Status.
     const DELETE_RETURNS_OBJECT: bool = false;
 
+    /// What everybody who uses the kind is told, where Kubernetes would rather be rid of it.
+    const DEPRECATION: Option<&'static str> = None;
+
     /// Marks in a client's JSON what the type cannot tell (an empty selector from none). Runs before decoding.
     fn before_decode(_object: &mut Map<String, Value>) {}
 
@@ -220,7 +223,7 @@ pub struct Conversion {
     pub to_stored: fn(&mut Map<String, Value>),
     /// The way back.
     pub from_stored: fn(&mut Map<String, Value>),
-    /// Selectable fields that this version has other names for: its name, and the stored version's.
+    /// Selectable fields that this version has other names for, or (as an empty text) none: its name, and the stored version's.
     pub fields: &'static [(&'static str, &'static str)],
 }
 

@@ -10,8 +10,8 @@ use crate::object::EmptyLists;
 pub(crate) fn of(group: &str, kind: &str) -> &'static [&'static str] {
     match (group, kind) {
         ("", "Pod") => POD,
-        ("", "Event") => &["eventTime", "firstTimestamp", "lastTimestamp"],
-        ("", "Node") => &["status.conditions[].lastHeartbeatTime", "status.conditions[].lastTransitionTime"],
+        ("", "Event") => &["eventTime", "firstTimestamp", "lastTimestamp", "series.lastObservedTime"],
+        ("", "Node") => &["status.conditions[].lastHeartbeatTime", "status.conditions[].lastTransitionTime", "status.images[].names"],
         ("", "Namespace" | "ReplicationController") | ("apps", "ReplicaSet" | "DaemonSet") => &["status.conditions[].lastTransitionTime"],
         ("apps", "StatefulSet") => &[
             "spec.volumeClaimTemplates[].spec.dataSource.apiGroup",
@@ -40,6 +40,9 @@ pub(crate) fn of(group: &str, kind: &str) -> &'static [&'static str] {
             "status.storedVersions",
         ],
         ("discovery.k8s.io", "EndpointSlice") => &["endpoints", "ports"],
+        ("networking.k8s.io", "Ingress") => {
+            &["spec.defaultBackend.resource.apiGroup", "spec.rules[].http.paths[].backend.resource.apiGroup"]
+        }
         ("rbac.authorization.k8s.io", "Role" | "ClusterRole") => &["rules"],
         ("", "PersistentVolume") => &["spec.azureFile.secretNamespace", "spec.scaleIO.secretRef"],
         ("resource.k8s.io", "ResourceClaim") => &["spec.devices{}.requests", "status.devices[].conditions"],

@@ -12,6 +12,7 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use machinery::decode::{self, Finding, TypeError};
 use machinery::field::Errors;
+use machinery::objectmeta::Repeated;
 use machinery::protobuf::Shape;
 use machinery::schema::{Definitions, Schema};
 use machinery::table::{ColumnDefinition, RowCondition};
@@ -94,8 +95,8 @@ pub trait Resource: Send + Sync + 'static {
     fn subresources(&self) -> &[ErasedSubresource];
 
     fn selectable(&self) -> &[&'static str];
-    /// The name that the stored version has for a selectable field.
-    fn stored_field<'n>(&self, name: &'n str) -> &'n str;
+    /// The name that the stored version has for a field that selectors name; None for one that has another name here.
+    fn stored_field<'n>(&self, name: &'n str) -> Option<&'n str>;
     fn selectable_fields(&self, object: &dyn Object) -> Vec<SelectableField>;
     fn columns(&self) -> Vec<ColumnDefinition<'_>>;
     fn row(&self, object: &dyn Object, now: Timestamp) -> Vec<Value>;
@@ -147,6 +148,9 @@ pub trait ErasedUpdate: Send + Sync {
     fn prepare(&self, cx: &Context<'_>, new: &mut dyn Object, old: &dyn Object);
     fn validate(&self, cx: &Context<'_>, new: &dyn Object, old: &dyn Object) -> Errors;
     fn warnings(&self, new: &dyn Object, old: &dyn Object) -> Vec<String>;
+    fn repeated_metadata(&self) -> Repeated {
+        Repeated::default()
+    }
     fn reset_fields(&self) -> &'static [&'static str];
 }
 
@@ -239,6 +243,9 @@ impl<K: Kind> Resource for Served<K> {
     fn default_propagation(&self) -> Propagation {
         K::DEFAULT_PROPAGATION
     }
+    fn deprecation(&self) -> Option<&str> {
+        K::DEPRECATION
+    }
     fn schema(&self) -> &Schema {
         &self.parts().schema
     }
@@ -322,9 +329,10 @@ impl<K: Kind> Resource for Served<K> {
     fn selectable(&self) -> &[&'static str] {
         K::SELECTABLE
     }
-    fn stored_field<'n>(&self, name: &'n str) -> &'n str {
+    fn stored_field<'n>(&self, name: &'n str) -> Option<&'n str> {
         let names = K::CONVERSION.map_or(&[][..], |c| c.fields);
-        names.iter().find(|(here, _)| *here == name).map_or(name, |(_, stored)| stored)
+        let renamed = names.iter().find(|(here, _)| *here == name).map(|(_, stored)| *stored);
+        renamed.or_else(|| names.iter().all(|(_, stored)| *stored != name).then_some(name))
     }
     fn selectable_fields(&self, object: &dyn Object) -> Vec<SelectableField> {
         K::selectable_fields(typed(object))
@@ -381,6 +389,9 @@ impl<O: 'static> ErasedUpdate for Erased<O> {
     }
     fn warnings(&self, new: &dyn Object, old: &dyn Object) -> Vec<String> {
         self.0.warnings(typed(new), typed(old))
+    }
+    fn repeated_metadata(&self) -> Repeated {
+        self.0.repeated_metadata()
     }
     fn reset_fields(&self) -> &'static [&'static str] {
         self.0.reset_fields()

@@ -5,6 +5,7 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use machinery::field::Errors;
+use machinery::objectmeta::Repeated;
 
 /// Who writes, and when. Everything that a strategy may know besides the objects.
 #[derive(Clone, Debug)]
@@ -34,6 +35,11 @@ pub trait UpdateStrategy<O>: Send + Sync + 'static {
     /// Warnings that the client is shown.
     fn warnings(&self, _new: &O, _old: &O) -> Vec<String> {
         Vec::new()
+    }
+
+    /// What of the metadata this view checks once more, as far as clients can tell by the causes.
+    fn repeated_metadata(&self) -> Repeated {
+        Repeated::default()
     }
 
     /// Field paths (`status`, `metadata.labels`) that a writer under this view does not come to own, since

@@ -53,9 +53,7 @@ pub fn immutable<T: PartialEq + Serialize>(path: &Path, new: &T, old: &T) -> Err
 /// A finalizer: one of Kubernetes' own, or a name with a domain.
 pub fn finalizer(path: &Path, name: &str) -> Errors {
     let mut errors = complaints(path, name, names::qualified_name(name));
-    if errors.is_empty() {
-        errors.extend(complaints(path, name, names::finalizer_domain(name)));
-    }
+    errors.extend(complaints(path, name, names::finalizer_domain(name)));
     errors
 }
 

@@ -33,6 +33,39 @@ pub fn canonical_address(text: &str) -> Vec<String> {
     }
 }
 
+/// Reads an address as older fields do, whose texts may have leading zeros (which are not octal), or IPv4 within IPv6.
+pub fn parse_loosely(text: &str) -> Option<IpAddr> {
+    if let Ok(address) = text.parse::<IpAddr>() {
+        return Some(address.to_canonical());
+    }
+    let mut octets = [0; 4];
+    let mut parts = text.split('.');
+    for octet in &mut octets {
+        let part = parts.next().filter(|part| part.bytes().all(|b| b.is_ascii_digit()))?;
+        *octet = part.parse().ok()?;
+    }
+    parts.next().is_none().then(|| Ipv4Addr::from(octets).into())
+}
+
+/// What the writer of an address that is let pass is warned of, if anything.
+pub fn address_concern(text: &str) -> Option<String> {
+    let loose = parse_loosely(text)?;
+    match parse(text) {
+        Err(_) => Some(format!("the address {text:?} is not in a standard form; use {loose}")),
+        Ok(address) if address.is_ipv6() && address.to_string() != text => {
+            Some(format!("the address {text:?} should be in canonical form ({address})"))
+        }
+        Ok(_) => None,
+    }
+}
+
+/// What the writer of a block that is let pass is warned of, if anything.
+pub fn block_concern(text: &str) -> Option<String> {
+    let block = Block::parse(text).ok()?;
+    let canonical = block.to_string();
+    (canonical != text).then(|| format!("the block {text:?} should be in canonical form ({canonical})"))
+}
+
 /// What is wrong with a block of addresses.
 pub fn block(text: &str) -> Vec<String> {
     Block::parse(text).err().into_iter().collect()
@@ -52,6 +85,15 @@ impl Block {
             return Err(format!("must have no bits beyond the first {prefix_bits}"));
         }
         Ok(Self { address, prefix_bits })
+    }
+
+    /// Reads a block as older fields do: leading zeros and bits beyond the prefix do not count.
+    pub fn parse_loosely(text: &str) -> Option<Self> {
+        let (address, bits) = text.split_once('/')?;
+        let address = parse_loosely(address)?;
+        let digits = !bits.is_empty() && bits.bytes().all(|b| b.is_ascii_digit());
+        let prefix_bits: u8 = bits.parse().ok().filter(|bits| digits && *bits <= width(address))?;
+        Some(Self { address: masked(address, prefix_bits), prefix_bits })
     }
 
     pub fn address(self) -> IpAddr {
@@ -121,6 +163,16 @@ mod tests {
         }
         assert!(canonical_address("2001:db8::1").is_empty());
         assert_eq!(canonical_address("2001:DB8::0:1"), ["must be in canonical form (2001:db8::1)"]);
+        assert_eq!(parse_loosely("010.0.00.1"), Some([10, 0, 0, 1].into()));
+        assert_eq!(parse_loosely("::ffff:10.0.0.1"), Some([10, 0, 0, 1].into()));
+        for text in ["", "10.0.0", "10.0.0.", "10.0.0.256", "10.0.0.1.2", "10.0.0.+1", "x"] {
+            assert_eq!(parse_loosely(text), None, "{text}");
+        }
+        for text in ["FD00::1", "010.0.0.1", "::ffff:10.0.0.1"] {
+            assert!(address_concern(text).is_some(), "{text}");
+        }
+        assert!(address_concern("fd00::1").is_none() && address_concern("10.0.0.1").is_none() && address_concern("x").is_none());
+        assert!(block_concern("FD00::/8").is_some() && block_concern("fd00::/8").is_none() && block_concern("x").is_none());
     }
 
     #[test]

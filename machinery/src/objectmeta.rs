@@ -43,18 +43,45 @@ pub fn validate_at(meta: &ObjectMeta, rules: Rules<'_>, path: &Path) -> Errors {
     validate(meta, rules, path)
 }
 
+/// What a kind checks once more in an update, after the general pipeline has: see [`validate_update`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Repeated {
+    #[default]
+    ChangeThenWhole,
+    WholeThenChange,
+    Change,
+    Whole,
+    Nothing,
+}
+
 /// Everything wrong with the metadata of an updated object.
 ///
-/// Kubernetes checks metadata in the general pipeline and again in nearly every kind, each time for what is wrong
-/// in itself and for what may not change. Clients see the causes repeated accordingly, and so they are here.
+/// Kubernetes checks metadata in the general pipeline and again in nearly every kind, for what is wrong in itself,
+/// for what may not change, or both, as `repeated` says. Clients see the causes repeated accordingly, and so they are here.
 /// That a resource version is given where the kind requires one is the pipeline's own check.
-pub fn validate_update(new: &ObjectMeta, old: &ObjectMeta, rules: Rules<'_>) -> Errors {
+pub fn validate_update(new: &ObjectMeta, old: &ObjectMeta, rules: Rules<'_>, repeated: Repeated) -> Errors {
     let path = Path::new("metadata");
-    let general = validate(new, Rules { name: &names::path_segment, ..rules }, &path);
+    let mut errors = validate(new, Rules { name: &names::path_segment, ..rules }, &path);
     let change = validate_change(new, old, &path);
+    errors.extend(change.clone());
     let domains = finalizer_domains(new, rules, &path);
-    let own = validate(new, rules, &path);
-    [general, change.clone(), change, domains.clone(), own, domains].concat()
+    let whole = || [validate(new, rules, &path), domains.clone()].concat();
+    errors.extend(match repeated {
+        Repeated::ChangeThenWhole => [change, domains.clone(), whole()].concat(),
+        Repeated::WholeThenChange => [whole(), change, domains].concat(),
+        Repeated::Change => [change, domains].concat(),
+        Repeated::Whole => whole(),
+        Repeated::Nothing => Errors::new(),
+    });
+    errors
+}
+
+/// What is wrong with a change of metadata, for a kind that asks for it once more among its own checks.
+pub fn validate_change_again(new: &ObjectMeta, old: &ObjectMeta, rules: Rules<'_>) -> Errors {
+    let path = Path::new("metadata");
+    let mut errors = validate_change(new, old, &path);
+    errors.extend(finalizer_domains(new, rules, &path));
+    errors
 }
 
 /// What is wrong with metadata in itself.

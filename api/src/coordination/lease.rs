@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::Lease;
 use machinery::field::{Errors, Path};
+use machinery::objectmeta::Repeated;
 use machinery::{names, table};
 use serde_json::{Value, json};
 
@@ -74,6 +75,10 @@ impl UpdateStrategy<Lease> for Update {
 
     fn validate(&self, _cx: &Context<'_>, new: &Lease, _old: &Lease) -> Errors {
         validate(new)
+    }
+
+    fn repeated_metadata(&self) -> Repeated {
+        Repeated::Change
     }
 }
 

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{EndpointAddress, EndpointPort, Endpoints};
 use machinery::field::{Error, Errors, Path};
-use machinery::names;
+use machinery::{ip, names};
 use serde_json::{Value, json};
 
 use super::service::check_endpoint_address;
@@ -26,6 +26,7 @@ impl Kind for EndpointsKind {
     const STORED_UNDER: &'static str = "services/endpoints";
     const DEPRECATION: Option<&'static str> = Some("v1 Endpoints is deprecated since v1.33; use discovery.k8s.io/v1 EndpointSlice");
     const CREATE_ON_UPDATE: bool = true;
+    const DEPRECATION: Option<&'static str> = Some("v1 Endpoints is deprecated since 1.33; use discovery.k8s.io/v1 EndpointSlice");
     const COLUMNS: &'static [Column] = &[Column::NAME, Column::text("Endpoints", "The ready addresses, with ports."), Column::AGE];
 
     fn validate_name(name: &str, prefix: bool) -> Vec<String> {
@@ -50,6 +51,10 @@ impl Kind for EndpointsKind {
 
     fn validate_create(_cx: &Context<'_>, endpoints: &Endpoints) -> Errors {
         check(endpoints)
+    }
+
+    fn warnings_create(endpoints: &Endpoints) -> Vec<String> {
+        concerns(endpoints)
     }
 
     fn update() -> &'static dyn UpdateStrategy<Endpoints> {
@@ -87,9 +92,31 @@ struct Update;
 impl UpdateStrategy<Endpoints> for Update {
     fn prepare(&self, _cx: &Context<'_>, _new: &mut Endpoints, _old: &Endpoints) {}
 
-    fn validate(&self, _cx: &Context<'_>, new: &Endpoints, _old: &Endpoints) -> Errors {
-        check(new)
+    /// What was accepted once stays so, until it is changed.
+    fn validate(&self, _cx: &Context<'_>, new: &Endpoints, old: &Endpoints) -> Errors {
+        if new.subsets == old.subsets { Errors::new() } else { check(new) }
     }
+
+    fn warnings(&self, new: &Endpoints, _old: &Endpoints) -> Vec<String> {
+        concerns(new)
+    }
+}
+
+/// What is odd about the addresses, unless the controller wrote them.
+fn concerns(endpoints: &Endpoints) -> Vec<String> {
+    let mut concerns = Vec::new();
+    let manager = endpoints.metadata.labels.as_ref().and_then(|labels| labels.get("endpoints.kubernetes.io/managed-by"));
+    if manager.is_some_and(|manager| manager == "endpoint-controller") {
+        return concerns;
+    }
+    for (i, subset) in endpoints.subsets.iter().flatten().enumerate() {
+        for (name, list) in [("addresses", &subset.addresses), ("notReadyAddresses", &subset.not_ready_addresses)] {
+            for (j, address) in list.iter().flatten().enumerate() {
+                concerns.extend(ip::address_concern(&address.ip).map(|why| format!("subsets[{i}].{name}[{j}].ip: {why}")));
+            }
+        }
+    }
+    concerns
 }
 
 fn check(endpoints: &Endpoints) -> Errors {
@@ -113,7 +140,7 @@ fn check(endpoints: &Endpoints) -> Errors {
 }
 
 fn check_address(path: &Path, address: &EndpointAddress) -> Errors {
-    let mut errors = Errors::new();
+    let mut errors = validate::complaints(&path.child("ip"), &address.ip, ip::address(&address.ip));
     if let Some(host) = &address.hostname {
         errors.extend(validate::complaints(&path.child("hostname"), host, names::dns1123_label(host, false)));
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Event;
 use machinery::field::{Error, Errors, Path};
+use machinery::objectmeta::Repeated;
 use machinery::{names, table};
 use serde_json::{Value, json};
 
@@ -25,8 +26,9 @@ impl Kind for Events {
     const SELECTABLE: &'static [&'static str] = SELECTABLE;
     const COLUMNS: &'static [Column] = COLUMNS;
 
+    /// Unlike that of the newer version's events, the name may be anything.
     fn validate_name(name: &str, prefix: bool) -> Vec<String> {
-        names::dns1123_subdomain(name, prefix)
+        names::path_segment(name, prefix)
     }
 
     fn default(event: &mut Event) {
@@ -161,6 +163,10 @@ impl UpdateStrategy<Event> for Update {
 
     fn validate(&self, _cx: &Context<'_>, new: &Event, _old: &Event) -> Errors {
         validate(new, "reportingComponent")
+    }
+
+    fn repeated_metadata(&self) -> Repeated {
+        Repeated::Nothing
     }
 }
 

@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Namespace, NamespaceStatus};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use machinery::field::{Error, Errors, Path};
+use machinery::objectmeta::Repeated;
 use machinery::{names, table};
 use serde_json::{Value, json};
 
@@ -102,6 +103,10 @@ impl UpdateStrategy<Namespace> for Update {
         Errors::new()
     }
 
+    fn repeated_metadata(&self) -> Repeated {
+        Repeated::WholeThenChange
+    }
+
     fn reset_fields(&self) -> &'static [&'static str] {
         &["status"]
     }
@@ -117,6 +122,10 @@ impl UpdateStrategy<Namespace> for Finalize {
     fn validate(&self, _cx: &Context<'_>, new: &Namespace, _old: &Namespace) -> Errors {
         let path = Path::new("spec").child("finalizers");
         finalizers(new).enumerate().flat_map(|(i, f)| validate::finalizer(&path.index(i), f)).collect()
+    }
+
+    fn repeated_metadata(&self) -> Repeated {
+        Repeated::Change
     }
 
     fn reset_fields(&self) -> &'static [&'static str] {
@@ -138,6 +147,10 @@ impl UpdateStrategy<Namespace> for Status {
         }
         // The odd capital is Kubernetes'.
         vec![Error::invalid(&Path::new("status").child("Phase"), phase(new), format!("must be {must}"))]
+    }
+
+    fn repeated_metadata(&self) -> Repeated {
+        Repeated::Change
     }
 
     fn reset_fields(&self) -> &'static [&'static str] {

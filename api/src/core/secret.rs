@@ -1,11 +1,14 @@
 //! Secret: confidential data. The well-known types demand their keys; `stringData` is a way to write `data` and is
 //! never read back.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use machinery::field::{Error, Errors, Path};
 use machinery::{names, table};
+use serde::de::IgnoredAny;
 use serde_json::{Value, json};
 
 use crate::kind::{Column, Kind, Names, Scope, SelectableField};
@@ -130,8 +133,8 @@ fn validate_type(secret: &Secret, path: &Path) -> Errors {
 fn json_value(path: &Path, key: &str, value: Option<&[u8]>) -> Errors {
     match value {
         None => vec![Error::required(&path.key(key), "")],
-        Some(bytes) if serde_json::from_slice::<serde::de::IgnoredAny>(bytes).is_err() => {
-            vec![Error::invalid(&path.key(key), "<secret contents redacted>", "is not JSON")]
+        Some(bytes) if serde_json::from_slice::<Option<BTreeMap<String, IgnoredAny>>>(bytes).is_err() => {
+            vec![Error::invalid(&path.key(key), "<secret contents redacted>", "is no JSON object")]
         }
         Some(_) => Errors::new(),
     }

@@ -9,6 +9,8 @@ use serde_json::{Value, json};
 use crate::kind::{Kind, Names, Scope};
 use crate::strategy::{Context, UpdateStrategy};
 
+const MOUNTABLE_ANNOTATION: &str = "kubernetes.io/enforce-mountable-secrets";
+
 pub struct ServiceAccounts;
 
 impl Kind for ServiceAccounts {
@@ -39,6 +41,10 @@ impl Kind for ServiceAccounts {
         Errors::new()
     }
 
+    fn warnings_create(account: &ServiceAccount) -> Vec<String> {
+        warnings(account, None)
+    }
+
     fn update() -> &'static dyn UpdateStrategy<ServiceAccount> {
         &Update
     }
@@ -65,4 +71,17 @@ impl UpdateStrategy<ServiceAccount> for Update {
     fn validate(&self, _cx: &Context<'_>, _new: &ServiceAccount, _old: &ServiceAccount) -> Errors {
         Errors::new()
     }
+
+    fn warnings(&self, new: &ServiceAccount, old: &ServiceAccount) -> Vec<String> {
+        warnings(new, Some(old))
+    }
+}
+
+/// The annotation is deprecated, of which those are told who add it.
+fn warnings(account: &ServiceAccount, old: Option<&ServiceAccount>) -> Vec<String> {
+    let has_it = |account: &ServiceAccount| account.metadata.annotations.as_ref().is_some_and(|a| a.contains_key(MOUNTABLE_ANNOTATION));
+    if !has_it(account) || old.is_some_and(has_it) {
+        return Vec::new();
+    }
+    vec![format!("metadata.annotations[{MOUNTABLE_ANNOTATION}] is deprecated; namespaces of their own keep mounted secrets apart")]
 }

@@ -264,8 +264,8 @@ impl Resource for CustomResource {
     fn selectable(&self) -> &[&'static str] {
         self.parts.selectable
     }
-    fn stored_field<'n>(&self, name: &'n str) -> &'n str {
-        name
+    fn stored_field<'n>(&self, name: &'n str) -> Option<&'n str> {
+        Some(name)
     }
     fn selectable_fields(&self, object: &dyn Object) -> Vec<SelectableField> {
         let content = custom(object).content();

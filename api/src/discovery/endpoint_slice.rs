@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 use k8s_openapi::api::discovery::v1::{Endpoint, EndpointPort, EndpointSlice};
 use machinery::field::{Error, Errors, Path};
+use machinery::objectmeta::Repeated;
 use machinery::{ip, names};
 use serde_json::{Value, json};
 
@@ -22,6 +23,7 @@ const MOST_TOPOLOGY_LABELS: usize = 16;
 const MOST_HINTS: usize = 8;
 /// How many ports and addresses a cell shows.
 const SHOWN: usize = 3;
+const HOST_LABEL: &str = "kubernetes.io/hostname";
 
 pub struct EndpointSlices;
 
@@ -68,14 +70,19 @@ impl Kind for EndpointSlices {
 
     fn prepare_create(_cx: &Context<'_>, slice: &mut EndpointSlice) {
         slice.metadata.generation = Some(1);
-        // `zone` and `nodeName` took its place; only slices from before still have it.
-        for endpoint in slice.endpoints.iter_mut().flatten() {
-            endpoint.deprecated_topology = None;
-        }
+        drop_topology(slice, None);
     }
 
     fn validate_create(_cx: &Context<'_>, slice: &EndpointSlice) -> Errors {
         check(slice)
+    }
+
+    fn warnings_create(slice: &EndpointSlice) -> Vec<String> {
+        let mut warnings = concerns(slice);
+        if slice.address_type == "FQDN" {
+            warnings.push("addressType: FQDN endpoints are deprecated".to_owned());
+        }
+        warnings
     }
 
     fn update() -> &'static dyn UpdateStrategy<EndpointSlice> {
@@ -84,12 +91,12 @@ impl Kind for EndpointSlices {
 
     fn row(slice: &EndpointSlice, now: Timestamp) -> Vec<Value> {
         let port = |port: &EndpointPort| {
-            let name = || port.name.clone().filter(|name| !name.is_empty());
-            port.port.map(|number| number.to_string()).or_else(name).unwrap_or_else(|| "*".to_owned())
+            port.port.map(|number| number.to_string()).or_else(|| port.name.clone()).unwrap_or_else(|| "*".to_owned())
         };
         let ports: Vec<String> = slice.ports.iter().flatten().map(port).collect();
         let addresses: Vec<String> = slice.endpoints.iter().flatten().flat_map(|endpoint| endpoint.addresses.clone()).collect();
-        let cell = |all: &[String]| if all.is_empty() { "<unset>".to_owned() } else { columns::first_few(all, SHOWN) };
+        let cell =
+            |all: &[String]| Some(columns::first_few(all, SHOWN)).filter(|text| !text.is_empty()).unwrap_or_else(|| "<unset>".into());
         vec![
             columns::name(&slice.metadata),
             json!(slice.address_type),
@@ -100,41 +107,85 @@ impl Kind for EndpointSlices {
     }
 }
 
+/// `zone` and `nodeName` took the topology's place; only slices from before still have it. The node's name moves there.
+fn drop_topology(slice: &mut EndpointSlice, old: Option<&EndpointSlice>) {
+    let node_of = |endpoint: &Endpoint| endpoint.deprecated_topology.as_ref().and_then(|t| t.get(HOST_LABEL)).cloned();
+    let known: Vec<String> = old.iter().flat_map(|old| old.endpoints.iter().flatten()).filter_map(node_of).collect();
+    for endpoint in slice.endpoints.iter_mut().flatten() {
+        let node = node_of(endpoint).filter(|node| known.contains(node) && names::dns1123_subdomain(node, false).is_empty());
+        endpoint.node_name = endpoint.node_name.take().or(node);
+        endpoint.deprecated_topology = None;
+    }
+}
+
 struct Update;
 
 impl UpdateStrategy<EndpointSlice> for Update {
     fn prepare(&self, _cx: &Context<'_>, new: &mut EndpointSlice, old: &EndpointSlice) {
-        let had_topology = old.endpoints.iter().flatten().any(|endpoint| endpoint.deprecated_topology.is_some());
-        if !had_topology {
-            new.endpoints.iter_mut().flatten().for_each(|endpoint| endpoint.deprecated_topology = None);
-        }
-        // Labels count: consumers pick slices by them.
+        // Labels count: consumers pick slices by them. A topology counts too, although it is dropped.
         let same = new.endpoints == old.endpoints && new.ports == old.ports && new.address_type == old.address_type;
         if !same || new.metadata.labels != old.metadata.labels {
             bump_generation(&mut new.metadata, &old.metadata);
         }
+        if new.endpoints != old.endpoints {
+            drop_topology(new, Some(old));
+        }
     }
 
+    /// Endpoints that were accepted once stay so, until they are changed.
     fn validate(&self, _cx: &Context<'_>, new: &EndpointSlice, old: &EndpointSlice) -> Errors {
-        let mut errors = check(new);
+        let mut errors = check_but_endpoints(new);
+        if new.endpoints != old.endpoints {
+            errors.extend(check_endpoints(new));
+        }
         errors.extend(validate::immutable(&Path::new("addressType"), &new.address_type, &old.address_type));
         errors
     }
+
+    fn warnings(&self, new: &EndpointSlice, _old: &EndpointSlice) -> Vec<String> {
+        concerns(new)
+    }
+
+    fn repeated_metadata(&self) -> Repeated {
+        Repeated::Whole
+    }
+}
+
+/// What is odd about the addresses, unless a controller of Kubernetes' own wrote them.
+fn concerns(slice: &EndpointSlice) -> Vec<String> {
+    const CONTROLLERS: [&str; 2] = ["endpointslice-controller.k8s.io", "endpointslicemirroring-controller.k8s.io"];
+    let mut concerns = Vec::new();
+    let manager = slice.metadata.labels.as_ref().and_then(|labels| labels.get("endpointslice.kubernetes.io/managed-by"));
+    if manager.is_some_and(|manager| CONTROLLERS.contains(&manager.as_str())) {
+        return concerns;
+    }
+    for (i, endpoint) in slice.endpoints.iter().flatten().enumerate() {
+        let addresses = endpoint.addresses.iter().enumerate().filter_map(|(j, address)| Some((j, ip::address_concern(address)?)));
+        concerns.extend(addresses.map(|(j, why)| format!("endpoints[{i}].addresses[{j}]: {why}")));
+    }
+    concerns
 }
 
 fn check(slice: &EndpointSlice) -> Errors {
+    let mut errors = check_but_endpoints(slice);
+    errors.extend(check_endpoints(slice));
+    errors
+}
+
+fn check_but_endpoints(slice: &EndpointSlice) -> Errors {
     let mut errors = validate::one_of(&Path::new("addressType"), Some(&slice.address_type), &["FQDN", "IPv4", "IPv6"]);
     errors.extend(check_ports(&Path::new("ports"), slice.ports.as_deref().unwrap_or_default()));
+    errors
+}
+
+fn check_endpoints(slice: &EndpointSlice) -> Errors {
     let path = Path::new("endpoints");
     let endpoints = slice.endpoints.as_deref().unwrap_or_default();
     if endpoints.len() > MOST_ENDPOINTS {
-        errors.push(Error::too_many(&path, endpoints.len(), MOST_ENDPOINTS));
-        return errors;
+        return vec![Error::too_many(&path, endpoints.len(), MOST_ENDPOINTS)];
     }
-    for (i, endpoint) in endpoints.iter().enumerate() {
-        errors.extend(check_endpoint(&path.index(i), endpoint, &slice.address_type));
-    }
-    errors
+    let each = endpoints.iter().enumerate();
+    each.flat_map(|(i, endpoint)| check_endpoint(&path.index(i), endpoint, &slice.address_type)).collect()
 }
 
 fn check_ports(path: &Path, ports: &[EndpointPort]) -> Errors {
@@ -153,7 +204,8 @@ fn check_ports(path: &Path, ports: &[EndpointPort]) -> Errors {
         if !seen.insert(name) {
             errors.push(Error::duplicate(&name_path, name));
         }
-        errors.extend(validate::one_of(&path.child("protocol"), port.protocol.as_deref(), &["SCTP", "TCP", "UDP"]));
+        let protocol = port.protocol.as_deref().unwrap_or_default();
+        errors.extend(validate::supported_value(&path.child("protocol"), protocol, &["SCTP", "TCP", "UDP"]));
         if let Some(protocol) = &port.app_protocol {
             errors.extend(validate::complaints(&path.child("appProtocol"), protocol, names::qualified_name(protocol)));
         }
@@ -196,14 +248,19 @@ fn check_endpoint(path: &Path, endpoint: &Endpoint, address_type: &str) -> Error
 fn check_address(path: &Path, index: usize, text: &str, address_type: &str) -> Errors {
     let at = path.index(index);
     match address_type {
-        "IPv4" | "IPv6" => match ip::parse(text) {
-            Err(why) => vec![Error::invalid(&at, text, why)],
-            // An address of the wrong family is reported at the list.
-            Ok(address) if address.is_ipv4() != (address_type == "IPv4") => {
-                vec![Error::invalid(path, text, format!("must be an {address_type} address"))]
+        "IPv4" | "IPv6" => {
+            let wrong = if address_type == "IPv4" { ip::address(text) } else { ip::canonical_address(text) };
+            if !wrong.is_empty() {
+                return validate::complaints(&at, text, wrong);
             }
-            Ok(_) => check_endpoint_address(&at, text),
-        },
+            let mut errors = Errors::new();
+            // An address of the wrong family is reported at the list.
+            if ip::parse(text).is_ok_and(|address| address.is_ipv4() != (address_type == "IPv4")) {
+                errors.push(Error::invalid(path, text, format!("must be an {address_type} address")));
+            }
+            errors.extend(check_endpoint_address(&at, text));
+            errors
+        }
         "FQDN" => check_domain(&at, text),
         _ => Errors::new(),
     }

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Event;
 use machinery::field::{Error, Errors, Path};
 use machinery::names;
+use machinery::objectmeta::Repeated;
 use machinery::schema::{Definitions, Schema};
 use serde_json::{Map, Value};
 
@@ -60,6 +61,7 @@ impl Kind for Events {
             ("regarding.resourceVersion", "involvedObject.resourceVersion"),
             ("regarding.fieldPath", "involvedObject.fieldPath"),
             ("reportingController", "reportingComponent"),
+            ("", "source"),
         ],
     });
 
@@ -177,5 +179,9 @@ impl UpdateStrategy<Event> for Update {
         errors.extend(immutable(&at("reportingController"), &new.reporting_component, &old.reporting_component));
         errors.extend(immutable(&at("reportingInstance"), &new.reporting_instance, &old.reporting_instance));
         errors
+    }
+
+    fn repeated_metadata(&self) -> Repeated {
+        Repeated::Change
     }
 }

@@ -1,8 +1,11 @@
 //! Ingress: how requests from outside reach Services, by host and path.
 
 use jiff::Timestamp;
-use k8s_openapi::api::networking::v1::{HTTPIngressPath, Ingress, IngressBackend, IngressLoadBalancerStatus, IngressSpec, IngressStatus};
+use k8s_openapi::api::networking::v1::{
+    HTTPIngressPath, Ingress, IngressBackend, IngressLoadBalancerIngress, IngressLoadBalancerStatus, IngressSpec, IngressStatus,
+};
 use machinery::field::{Error, Errors, Path};
+use machinery::objectmeta::Repeated;
 use machinery::{ip, names};
 use serde_json::{Value, json};
 
@@ -56,7 +59,13 @@ impl Kind for Ingresses {
             zero::omit(&mut tls.hosts);
             zero::omit(&mut tls.secret_name);
         }
-        zero::omit(&mut zero::keep(&mut zero::keep(&mut ingress.status).load_balancer).ingress);
+        let balancer = zero::keep(&mut zero::keep(&mut ingress.status).load_balancer);
+        zero::omit(&mut balancer.ingress);
+        for point in balancer.ingress.iter_mut().flatten() {
+            zero::omit(&mut point.ip);
+            zero::omit(&mut point.hostname);
+            zero::omit(&mut point.ports);
+        }
     }
 
     fn prepare_create(_cx: &Context<'_>, ingress: &mut Ingress) {
@@ -77,6 +86,14 @@ impl Kind for Ingresses {
         errors
     }
 
+    fn warnings_create(ingress: &Ingress) -> Vec<String> {
+        let annotated = ingress.metadata.annotations.as_ref().is_some_and(|a| a.contains_key(CLASS_ANNOTATION));
+        if annotated && ingress.spec.as_ref().is_none_or(|s| s.ingress_class_name.is_none()) {
+            return vec![format!("annotation {CLASS_ANNOTATION:?} is deprecated; use spec.ingressClassName instead")];
+        }
+        Vec::new()
+    }
+
     fn update() -> &'static dyn UpdateStrategy<Ingress> {
         &Update
     }
@@ -88,20 +105,34 @@ impl Kind for Ingresses {
     fn row(ingress: &Ingress, now: Timestamp) -> Vec<Value> {
         let none = IngressSpec::default();
         let spec = ingress.spec.as_ref().unwrap_or(&none);
-        let hosts: Vec<String> = spec.rules.iter().flatten().filter_map(|rule| rule.host.clone()).collect();
-        let hosts = if hosts.is_empty() { "*".to_owned() } else { columns::first_few(&hosts, SHOWN) };
-        let balancer = ingress.status.as_ref().and_then(|s| s.load_balancer.as_ref());
-        let addresses = balancer.into_iter().flat_map(|b| b.ingress.iter().flatten());
-        let addresses: Vec<&str> = addresses.filter_map(|a| a.ip.as_deref().or(a.hostname.as_deref())).collect();
+        let addresses = balanced(ingress).filter_map(|a| a.ip.as_deref().or(a.hostname.as_deref()));
         vec![
             columns::name(&ingress.metadata),
             json!(spec.ingress_class_name.as_deref().unwrap_or(NONE)),
-            json!(hosts),
-            json!(addresses.join(",")),
+            json!(hosts(spec)),
+            json!(columns::addresses(addresses)),
             json!(if spec.tls.is_some() { "80, 443" } else { "80" }),
             columns::age(&ingress.metadata, now),
         ]
     }
+}
+
+/// The first hosts. Once there are enough of them, it is rules that count as more, whether they have hosts or not.
+fn hosts(spec: &IngressSpec) -> String {
+    let rules = spec.rules.as_deref().unwrap_or_default();
+    let mut shown = Vec::new();
+    for rule in rules {
+        if shown.len() == SHOWN {
+            return format!("{} + {} more...", shown.join(","), rules.len() - SHOWN);
+        }
+        shown.extend(rule.host.as_deref());
+    }
+    if shown.is_empty() { "*".to_owned() } else { shown.join(",") }
+}
+
+fn balanced(ingress: &Ingress) -> impl Iterator<Item = &IngressLoadBalancerIngress> {
+    let balancer = ingress.status.as_ref().and_then(|s| s.load_balancer.as_ref());
+    balancer.into_iter().flat_map(|b| b.ingress.iter().flatten())
 }
 
 fn normalize_backend(backend: &mut IngressBackend) {
@@ -138,20 +169,29 @@ impl UpdateStrategy<Ingress> for Status {
         new.spec.clone_from(&old.spec);
     }
 
-    fn validate(&self, _cx: &Context<'_>, new: &Ingress, _old: &Ingress) -> Errors {
-        let balancer = new.status.as_ref().and_then(|s| s.load_balancer.as_ref());
+    fn validate(&self, _cx: &Context<'_>, new: &Ingress, old: &Ingress) -> Errors {
         let path = Path::new("status").child("loadBalancer").child("ingress");
+        let is_known = |address: &str| balanced(old).any(|point| point.ip.as_deref() == Some(address));
         let mut errors = Errors::new();
-        for (i, point) in balancer.into_iter().flat_map(|b| b.ingress.iter().flatten()).enumerate() {
+        for (i, point) in balanced(new).enumerate() {
             let path = path.index(i);
-            if let Some(address) = point.ip.as_deref().filter(|a| !a.is_empty()) {
+            if let Some(address) = point.ip.as_deref().filter(|a| !a.is_empty() && !is_known(a)) {
                 errors.extend(validate::complaints(&path.child("ip"), address, ip::address(address)));
             }
             if let Some(host) = point.hostname.as_deref().filter(|h| !h.is_empty()) {
-                errors.extend(check_host(&path.child("hostname"), host));
+                errors.extend(check_balancer_host(&path.child("hostname"), host));
             }
         }
         errors
+    }
+
+    fn warnings(&self, new: &Ingress, _old: &Ingress) -> Vec<String> {
+        let addresses = balanced(new).enumerate().filter_map(|(i, point)| Some((i, ip::address_concern(point.ip.as_deref()?)?)));
+        addresses.map(|(i, why)| format!("status.loadBalancer.ingress[{i}]: {why}")).collect()
+    }
+
+    fn repeated_metadata(&self) -> Repeated {
+        Repeated::Change
     }
 
     fn reset_fields(&self) -> &'static [&'static str] {
@@ -204,12 +244,21 @@ fn check_tls(path: &Path, spec: &IngressSpec) -> Errors {
 }
 
 fn check_host(path: &Path, host: &str) -> Errors {
-    let mut errors = Errors::new();
-    if ip::parse(host).is_ok() {
-        errors.push(Error::invalid(path, host, "must be a DNS name, not an IP address"));
-    }
+    let mut errors = check_no_address(path, host);
     errors.extend(validate::complaints(path, host, wrong_host(host)));
     errors
+}
+
+/// The same in the status, where there are no wildcards.
+fn check_balancer_host(path: &Path, host: &str) -> Errors {
+    let mut errors = validate::complaints(path, host, names::dns1123_subdomain(host, false));
+    errors.extend(check_no_address(path, host));
+    errors
+}
+
+fn check_no_address(path: &Path, host: &str) -> Errors {
+    let address = ip::parse_loosely(host).map(|_| Error::invalid(path, host, "must be a DNS name, not an IP address"));
+    address.into_iter().collect()
 }
 
 /// A DNS name, of which the first label may be `*`.

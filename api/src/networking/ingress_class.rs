@@ -14,6 +14,8 @@ use crate::strategy::{Context, UpdateStrategy};
 use crate::{validate, zero};
 
 const MOST_CONTROLLER_BYTES: usize = 250;
+/// Marks the class of Ingresses that name none.
+const DEFAULT_ANNOTATION: &str = "ingressclass.kubernetes.io/is-default-class";
 
 pub struct IngressClasses;
 
@@ -72,12 +74,10 @@ impl Kind for IngressClasses {
                 None => format!("{}/{}", p.kind, p.name),
             },
         );
-        vec![
-            columns::name(&class.metadata),
-            json!(spec.controller.as_deref().unwrap_or_default()),
-            json!(parameters),
-            columns::age(&class.metadata, now),
-        ]
+        let name = class.metadata.name.as_deref().unwrap_or_default();
+        let annotation = class.metadata.annotations.as_ref().and_then(|a| a.get(DEFAULT_ANNOTATION));
+        let name = if annotation.is_some_and(|value| value == "true") { format!("{name} (default)") } else { name.to_owned() };
+        vec![json!(name), json!(spec.controller.as_deref().unwrap_or_default()), json!(parameters), columns::age(&class.metadata, now)]
     }
 }
 
@@ -92,8 +92,8 @@ impl UpdateStrategy<IngressClass> for Update {
 
     fn validate(&self, _cx: &Context<'_>, new: &IngressClass, old: &IngressClass) -> Errors {
         let controller = |class: &IngressClass| class.spec.as_ref().and_then(|s| s.controller.clone());
-        let mut errors = check(new);
-        errors.extend(validate::immutable(&Path::new("spec").child("controller"), &controller(new), &controller(old)));
+        let mut errors = validate::immutable(&Path::new("spec").child("controller"), &controller(new), &controller(old));
+        errors.extend(check(new));
         errors
     }
 }

@@ -5,7 +5,8 @@ use k8s_openapi::api::networking::v1::{IPBlock, NetworkPolicy, NetworkPolicyPeer
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use machinery::field::{Error, Errors, Path};
 use machinery::ip::Block;
-use machinery::{labels, names};
+use machinery::objectmeta::Repeated;
+use machinery::{ip, labels, names};
 use serde_json::{Value, json};
 
 use super::GROUP;
@@ -64,6 +65,10 @@ impl Kind for NetworkPolicies {
         check(policy)
     }
 
+    fn warnings_create(policy: &NetworkPolicy) -> Vec<String> {
+        concerns(policy)
+    }
+
     fn update() -> &'static dyn UpdateStrategy<NetworkPolicy> {
         &Update
     }
@@ -97,6 +102,28 @@ impl UpdateStrategy<NetworkPolicy> for Update {
     fn validate(&self, _cx: &Context<'_>, new: &NetworkPolicy, _old: &NetworkPolicy) -> Errors {
         check(new)
     }
+
+    fn warnings(&self, new: &NetworkPolicy, _old: &NetworkPolicy) -> Vec<String> {
+        concerns(new)
+    }
+
+    fn repeated_metadata(&self) -> Repeated {
+        Repeated::Change
+    }
+}
+
+fn concerns(policy: &NetworkPolicy) -> Vec<String> {
+    let Some(spec) = &policy.spec else { return Vec::new() };
+    let ingress = spec.ingress.iter().flatten().enumerate().map(|(i, rule)| (format!("spec.ingress[{i}].from"), &rule.from));
+    let egress = spec.egress.iter().flatten().enumerate().map(|(i, rule)| (format!("spec.egress[{i}].to"), &rule.to));
+    let mut concerns = Vec::new();
+    for (path, peers) in ingress.chain(egress) {
+        for (i, block) in peers.iter().flatten().enumerate().filter_map(|(i, peer)| Some((i, peer.ip_block.as_ref()?))) {
+            let texts = [&block.cidr].into_iter().chain(block.except.iter().flatten());
+            concerns.extend(texts.filter_map(|text| ip::block_concern(text)).map(|why| format!("{path}[{i}].ipBlock: {why}")));
+        }
+    }
+    concerns
 }
 
 fn check(policy: &NetworkPolicy) -> Errors {
@@ -193,19 +220,14 @@ fn check_block(path: &Path, block: &IPBlock) -> Errors {
     if block.cidr.is_empty() {
         return vec![Error::required(&cidr_path, "")];
     }
-    let mut errors = Errors::new();
-    let whole = Block::parse(&block.cidr);
-    if let Err(why) = &whole {
-        errors.push(Error::invalid(&cidr_path, &block.cidr, why));
-    }
+    let mut errors = validate::complaints(&cidr_path, &block.cidr, ip::block(&block.cidr));
+    let Some(whole) = Block::parse_loosely(&block.cidr) else { return errors };
     for (i, except) in block.except.iter().flatten().enumerate() {
         let path = path.child("except").index(i);
-        match (&whole, Block::parse(except)) {
-            (_, Err(why)) => errors.push(Error::invalid(&path, except, why)),
-            (Ok(whole), Ok(part)) if !whole.contains(part.address()) || whole.prefix_bits() >= part.prefix_bits() => {
-                errors.push(Error::invalid(&path, except, "must be a strict subset of `cidr`"));
-            }
-            _ => {}
+        errors.extend(validate::complaints(&path, except, ip::block(except)));
+        let Some(part) = Block::parse_loosely(except) else { continue };
+        if !whole.contains(part.address()) || whole.prefix_bits() >= part.prefix_bits() {
+            errors.push(Error::invalid(&path, except, "must be a strict subset of `cidr`"));
         }
     }
     errors

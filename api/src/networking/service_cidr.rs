@@ -5,6 +5,7 @@ use k8s_openapi::api::networking::v1::{ServiceCIDR, ServiceCIDRStatus};
 use machinery::field::{Error, Errors, Path};
 use machinery::ip::Block;
 use machinery::names;
+use machinery::objectmeta::Repeated;
 use serde_json::{Value, json};
 
 use super::GROUP;
@@ -74,17 +75,23 @@ impl UpdateStrategy<ServiceCIDR> for Update {
 
     /// Ranges stay; a second family may be added.
     fn validate(&self, _cx: &Context<'_>, new: &ServiceCIDR, old: &ServiceCIDR) -> Errors {
+        const IMMUTABLE: &str = "field is immutable";
         let path = Path::new("spec").child("cidrs");
         let (new_cidrs, old_cidrs) = (cidrs(new), cidrs(old));
-        if new_cidrs.len() < old_cidrs.len() {
-            return vec![Error::invalid(&path, new_cidrs, "a range cannot be taken away")];
+        let is_grown = old_cidrs.len() == 1 && new_cidrs.len() == 2;
+        if new_cidrs.len() != old_cidrs.len() && !is_grown {
+            return vec![Error::invalid(&path, new_cidrs, IMMUTABLE)];
         }
         let changed = new_cidrs.iter().zip(old_cidrs).enumerate().filter(|(_, (new, old))| new != old);
-        let mut errors: Errors = changed.map(|(i, (new, _))| Error::invalid(&path.index(i), new, "field is immutable")).collect();
-        if errors.is_empty() && new_cidrs.len() > old_cidrs.len() {
+        let mut errors: Errors = changed.map(|(i, (new, _))| Error::invalid(&path.index(i), new, IMMUTABLE)).collect();
+        if is_grown {
             errors.extend(check(new));
         }
         errors
+    }
+
+    fn repeated_metadata(&self) -> Repeated {
+        Repeated::Change
     }
 
     fn reset_fields(&self) -> &'static [&'static str] {
@@ -103,6 +110,10 @@ impl UpdateStrategy<ServiceCIDR> for Status {
         Errors::new()
     }
 
+    fn repeated_metadata(&self) -> Repeated {
+        Repeated::Change
+    }
+
     fn reset_fields(&self) -> &'static [&'static str] {
         &["spec"]
     }
@@ -111,27 +122,27 @@ impl UpdateStrategy<ServiceCIDR> for Status {
 fn check(range: &ServiceCIDR) -> Errors {
     let path = Path::new("spec").child("cidrs");
     let texts = cidrs(range);
-    let mut errors = Errors::new();
     if texts.is_empty() {
-        errors.push(Error::required(&path, "one range at least"));
+        return vec![Error::required(&path, "one range at least")];
     }
     if texts.len() > 2 {
-        errors.push(Error::invalid(&path, texts, "may only hold up to 2 values"));
+        return vec![Error::invalid(&path, texts, "may only hold up to 2 values")];
     }
-    let blocks: Vec<_> = texts.iter().map(|text| Block::parse(text)).collect();
-    if let [Ok(first), Ok(second)] = blocks.as_slice()
-        && first.address().is_ipv4() == second.address().is_ipv4()
-    {
-        errors.push(Error::invalid(&path, texts, "may specify no more than one range for each IP family"));
-    }
-    for (i, (text, block)) in texts.iter().zip(&blocks).enumerate() {
-        match block {
+    let mut errors = Errors::new();
+    for (i, text) in texts.iter().enumerate() {
+        match Block::parse(text) {
             Err(why) => errors.push(Error::invalid(&path.index(i), text, why)),
             Ok(block) if block.to_string() != *text => {
                 errors.push(Error::invalid(&path.index(i), text, format!("must be in canonical form ({block})")));
             }
             Ok(_) => {}
         }
+    }
+    let blocks: Vec<Option<Block>> = texts.iter().map(|text| Block::parse_loosely(text)).collect();
+    if let [Some(first), Some(second)] = blocks.as_slice()
+        && first.address().is_ipv4() == second.address().is_ipv4()
+    {
+        errors.push(Error::invalid(&path, texts, "may specify no more than one range for each IP family"));
     }
     errors
 }

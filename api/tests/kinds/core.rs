@@ -134,7 +134,8 @@ fn events_in_both_versions() {
     );
     let stored = new.created(base);
     new.refuses_updates(&*stored, "", &[(&[("reason", json!("S"))], "Invalid reason; Invalid reason")]);
-    assert_eq!(new.0.stored_field("regarding.name"), "involvedObject.name");
+    assert_eq!(new.0.stored_field("regarding.name"), Some("involvedObject.name"));
+    assert_eq!((new.0.stored_field("involvedObject.name"), new.0.stored_field("source")), (None, None));
     assert_eq!(old.0.encode(&*stored)["message"], "text");
 }
 

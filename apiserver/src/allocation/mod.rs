@@ -5,29 +5,27 @@
 
 pub(crate) mod addresses;
 mod range;
+mod taking;
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use api::core::service::allocation::{AddressRequest, Family, Plan, PortRequest, plan, release};
+use api::core::service::allocation::{Family, plan, release};
 use api::object::{downcast_mut, downcast_ref};
 use api::{Object, Resource};
 use hashbrown::{HashMap, HashSet};
 use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::api::networking::v1::ServiceCIDR;
-use machinery::field::Errors;
+use machinery::field::Error;
 use machinery::{ResourceVersion, Status};
 use parking_lot::Mutex;
-use rand::Rng;
 
 pub use range::AddressRange;
 
+use taking::{Refusal, Taking};
+
 use crate::log::{Entry, Feed, Log, Watch};
 use crate::verbs::WatchEvent;
-
-const FULL: &str = "range is full";
-const TAKEN: &str = "provided IP is already allocated";
-const PORT_TAKEN: &str = "provided port is already allocated";
 
 /// The ranges and what is taken of them.
 pub struct Allocation {
@@ -126,70 +124,31 @@ impl Allocation {
         resource: &dyn Resource,
         object: &mut dyn Object,
         old: Option<&dyn Object>,
+        dry_run: bool,
     ) -> Result<Option<Reservation>, Status> {
         let Some(service) = downcast_mut::<Service>(object) else { return Ok(None) };
         let old = old.and_then(downcast_ref::<Service>);
         let name = service.metadata.name.clone().unwrap_or_default();
-        let invalid = |errors: Errors| Status::invalid(&resource.group_kind(), &name, &errors);
-        let plan = plan(service, old, &self.families).map_err(invalid)?;
+        let invalid = |errors: &[Error]| Status::invalid(&resource.group_kind(), &name, errors);
+        let plan = plan(service, old, &self.families).map_err(|errors| invalid(&errors))?;
         if plan.addresses.is_empty() && plan.ports.is_empty() {
             return Ok(None);
         }
         let mut state = self.state.lock();
         state.catch_up();
-        let mut held = Held::default();
-        let errors = self.fill(&state, &plan, service, &mut held);
-        if !errors.is_empty() {
-            return Err(invalid(errors));
+        let taking = Taking { allocation: self, state: &state, dry_run };
+        let held = taking.fill(&plan, service).map_err(|refusal| match refusal {
+            Refusal::Field(error) => invalid(&[error]),
+            Refusal::Server(why) => Status::internal(why),
+        })?;
+        if dry_run {
+            return Ok(None);
         }
         state.last += 1;
         let id = state.last;
         state.reserved.push(Reserved { id, held, kept: None });
         drop(state);
         Ok(Some(Reservation { state: self.state.clone(), id, kept: false }))
-    }
-
-    fn fill(&self, state: &State, plan: &Plan, service: &mut Service, held: &mut Held) -> Errors {
-        let mut errors = Errors::new();
-        for request in &plan.addresses {
-            match self.address(state, request, held) {
-                Ok(address) => {
-                    held.addresses.insert(address);
-                    request.grant(service, address);
-                }
-                Err(why) => errors.push(request.refuse(&why)),
-            }
-        }
-        for request in &plan.ports {
-            match self.port(state, request, held) {
-                Ok(port) => {
-                    held.ports.insert(port);
-                    request.grant(service, port);
-                }
-                Err(why) => errors.push(request.refuse(&why)),
-            }
-        }
-        errors
-    }
-
-    fn address(&self, state: &State, request: &AddressRequest, held: &Held) -> Result<IpAddr, String> {
-        let ranges = self.ranges_of(request.family);
-        if ranges.is_empty() {
-            return Err(format!("there is no range of {} addresses", request.family.name()));
-        }
-        let free = |address: &IpAddr| !held.addresses.contains(address) && !state.has_address(address) && !self.is_held(*address);
-        match request.wanted {
-            Some(wanted) if !ranges.iter().any(|range| range.contains(wanted)) => Err("the provided IP is not in the valid range".into()),
-            Some(wanted) if free(&wanted) => Ok(wanted),
-            Some(_) => Err(TAKEN.into()),
-            None => {
-                let first_free = |range: &AddressRange| {
-                    let end = range.end();
-                    pick(1..end, band(end, 16, 256)).filter_map(|offset| range.at(offset)).find(free)
-                };
-                ranges.iter().find_map(first_free).ok_or_else(|| FULL.into())
-            }
-        }
     }
 
     /// The ranges of a family: the server's own first, then those that were added and are ready, by name.
@@ -208,41 +167,12 @@ impl Allocation {
     fn is_held(&self, address: IpAddr) -> bool {
         self.held_by_others.as_ref().is_some_and(|log| log.get(&address.to_string()).is_some())
     }
-
-    fn port(&self, state: &State, request: &PortRequest, held: &Held) -> Result<i32, String> {
-        let free = |port: &i32| !held.ports.contains(port) && !state.has_port(*port);
-        let (first, last) = (*self.ports.start(), *self.ports.end());
-        match request.wanted {
-            Some(wanted) if !self.ports.contains(&wanted) => {
-                Err(format!("provided port is not in the valid range. The range of valid ports is {first}-{last}"))
-            }
-            Some(wanted) if free(&wanted) => Ok(wanted),
-            Some(_) => Err(PORT_TAKEN.into()),
-            None => {
-                let size = usize::try_from(last - first + 1).unwrap_or(0);
-                let mut offsets = pick(0..size, band(size, 32, 128)).filter_map(|offset| i32::try_from(offset).ok());
-                offsets.find_map(|offset| Some(first + offset).filter(free)).ok_or_else(|| FULL.into())
-            }
-        }
-    }
 }
 
 /// Whether addresses may be taken from a range.
 fn is_ready(range: &ServiceCIDR) -> bool {
     let conditions = range.status.as_ref().and_then(|status| status.conditions.as_deref()).unwrap_or_default();
     range.metadata.deletion_timestamp.is_none() && conditions.iter().any(|one| one.type_ == "Ready" && one.status == "True")
-}
-
-/// How much of the beginning of a range is left to those who ask for a certain value, as long as there is something else.
-fn band(size: usize, part: usize, most: usize) -> usize {
-    if size < 16 { 0 } else { (size / part).clamp(16, most) }
-}
-
-/// All offsets of a range, in an order that begins at random beyond the band and comes to the band last.
-fn pick(range: std::ops::Range<usize>, band: usize) -> impl Iterator<Item = usize> {
-    let middle = (range.start + band).min(range.end);
-    let start = if middle < range.end { rand::rng().random_range(middle..range.end) } else { middle };
-    (start..range.end).chain(middle..start).chain(range.start..middle)
 }
 
 impl State {
@@ -298,18 +228,5 @@ impl State {
             self.taken.addresses.retain(|address| !held.addresses.contains(address));
             self.taken.ports.retain(|port| !held.ports.contains(port));
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_offset_is_tried_once_and_the_band_last() {
-        let mut offsets: Vec<usize> = pick(1..100, 16).collect();
-        assert!(offsets[83..].iter().all(|offset| *offset <= 16));
-        offsets.sort_unstable();
-        assert_eq!(offsets, (1..100).collect::<Vec<_>>());
     }
 }

@@ -56,7 +56,6 @@ pub(super) async fn create(
     request.metadata.uid = Some(account.uid.clone());
     request.metadata.creation_timestamp = Some(Time(write.now));
     let spec = request.spec.get_or_insert_default();
-    spec.audiences.take_if(|audiences| audiences.is_empty());
     let audiences = spec.audiences.get_or_insert_with(|| service_accounts.audiences().to_vec()).clone();
     let errors = check(seconds);
     if !errors.is_empty() {

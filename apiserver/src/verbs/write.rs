@@ -106,7 +106,7 @@ impl<'a> Write<'a> {
         };
         self.admit(Operation::Create, &mut object, None)?;
         // Before the strategy, whose validation expects addresses to be there. Given back if the object is refused.
-        let reservation = self.server.allocation.reserve(resource, &mut *object, None)?;
+        let reservation = self.server.allocation.reserve(resource, &mut *object, None, self.options.dry_run)?;
         resource.prepare_create(&cx, &mut *object);
         let name_rule = |name: &str, prefix| resource.validate_name(name, prefix);
         let mut errors = objectmeta::validate_create(object.meta(), metadata::rules(resource, &name_rule));
@@ -137,12 +137,13 @@ impl<'a> Write<'a> {
         };
         self.admit(Operation::Update, &mut new, Some(old))?;
         let reservation = match self.target.subresource {
-            None => self.server.allocation.reserve(resource, &mut *new, Some(old))?,
+            None => self.server.allocation.reserve(resource, &mut *new, Some(old), self.options.dry_run)?,
             Some(_) => None,
         };
         strategy.prepare(&cx, &mut *new, old);
         let name_rule = |name: &str, prefix| resource.validate_name(name, prefix);
-        let mut errors = objectmeta::validate_update(new.meta(), old.meta(), metadata::rules(resource, &name_rule));
+        let mut errors =
+            objectmeta::validate_update(new.meta(), old.meta(), metadata::rules(resource, &name_rule), strategy.repeated_metadata());
         errors.extend(objectmeta::validate_managed_fields(&managed));
         errors.extend(strategy.validate(&cx, &*new, old));
         self.refuse(&*new, errors)?;

@@ -8,7 +8,7 @@ use k8s_openapi::api::core::v1::{Service, ServiceSpec};
 use machinery::field::{Error, Errors, Path};
 use machinery::ip;
 
-use super::{HEADLESS, cluster_ips, families, has_address, has_health_check, has_node_ports, is_headless, ports};
+use super::{HEADLESS, cluster_ips, families, has_health_check, has_node_ports, is_headless, needs_address, ports};
 use crate::zero;
 
 /// A family of IP addresses.
@@ -114,7 +114,7 @@ pub fn release(service: &Service) -> Plan {
 }
 
 fn addresses(spec: &ServiceSpec) -> Vec<IpAddr> {
-    if !has_address(spec) {
+    if !needs_address(spec) {
         return Vec::new();
     }
     cluster_ips(spec).iter().filter(|ip| *ip != HEADLESS).filter_map(|ip| ip::parse(ip).ok()).collect()
@@ -124,7 +124,7 @@ fn plan_addresses(new: &ServiceSpec, old: Option<&ServiceSpec>, plan: &mut Plan)
     let held = old.map(addresses).unwrap_or_default();
     let kept = addresses(new);
     // The primary address of a Service stays; validation refuses a change, which must not release it then.
-    let primary_stays = has_address(new) && !is_headless(new);
+    let primary_stays = needs_address(new) && !is_headless(new);
     let gone = held.iter().skip(usize::from(primary_stays)).filter(|ip| !kept.contains(ip));
     plan.released_addresses = gone.copied().collect();
     if !primary_stays {
@@ -149,29 +149,45 @@ fn plan_ports(new: &ServiceSpec, old: Option<&ServiceSpec>, plan: &mut Plan) {
     if !needed {
         return;
     }
+    plan.ports.extend(match old {
+        None => first_ports(new),
+        Some(_) => more_ports(new, &held),
+    });
+}
+
+/// The node ports of a new Service: one number serves the same port under several protocols.
+fn first_ports(new: &ServiceSpec) -> Vec<PortRequest> {
     let mut requests: Vec<(i32, PortRequest)> = Vec::new();
     for (index, port) in ports(new).iter().enumerate() {
-        let number = match port.node_port {
-            None if !has_node_ports(new) => continue,
-            Some(number) => Some(number),
-            // The same port under another protocol may name the number. Only for a new Service: the ports of
-            // one that is there are told apart by name.
-            None if old.is_none() => ports(new).iter().filter(|other| other.port == port.port).find_map(|other| other.node_port),
-            None => None,
-        };
-        if number.is_some_and(|number| held.contains(&number)) {
+        if port.node_port.is_none() && !has_node_ports(new) {
             continue;
         }
-        let shared = requests.iter_mut().find(|(of_port, request)| {
-            let same_number = number.is_some() && request.wanted == number;
-            same_number || (number.is_none() && old.is_none() && *of_port == port.port && request.wanted.is_none())
-        });
+        let shared = requests.iter_mut().find(|(number, _)| *number == port.port).map(|(_, request)| request);
         match shared {
-            Some((_, PortRequest { place: PortPlace::Ports(places), .. })) => places.push(index),
-            _ => requests.push((port.port, PortRequest { place: PortPlace::Ports(vec![index]), wanted: number })),
+            Some(PortRequest { place: PortPlace::Ports(places), wanted }) if port.node_port.is_none() || port.node_port == *wanted => {
+                places.push(index);
+            }
+            Some(_) => requests.push((port.port, PortRequest { place: PortPlace::Ports(vec![index]), wanted: port.node_port })),
+            None => {
+                let wanted = ports(new).iter().filter(|other| other.port == port.port).find_map(|other| other.node_port);
+                requests.push((port.port, PortRequest { place: PortPlace::Ports(vec![index]), wanted }));
+            }
         }
     }
-    plan.ports.extend(requests.into_iter().map(|(_, request)| request));
+    requests.into_iter().map(|(_, request)| request).collect()
+}
+
+/// The node ports that a changed Service does not hold: those that it names, each once, and one for each other port.
+fn more_ports(new: &ServiceSpec, held: &[i32]) -> Vec<PortRequest> {
+    let mut requests: Vec<PortRequest> = Vec::new();
+    for (index, port) in ports(new).iter().enumerate() {
+        let is_known = |number: i32| held.contains(&number) || requests.iter().any(|request| request.wanted == Some(number));
+        let is_needed = port.node_port.map_or(has_node_ports(new), |number| !is_known(number));
+        if is_needed {
+            requests.push(PortRequest { place: PortPlace::Ports(vec![index]), wanted: port.node_port });
+        }
+    }
+    requests
 }
 
 /// A load balancer without node ports of its own may still name some.
@@ -234,13 +250,10 @@ impl PortRequest {
         }
     }
 
-    /// The error for a port that cannot be had.
-    pub fn refuse(&self, why: &str) -> Error {
-        let spec = Path::new("spec");
-        let path = match &self.place {
-            PortPlace::HealthCheck => spec.child("healthCheckNodePort"),
-            PortPlace::Ports(places) => spec.child("ports").index(places.first().copied().unwrap_or(0)).child("nodePort"),
-        };
-        Error::invalid(&path, self.wanted.unwrap_or(0), why)
+    /// The error for a port that cannot be had, if a field is to blame: a health check's is not, for Kubernetes.
+    pub fn refuse(&self, why: &str) -> Option<Error> {
+        let PortPlace::Ports(places) = &self.place else { return None };
+        let path = Path::new("spec").child("ports").index(places.first().copied().unwrap_or(0)).child("nodePort");
+        self.wanted.map(|wanted| Error::invalid(&path, wanted, why))
     }
 }

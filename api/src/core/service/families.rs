@@ -6,7 +6,7 @@ use machinery::field::{Error, Errors, Path};
 
 use super::allocation::Family;
 use super::validation::check_addresses;
-use super::{HEADLESS, cluster_ips, has_address, has_health_check, has_node_ports, is_headless, kind, ports};
+use super::{cluster_ips, has_address, has_health_check, has_node_ports, is_headless, kind, needs_address, ports};
 use crate::zero;
 
 const SINGLE: &str = "SingleStack";
@@ -15,7 +15,7 @@ const REQUIRE: &str = "RequireDualStack";
 
 /// What was allocated before stays where an update leaves it out.
 pub(super) fn keep_allocated(new: &mut ServiceSpec, old: &ServiceSpec) {
-    if has_address(old) && has_address(new) {
+    if needs_address(old) && needs_address(new) {
         if new.cluster_ip.is_none() {
             new.cluster_ip.clone_from(&old.cluster_ip);
         }
@@ -60,24 +60,27 @@ pub(super) fn link_addresses(new: &mut ServiceSpec, old: Option<&ServiceSpec>) {
 
 /// Fills `ipFamilies` and `ipFamilyPolicy`. `available` has the cluster's families, the preferred one first.
 pub(super) fn settle(new: &mut Service, old: Option<&Service>, available: &[Family]) -> Result<(), Errors> {
-    let old_spec = old.and_then(|old| old.spec.as_ref());
+    let old = old.and_then(|old| old.spec.as_ref());
     let Some(spec) = &mut new.spec else { return Ok(()) };
-    if kind(spec) == "ExternalName" || old_spec.is_some_and(|old| is_settled(spec, old)) {
+    if kind(spec) == "ExternalName" || old.is_some_and(|old| is_settled(spec, old)) {
         return Ok(());
     }
-    if let Some(old) = old_spec {
-        shrink(spec, old);
+    let free = is_headless(spec) && spec.selector.is_none();
+    if spec.ip_family_policy.is_none() {
+        let before = old.and_then(|old| old.ip_family_policy.clone());
+        spec.ip_family_policy = before.or_else(|| Some(if free { REQUIRE } else { SINGLE }.to_owned()));
     }
     // What is plainly wrong would be settled into something odd.
-    let errors = check_addresses(spec);
-    if !errors.is_empty() {
-        return Err(errors);
-    }
-    if is_headless(spec) && spec.selector.is_none() {
+    refuse(check_addresses(spec, old))?;
+    let mut errors = old.map(|old| shrink(spec, old)).unwrap_or_default();
+    errors.extend(check_count(spec));
+    errors.extend(infer_families(spec, available));
+    refuse(errors)?;
+    if free {
         settle_free(spec, available);
         return Ok(());
     }
-    settle_policy(spec, available)?;
+    refuse(check_available(spec, available))?;
     let mut families = families_of(spec);
     if families.is_empty() {
         families.extend(available.first());
@@ -89,18 +92,27 @@ pub(super) fn settle(new: &mut Service, old: Option<&Service>, available: &[Fami
     Ok(())
 }
 
+fn refuse(errors: Errors) -> Result<(), Errors> {
+    if errors.is_empty() { Ok(()) } else { Err(errors) }
+}
+
 /// A Service that prefers two families keeps what it has when the cluster gains or loses one, until it is asked
 /// for something else.
 fn is_settled(new: &ServiceSpec, old: &ServiceSpec) -> bool {
     let same = new.type_ == old.type_ && new.cluster_ips == old.cluster_ips && new.ip_families == old.ip_families;
-    let prefers = |spec: &ServiceSpec| spec.ip_family_policy.as_deref() == Some(PREFER);
-    same && prefers(new) && prefers(old) && !cluster_ips(new).is_empty()
+    same && has_address(new) && policy(new) == PREFER && matches!(policy(old), "" | PREFER)
 }
 
-/// Asking for a single family is enough to drop the second, unless other values were given too.
-fn shrink(new: &mut ServiceSpec, old: &ServiceSpec) {
-    if policy(new) != SINGLE || new.ip_family_policy == old.ip_family_policy {
-        return;
+/// Asking for a single family is enough to drop the second, unless other values were given too. Leaving the second out
+/// without asking is an error.
+fn shrink(new: &mut ServiceSpec, old: &ServiceSpec) -> Errors {
+    if policy(new) != SINGLE {
+        let fewer = |new: &[String], old: &[String]| !new.is_empty() && new.len() < old.len();
+        let families = |spec: &ServiceSpec| spec.ip_families.clone().unwrap_or_default();
+        let addresses = fewer(cluster_ips(new), cluster_ips(old)).then_some("cluster IP");
+        let families = fewer(&families(new), &families(old)).then_some("IP family");
+        let dropped = addresses.into_iter().chain(families);
+        return dropped.map(|what| wrong_policy(new, format!("must be '{SINGLE}' to release the second {what}"))).collect();
     }
     if new.cluster_ips == old.cluster_ips
         && let Some(ips) = &mut new.cluster_ips
@@ -112,13 +124,15 @@ fn shrink(new: &mut ServiceSpec, old: &ServiceSpec) {
     {
         families.truncate(1);
     }
+    Errors::new()
+}
+
+fn wrong_policy(spec: &ServiceSpec, why: String) -> Error {
+    Error::invalid(&Path::new("spec").child("ipFamilyPolicy"), policy(spec), why)
 }
 
 /// A headless Service whose endpoints are made by hand may have addresses of any family, whatever the cluster has.
 fn settle_free(spec: &mut ServiceSpec, available: &[Family]) {
-    if spec.ip_family_policy.is_none() {
-        spec.ip_family_policy = Some(REQUIRE.to_owned());
-    }
     let mut families = families_of(spec);
     if families.is_empty() {
         families.extend(available.first());
@@ -131,39 +145,52 @@ fn settle_free(spec: &mut ServiceSpec, available: &[Family]) {
     set_families(spec, &families);
 }
 
-fn settle_policy(spec: &mut ServiceSpec, available: &[Family]) -> Result<(), Errors> {
-    let path = Path::new("spec");
-    let mut errors = Errors::new();
+/// A single family allows for one of each.
+fn check_count(spec: &ServiceSpec) -> Errors {
+    if policy(spec) != SINGLE {
+        return Errors::new();
+    }
     let families = spec.ip_families.as_ref().map_or(0, Vec::len);
-    let addresses = cluster_ips(spec).len();
-    if spec.ip_family_policy.is_none() {
-        let policy = if families > 1 || addresses > 1 { REQUIRE } else { SINGLE };
-        spec.ip_family_policy = Some(policy.to_owned());
-    } else if policy(spec) == SINGLE {
-        for (name, count) in [("ipFamilies", families), ("clusterIPs", addresses)] {
-            if count > 1 {
-                let why = format!("must be '{REQUIRE}' or '{PREFER}' when several '{name}' are given");
-                errors.push(Error::invalid(&path.child("ipFamilyPolicy"), policy(spec), why));
-            }
-        }
-    }
-    if policy(spec) == REQUIRE && available.len() < 2 {
-        errors.push(Error::invalid(&path.child("ipFamilyPolicy"), policy(spec), "this cluster has one IP family only"));
-    }
-    for (i, family) in families_of(spec).iter().enumerate() {
-        if !available.contains(family) {
-            errors.push(Error::invalid(&path.child("ipFamilies").index(i), family.name(), "this cluster does not have the family"));
-        }
-    }
-    if errors.is_empty() { Ok(()) } else { Err(errors) }
+    let counts = [("cluster IPs", cluster_ips(spec).len()), ("IP families", families)].into_iter();
+    let several = counts.filter(|(_, count)| *count == 2);
+    several.map(|(what, _)| wrong_policy(spec, format!("must be '{REQUIRE}' or '{PREFER}' when several {what} are given"))).collect()
 }
 
-/// The families as given, and those of the addresses that are given beyond them.
+/// Adds the families of the addresses that are given beyond them.
+fn infer_families(spec: &mut ServiceSpec, available: &[Family]) -> Errors {
+    let mut families = families_of(spec);
+    let mut errors = Errors::new();
+    let path = Path::new("spec").child("clusterIPs");
+    for (i, ip) in cluster_ips(spec).iter().enumerate().skip(families.len()) {
+        match Family::of_text(ip) {
+            Some(family) if available.contains(&family) => families.push(family),
+            Some(family) => {
+                let why = format!("this cluster does not have {} addresses", family.name());
+                errors.push(Error::invalid(&path.index(i), cluster_ips(spec), why));
+            }
+            None => {}
+        }
+    }
+    if !families.is_empty() {
+        set_families(spec, &families);
+    }
+    errors
+}
+
+fn check_available(spec: &ServiceSpec, available: &[Family]) -> Errors {
+    let mut errors = Errors::new();
+    if policy(spec) == REQUIRE && available.len() < 2 {
+        errors.push(wrong_policy(spec, "this cluster has one IP family only".to_owned()));
+    }
+    for (i, family) in families_of(spec).iter().enumerate().filter(|(_, family)| !available.contains(family)) {
+        let path = Path::new("spec").child("ipFamilies").index(i);
+        errors.push(Error::invalid(&path, family.name(), "this cluster does not have the family"));
+    }
+    errors
+}
+
 fn families_of(spec: &ServiceSpec) -> Vec<Family> {
-    let mut families: Vec<Family> = spec.ip_families.iter().flatten().filter_map(|name| Family::named(name)).collect();
-    let addresses = cluster_ips(spec).iter().skip(families.len()).filter(|ip| *ip != HEADLESS);
-    families.extend(addresses.filter_map(|ip| Family::of_text(ip)).collect::<Vec<_>>());
-    families
+    spec.ip_families.iter().flatten().filter_map(|name| Family::named(name)).collect()
 }
 
 fn set_families(spec: &mut ServiceSpec, families: &[Family]) {

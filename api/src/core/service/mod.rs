@@ -5,6 +5,7 @@ pub mod allocation;
 mod families;
 mod status;
 mod validation;
+mod warnings;
 
 pub(crate) use validation::check_endpoint_address;
 
@@ -15,6 +16,7 @@ use k8s_openapi::api::core::v1::{LoadBalancerStatus, Service, ServicePort, Servi
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use machinery::field::Errors;
 use machinery::names;
+use machinery::objectmeta::Repeated;
 use serde_json::{Value, json};
 
 use crate::columns::{self, NONE};
@@ -74,7 +76,11 @@ impl Kind for Services {
     }
 
     fn validate_create(_cx: &Context<'_>, service: &Service) -> Errors {
-        validation::check(service)
+        validation::check(service, None)
+    }
+
+    fn warnings_create(service: &Service) -> Vec<String> {
+        warnings::of(service)
     }
 
     fn update() -> &'static dyn UpdateStrategy<Service> {
@@ -140,6 +146,10 @@ fn default_spec(spec: &mut ServiceSpec) {
     if kind(spec) == "LoadBalancer" {
         spec.allocate_load_balancer_node_ports.get_or_insert(true);
     }
+    // Such a Service has no use for it, and shows none; but one that is wrong is refused still.
+    if kind(spec) == "ExternalName" {
+        spec.internal_traffic_policy.take_if(|policy| validation::TRAFFIC_POLICIES.contains(&policy.as_str()));
+    }
 }
 
 fn default_port(port: &mut ServicePort) {
@@ -172,7 +182,12 @@ fn is_headless(spec: &ServiceSpec) -> bool {
     matches!(cluster_ips(spec), [only] if only == HEADLESS)
 }
 
-/// Whether the type is one that has cluster IPs.
+/// Whether the type is one that has cluster IPs; one that nobody knows counts, until validation refuses it.
+fn needs_address(spec: &ServiceSpec) -> bool {
+    !matches!(kind(spec), "" | "ExternalName")
+}
+
+/// Whether the type is one of those that have cluster IPs.
 fn has_address(spec: &ServiceSpec) -> bool {
     matches!(kind(spec), "ClusterIP" | "NodePort" | "LoadBalancer")
 }
@@ -181,6 +196,11 @@ fn has_address(spec: &ServiceSpec) -> bool {
 fn is_external(spec: &ServiceSpec) -> bool {
     let by_address = kind(spec) == "ClusterIP" && spec.external_ips.as_ref().is_some_and(|ips| !ips.is_empty());
     matches!(kind(spec), "NodePort" | "LoadBalancer") || by_address
+}
+
+/// Whether the type is one whose ports may have a port on each node.
+fn may_have_node_ports(spec: &ServiceSpec) -> bool {
+    matches!(kind(spec), "NodePort" | "LoadBalancer")
 }
 
 /// Whether its ports get a port on each node.
@@ -212,8 +232,9 @@ fn external_ips(service: &Service, spec: &ServiceSpec) -> String {
         "LoadBalancer" => {
             let balancer = service.status.as_ref().and_then(|s| s.load_balancer.as_ref());
             let ingress = balancer.and_then(|b| b.ingress.as_deref()).unwrap_or_default();
-            let balanced = ingress.iter().filter_map(|i| i.ip.as_ref().or(i.hostname.as_ref()));
-            let all: Vec<&str> = balanced.chain(external).map(String::as_str).collect();
+            let balanced = columns::addresses(ingress.iter().filter_map(|i| i.ip.as_deref().or(i.hostname.as_deref())));
+            let all: Vec<&str> =
+                [balanced.as_str()].into_iter().filter(|text| !text.is_empty()).chain(external.iter().map(String::as_str)).collect();
             if all.is_empty() { "<pending>".to_owned() } else { all.join(",") }
         }
         "ExternalName" => spec.external_name.clone().unwrap_or_default(),
@@ -229,10 +250,23 @@ impl UpdateStrategy<Service> for Update {
         if let (Some(new), Some(old)) = (&mut new.spec, &old.spec) {
             drop_what_the_type_lost(new, old);
         }
+        if new.spec.as_ref().is_none_or(|spec| kind(spec) != "LoadBalancer")
+            && let Some(status) = &mut new.status
+        {
+            status.load_balancer = Some(LoadBalancerStatus::default());
+        }
     }
 
     fn validate(&self, _cx: &Context<'_>, new: &Service, old: &Service) -> Errors {
         validation::check_update(new, old)
+    }
+
+    fn warnings(&self, new: &Service, _old: &Service) -> Vec<String> {
+        warnings::of(new)
+    }
+
+    fn repeated_metadata(&self) -> Repeated {
+        Repeated::Change
     }
 
     fn reset_fields(&self) -> &'static [&'static str] {
@@ -242,19 +276,17 @@ impl UpdateStrategy<Service> for Update {
 
 /// A patch of the type alone has to do: what only the old type has goes, unless the writer changed it as well.
 fn drop_what_the_type_lost(new: &mut ServiceSpec, old: &ServiceSpec) {
-    if has_address(old) && !has_address(new) {
+    if needs_address(old) && !needs_address(new) {
         if new.cluster_ip == old.cluster_ip && new.cluster_ips == old.cluster_ips {
             (new.cluster_ip, new.cluster_ips) = (None, None);
         }
         clear_if_same(&mut new.ip_families, &old.ip_families);
         clear_if_same(&mut new.ip_family_policy, &old.ip_family_policy);
     }
-    if kind(old) == "ExternalName" && kind(new) != "ExternalName" {
-        clear_if_same(&mut new.external_name, &old.external_name);
-    }
-    if has_node_ports(old) && !has_node_ports(new) {
-        let node_ports = |spec| ports(spec).iter().map(|port| port.node_port).collect::<Vec<_>>();
-        if node_ports(new) == node_ports(old) {
+    if may_have_node_ports(old) && !may_have_node_ports(new) {
+        let had = |port: &ServicePort| ports(old).iter().any(|before| before.node_port == port.node_port);
+        // Ports may come, go and change, as long as no node port is new.
+        if ports(new).iter().all(|port| port.node_port.is_none() || had(port)) {
             new.ports.iter_mut().flatten().for_each(|port| port.node_port = None);
         }
     }
@@ -283,8 +315,16 @@ impl UpdateStrategy<Service> for Status {
         new.spec.clone_from(&old.spec);
     }
 
-    fn validate(&self, _cx: &Context<'_>, new: &Service, _old: &Service) -> Errors {
-        status::check(new)
+    fn validate(&self, _cx: &Context<'_>, new: &Service, old: &Service) -> Errors {
+        status::check(new, old)
+    }
+
+    fn warnings(&self, new: &Service, _old: &Service) -> Vec<String> {
+        status::concerns(new)
+    }
+
+    fn repeated_metadata(&self) -> Repeated {
+        Repeated::Change
     }
 
     fn reset_fields(&self) -> &'static [&'static str] {

@@ -7,20 +7,31 @@ use machinery::{ip, names};
 use super::kind;
 use crate::validate;
 
-pub(super) fn check(service: &Service) -> Errors {
+fn balanced(service: &Service) -> &[LoadBalancerIngress] {
     let balancer = service.status.as_ref().and_then(|s| s.load_balancer.as_ref());
-    let ingress = balancer.and_then(|b| b.ingress.as_deref()).unwrap_or_default();
+    balancer.and_then(|b| b.ingress.as_deref()).unwrap_or_default()
+}
+
+/// What is wrong with it. Addresses that were accepted once stay so.
+pub(super) fn check(service: &Service, old: &Service) -> Errors {
+    let ingress = balanced(service);
     let path = Path::new("status").child("loadBalancer").child("ingress");
     if !ingress.is_empty() && service.spec.as_ref().is_none_or(|spec| kind(spec) != "LoadBalancer") {
         return vec![Error::forbidden(&path, "may only be used when `spec.type` is 'LoadBalancer'")];
     }
-    ingress.iter().enumerate().flat_map(|(i, ingress)| check_ingress(&path.index(i), ingress)).collect()
+    ingress.iter().enumerate().flat_map(|(i, ingress)| check_ingress(&path.index(i), ingress, balanced(old))).collect()
 }
 
-fn check_ingress(path: &Path, ingress: &LoadBalancerIngress) -> Errors {
+pub(super) fn concerns(service: &Service) -> Vec<String> {
+    let addresses = balanced(service).iter().enumerate();
+    let concerns = addresses.filter_map(|(i, ingress)| Some((i, ip::address_concern(ingress.ip.as_deref()?)?)));
+    concerns.map(|(i, why)| format!("status.loadBalancer.ingress[{i}]: {why}")).collect()
+}
+
+fn check_ingress(path: &Path, ingress: &LoadBalancerIngress, old: &[LoadBalancerIngress]) -> Errors {
     let mut errors = Errors::new();
     let address = ingress.ip.as_deref().unwrap_or_default();
-    if !address.is_empty() {
+    if !address.is_empty() && old.iter().all(|old| old.ip.as_deref() != Some(address)) {
         errors.extend(validate::complaints(&path.child("ip"), address, ip::address(address)));
     }
     let mode_path = path.child("ipMode");
@@ -34,7 +45,7 @@ fn check_ingress(path: &Path, ingress: &LoadBalancerIngress) -> Errors {
     if !host.is_empty() {
         let path = path.child("hostname");
         errors.extend(validate::complaints(&path, host, names::dns1123_subdomain(host, false)));
-        if ip::parse(host).is_ok() {
+        if ip::parse_loosely(host).is_some() {
             errors.push(Error::invalid(&path, host, "must be a DNS name, not an IP address"));
         }
     }

@@ -12,16 +12,19 @@ use super::allocation::Family;
 use super::{HEADLESS, cluster_ips, has_address, has_health_check, is_external, is_headless, kind, ports};
 use crate::validate;
 
-/// The kubelet's own port, which some clouds would open to the world along with the Service's.
-const KUBELET_PORT: i32 = 10_250;
+pub(super) const HINTS_ANNOTATION: &str = "service.kubernetes.io/topology-aware-hints";
+const MODE_ANNOTATION: &str = "service.kubernetes.io/topology-mode";
+pub(super) const TRAFFIC_POLICIES: [&str; 2] = ["Cluster", "Local"];
 const MOST_AFFINITY_SECONDS: i32 = 86_400;
 const SOURCE_RANGES_ANNOTATION: &str = "service.beta.kubernetes.io/load-balancer-source-ranges";
 
-pub(super) fn check(service: &Service) -> Errors {
+/// Everything wrong with a Service. Addresses and ranges that were accepted once, in `old`, stay so.
+pub(super) fn check(service: &Service, old: Option<&Service>) -> Errors {
     let none = ServiceSpec::default();
     let spec = service.spec.as_ref().unwrap_or(&none);
+    let old_spec = old.and_then(|old| old.spec.as_ref());
     let path = Path::new("spec");
-    let mut errors = Errors::new();
+    let mut errors = check_topology_annotations(service);
     if ports(spec).is_empty() && !is_headless(spec) && kind(spec) != "ExternalName" {
         errors.push(Error::required(&path.child("ports"), ""));
     }
@@ -33,39 +36,47 @@ pub(super) fn check(service: &Service) -> Errors {
     errors.extend(validate::labels(&path.child("selector"), spec.selector.as_ref()));
     errors.extend(check_affinity(&path, spec));
     if kind(spec) != "ExternalName" {
-        errors.extend(check_addresses(spec));
+        errors.extend(check_addresses(spec, old_spec));
     }
+    let known = old_spec.and_then(|old| old.external_ips.as_deref()).unwrap_or_default();
     for (i, address) in spec.external_ips.iter().flatten().enumerate() {
-        errors.extend(check_endpoint_address(&path.child("externalIPs").index(i), address));
+        let path = path.child("externalIPs").index(i);
+        let wrong = if known.contains(address) { Vec::new() } else { ip::address(address) };
+        if wrong.is_empty() {
+            errors.extend(check_endpoint_address(&path, address));
+        } else {
+            errors.extend(validate::complaints(&path, address, wrong));
+        }
     }
     let types = ["ClusterIP", "ExternalName", "LoadBalancer", "NodePort"];
     errors.extend(validate::one_of(&path.child("type"), Some(kind(spec)), &types));
     errors.extend(check_repeated_ports(&path.child("ports"), spec));
-    errors.extend(check_load_balancer(&path, service, spec));
+    errors.extend(check_load_balancer(&path, service, old));
     errors.extend(check_traffic(&path, spec));
     errors
 }
 
-fn check_type(path: &Path, spec: &ServiceSpec) -> Errors {
-    let mut errors = Errors::new();
-    let headless = |errors: &mut Errors| {
-        if is_headless(spec) {
-            let why = format!("may not be 'None' for {} services", kind(spec));
-            errors.push(Error::invalid(&path.child("clusterIPs").index(0), HEADLESS, why));
+/// The newer name of the annotation has to say what the older one does.
+fn check_topology_annotations(service: &Service) -> Errors {
+    let annotation = |name: &str| service.metadata.annotations.as_ref().and_then(|all| all.get(name));
+    match (annotation(HINTS_ANNOTATION), annotation(MODE_ANNOTATION)) {
+        (Some(hints), Some(mode)) if hints != mode => {
+            let path = Path::new("metadata").child("annotations").key(MODE_ANNOTATION);
+            vec![Error::invalid(&path, mode, format!("must match the annotation {HINTS_ANNOTATION}"))]
         }
-    };
-    match kind(spec) {
-        "LoadBalancer" => {
-            for (i, port) in ports(spec).iter().enumerate().filter(|(_, port)| port.port == KUBELET_PORT) {
-                errors.push(Error::invalid(&path.child("ports").index(i), port.port, "is the kubelet's and may not be exposed"));
-            }
-            headless(&mut errors);
-        }
-        "NodePort" => headless(&mut errors),
-        "ExternalName" => errors.extend(check_external_name(path, spec)),
-        _ => {}
+        _ => Errors::new(),
     }
-    errors
+}
+
+fn check_type(path: &Path, spec: &ServiceSpec) -> Errors {
+    match kind(spec) {
+        "LoadBalancer" | "NodePort" if is_headless(spec) => {
+            let why = format!("may not be 'None' for {} services", kind(spec));
+            vec![Error::invalid(&path.child("clusterIPs").index(0), HEADLESS, why)]
+        }
+        "ExternalName" => check_external_name(path, spec),
+        _ => Errors::new(),
+    }
 }
 
 fn check_external_name(path: &Path, spec: &ServiceSpec) -> Errors {
@@ -143,7 +154,7 @@ fn check_client_affinity(path: &Path, config: Option<&SessionAffinityConfig>) ->
 }
 
 /// The cluster IPs, families and policy, each and against each other.
-pub(super) fn check_addresses(spec: &ServiceSpec) -> Errors {
+pub(super) fn check_addresses(spec: &ServiceSpec, old: Option<&ServiceSpec>) -> Errors {
     let path = Path::new("spec");
     let ips_path = path.child("clusterIPs");
     let ips = cluster_ips(spec);
@@ -166,6 +177,7 @@ pub(super) fn check_addresses(spec: &ServiceSpec) -> Errors {
         let policies = ["PreferDualStack", "RequireDualStack", "SingleStack"];
         errors.extend(validate::supported_value(&path.child("ipFamilyPolicy"), policy, &policies));
     }
+    let known = old.map(cluster_ips).unwrap_or_default();
     let mut malformed = Errors::new();
     for (i, text) in ips.iter().enumerate() {
         if i == 0 && text == HEADLESS {
@@ -174,22 +186,26 @@ pub(super) fn check_addresses(spec: &ServiceSpec) -> Errors {
             }
             continue;
         }
-        malformed.extend(validate::complaints(&ips_path.index(i), text, ip::address(text)));
+        if !known.contains(text) {
+            malformed.extend(validate::complaints(&ips_path.index(i), text, ip::address(text)));
+        }
     }
+    let is_malformed = !malformed.is_empty();
+    errors.extend(malformed);
     if ips.len() > 2 {
-        malformed.push(Error::invalid(&ips_path, ips, "may only hold up to 2 values"));
+        errors.push(Error::invalid(&ips_path, ips, "may only hold up to 2 values"));
     }
-    if !malformed.is_empty() {
-        errors.extend(malformed);
+    if is_malformed {
         return errors;
     }
     let of: Vec<Option<Family>> = ips.iter().map(|ip| Family::of_text(ip)).collect();
-    if of.len() > 1 && of[0] == of[1] {
+    if of.len() > 1 && of.iter().all(|family| *family == of[0]) {
         errors.push(Error::invalid(&ips_path, ips, "may specify no more than one IP for each IP family"));
     }
-    if errors.is_empty() && !is_headless(spec) {
+    if !is_headless(spec) {
         for (i, (ip, (of, family))) in ips.iter().zip(of.iter().zip(&families)).enumerate() {
-            if of.is_some_and(|of| of.name() != *family) {
+            let is_wrong = |of: Family| Family::named(family).is_some_and(|family| family != of);
+            if of.is_some_and(is_wrong) {
                 errors.push(Error::invalid(&ips_path.index(i), ip, format!("expected an {family} address, as `ipFamilies[{i}]` says")));
             }
         }
@@ -197,11 +213,12 @@ pub(super) fn check_addresses(spec: &ServiceSpec) -> Errors {
     errors
 }
 
-/// An address that traffic can be sent to: not one that means this machine or this link only.
+/// An address that traffic can be sent to: not one that means this machine or this link only. Whether its text is in
+/// a standard form is another question, and asked apart.
 pub(crate) fn check_endpoint_address(path: &Path, text: &str) -> Errors {
-    match ip::parse(text) {
-        Err(why) => vec![Error::invalid(path, text, why)],
-        Ok(address) => special(address).map(|what| Error::invalid(path, text, format!("may not be {what}"))).into_iter().collect(),
+    match ip::parse_loosely(text) {
+        None => vec![Error::invalid(path, text, "must be an IP address")],
+        Some(address) => special(address).map(|what| Error::invalid(path, text, format!("may not be {what}"))).into_iter().collect(),
     }
 }
 
@@ -249,61 +266,65 @@ fn check_repeated_ports(path: &Path, spec: &ServiceSpec) -> Errors {
     errors
 }
 
-fn check_load_balancer(path: &Path, service: &Service, spec: &ServiceSpec) -> Errors {
-    const ONLY: &str = "may only be used when `type` is 'LoadBalancer'";
-    let balanced = kind(spec) == "LoadBalancer";
-    let mut errors = check_source_ranges(path, service, spec);
+const BALANCED_ONLY: &str = "may only be used when `type` is 'LoadBalancer'";
+
+fn check_load_balancer(path: &Path, service: &Service, old: Option<&Service>) -> Errors {
+    let none = ServiceSpec::default();
+    let spec = service.spec.as_ref().unwrap_or(&none);
+    let mut errors = check_source_ranges(path, service, spec, old);
     let allocate = path.child("allocateLoadBalancerNodePorts");
     match spec.allocate_load_balancer_node_ports {
-        Some(_) if !balanced => errors.push(Error::forbidden(&allocate, ONLY)),
-        None if balanced => errors.push(Error::required(&allocate, "")),
+        Some(_) if kind(spec) != "LoadBalancer" => errors.push(Error::forbidden(&allocate, BALANCED_ONLY)),
+        None if kind(spec) == "LoadBalancer" => errors.push(Error::required(&allocate, "")),
         _ => {}
     }
-    if let Some(class) = &spec.load_balancer_class {
-        let path = path.child("loadBalancerClass");
-        if balanced {
-            errors.extend(validate::complaints(&path, class, names::qualified_name(class)));
-        } else {
-            errors.push(Error::forbidden(&path, ONLY));
+    errors.extend(check_class(path, spec));
+    errors
+}
+
+fn check_class(path: &Path, spec: &ServiceSpec) -> Errors {
+    let path = path.child("loadBalancerClass");
+    match &spec.load_balancer_class {
+        None => Errors::new(),
+        Some(class) if kind(spec) == "LoadBalancer" => validate::complaints(&path, class, names::qualified_name(class)),
+        Some(_) => vec![Error::forbidden(&path, BALANCED_ONLY)],
+    }
+}
+
+/// The field, or the annotation that came before it. The field's name in errors has a capital.
+fn check_source_ranges(path: &Path, service: &Service, spec: &ServiceSpec, old: Option<&Service>) -> Errors {
+    let annotation = |service: &Service| service.metadata.annotations.as_ref().and_then(|a| a.get(SOURCE_RANGES_ANNOTATION)).cloned();
+    let forbidden = |path: &Path| (kind(spec) != "LoadBalancer").then(|| Error::forbidden(path, BALANCED_ONLY));
+    let mut errors = Errors::new();
+    let ranges = spec.load_balancer_source_ranges.as_deref().unwrap_or_default();
+    if !ranges.is_empty() {
+        let path = path.child("LoadBalancerSourceRanges");
+        errors.extend(forbidden(&path));
+        let known = old.and_then(|old| old.spec.as_ref()).and_then(|old| old.load_balancer_source_ranges.as_deref()).unwrap_or_default();
+        for (i, range) in ranges.iter().map(|range| range.trim()).enumerate() {
+            if !known.iter().any(|known| known.trim() == range) {
+                errors.extend(validate::complaints(&path.index(i), range, ip::block(range)));
+            }
+        }
+    } else if let Some(ranges) = annotation(service) {
+        let path = Path::new("metadata").child("annotations").key(SOURCE_RANGES_ANNOTATION);
+        errors.extend(forbidden(&path));
+        let is_known = old.and_then(annotation).is_some_and(|known| known == ranges);
+        if !is_known && !ranges.trim().is_empty() {
+            errors.extend(ranges.split(',').flat_map(|range| validate::complaints(&path, range, ip::block(range.trim()))));
         }
     }
     errors
 }
 
-/// The field, or the annotation that came before it. The field's name in errors has a capital.
-fn check_source_ranges(path: &Path, service: &Service, spec: &ServiceSpec) -> Errors {
-    const ONLY: &str = "may only be used when `type` is 'LoadBalancer'";
-    let balanced = kind(spec) == "LoadBalancer";
-    let ranges = spec.load_balancer_source_ranges.as_deref().unwrap_or_default();
-    if !ranges.is_empty() {
-        let path = path.child("LoadBalancerSourceRanges");
-        if !balanced {
-            return vec![Error::forbidden(&path, ONLY)];
-        }
-        let each = ranges.iter().enumerate();
-        return each.flat_map(|(i, range)| validate::complaints(&path.index(i), range, ip::block(range.trim()))).collect();
-    }
-    let annotation = service.metadata.annotations.as_ref().and_then(|a| a.get(SOURCE_RANGES_ANNOTATION));
-    let Some(ranges) = annotation else { return Errors::new() };
-    let path = Path::new("metadata").child("annotations").key(SOURCE_RANGES_ANNOTATION);
-    if !balanced {
-        return vec![Error::forbidden(&path, ONLY)];
-    }
-    if ranges.trim().is_empty() {
-        return Errors::new();
-    }
-    ranges.split(',').flat_map(|range| validate::complaints(&path, ranges, ip::block(range.trim()))).collect()
-}
-
 fn check_traffic(path: &Path, spec: &ServiceSpec) -> Errors {
     let mut errors = Errors::new();
-    let policies = ["Cluster", "Local"];
     let external = path.child("externalTrafficPolicy");
     match spec.external_traffic_policy.as_deref() {
         Some(policy) if !is_external(spec) => {
             errors.push(Error::invalid(&external, policy, "may only be set for services that are reached from outside"));
         }
-        policy if is_external(spec) => errors.extend(validate::one_of(&external, policy, &policies)),
+        policy if is_external(spec) => errors.extend(validate::one_of(&external, policy, &TRAFFIC_POLICIES)),
         _ => {}
     }
     let health = path.child("healthCheckNodePort");
@@ -320,7 +341,7 @@ fn check_traffic(path: &Path, spec: &ServiceSpec) -> Errors {
     match spec.internal_traffic_policy.as_deref() {
         None if has_address(spec) => errors.push(Error::required(&internal, "")),
         None => {}
-        Some(policy) => errors.extend(validate::supported_value(&internal, policy, &policies)),
+        Some(policy) => errors.extend(validate::supported_value(&internal, policy, &TRAFFIC_POLICIES)),
     }
     if let Some(distribution) = &spec.traffic_distribution {
         let known = ["PreferClose", "PreferSameNode", "PreferSameZone"];
@@ -329,9 +350,9 @@ fn check_traffic(path: &Path, spec: &ServiceSpec) -> Errors {
     errors
 }
 
-pub(super) fn check_update(new_service: &Service, old: &Service) -> Errors {
+pub(super) fn check_update(new_service: &Service, old_service: &Service) -> Errors {
     let none = ServiceSpec::default();
-    let (new, old) = (new_service.spec.as_ref().unwrap_or(&none), old.spec.as_ref().unwrap_or(&none));
+    let (new, old) = (new_service.spec.as_ref().unwrap_or(&none), old_service.spec.as_ref().unwrap_or(&none));
     let path = Path::new("spec");
     let mut errors = check_primary_stays(&path, new, old, "clusterIPs", cluster_ips);
     errors.extend(check_primary_stays(&path, new, old, "ipFamilies", |spec| spec.ip_families.as_deref().unwrap_or_default()));
@@ -339,10 +360,12 @@ pub(super) fn check_update(new_service: &Service, old: &Service) -> Errors {
         let class = &new.load_balancer_class;
         errors.push(Error::invalid(&path.child("loadBalancerClass"), class, "may not change once set"));
     }
+    // Kubernetes checks the class by itself here as well, and reports it twice.
+    errors.extend(check_class(&path, new));
     if has_health_check(new) && has_health_check(old) && new.health_check_node_port != old.health_check_node_port {
         errors.push(Error::forbidden(&path.child("healthCheckNodePort"), "field is immutable"));
     }
-    errors.extend(check(new_service));
+    errors.extend(check(new_service, Some(old_service)));
     errors
 }
 
@@ -350,14 +373,17 @@ pub(super) fn check_update(new_service: &Service, old: &Service) -> Errors {
 fn check_primary_stays(path: &Path, new: &ServiceSpec, old: &ServiceSpec, name: &str, list: impl Fn(&ServiceSpec) -> &[String]) -> Errors {
     const CHANGED: &str = "may not change once set";
     let external_name = kind(new) == "ExternalName" || kind(old) == "ExternalName";
-    if external_name || (is_headless(new) && is_headless(old)) {
+    let of_families = name == "ipFamilies";
+    // Families of what is or was headless may change.
+    let free = if of_families { is_headless(new) || is_headless(old) } else { is_headless(new) && is_headless(old) };
+    if external_name || free {
         return Errors::new();
     }
     let field = path.child(name);
     let (was, is) = (list(old), list(new));
     if was.len() == is.len() {
         let changed = is.iter().zip(was).enumerate().filter(|(_, (is, was))| is != was);
-        return changed.map(|(i, _)| Error::invalid(&field.index(i), is, CHANGED)).collect();
+        return changed.map(|(i, _)| Error::invalid(&field.index(if of_families { 0 } else { i }), is, CHANGED)).collect();
     }
     let mut errors = Errors::new();
     match (was.first(), is.first()) {

@@ -1,17 +1,19 @@
 //! Node: a machine that pods run on. Its status is the kubelet's to write, through the `status` subresource.
 
+mod annotations;
+mod validation;
+
 use std::collections::BTreeSet;
-use std::net::IpAddr;
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{DaemonEndpoint, Node, NodeStatus, Taint};
-use machinery::field::{Error, Errors, Path};
-use machinery::{names, table};
+use k8s_openapi::api::core::v1::{DaemonEndpoint, Node, NodeStatus, NodeSystemInfo, Taint};
+use machinery::field::Errors;
+use machinery::objectmeta::Repeated;
+use machinery::{ip, names, table};
 use serde_json::{Value, json};
 
 use crate::kind::{Column, Kind, Names, Scope, SelectableField, Subresource, View};
 use crate::strategy::{Context, UpdateStrategy};
-use crate::validate;
 
 const NOT_READY_TAINT: &str = "node.kubernetes.io/not-ready";
 const ROLE_LABEL_PREFIX: &str = "node-role.kubernetes.io/";
@@ -62,6 +64,7 @@ impl Kind for Nodes {
     }
 
     fn prepare_create(_cx: &Context<'_>, node: &mut Node) {
+        drop_kubelet_configuration(node, None);
         // Nothing is to be placed on a node before its kubelet has said that it is ready.
         let taints = node.spec.get_or_insert_default().taints.get_or_insert_default();
         if !taints.iter().any(|t| t.key == NOT_READY_TAINT && t.effect == "NoSchedule") {
@@ -70,9 +73,11 @@ impl Kind for Nodes {
     }
 
     fn validate_create(_cx: &Context<'_>, node: &Node) -> Errors {
-        let mut errors = validate(node);
-        errors.extend(validate_cidrs(node));
-        errors
+        validation::check(node)
+    }
+
+    fn warnings_create(node: &Node) -> Vec<String> {
+        concerns(node)
     }
 
     fn update() -> &'static dyn UpdateStrategy<Node> {
@@ -89,7 +94,6 @@ impl Kind for Nodes {
 
     fn row(node: &Node, now: Timestamp) -> Vec<Value> {
         let info = node.status.as_ref().and_then(|s| s.node_info.clone()).unwrap_or_default();
-        let or_unknown = |text: String| if text.is_empty() { "<unknown>".to_owned() } else { text };
         vec![
             json!(node.metadata.name),
             json!(state(node)),
@@ -98,11 +102,37 @@ impl Kind for Nodes {
             json!(info.kubelet_version),
             json!(address(node, "InternalIP")),
             json!(address(node, "ExternalIP")),
-            json!(or_unknown(info.os_image)),
-            json!(or_unknown(info.kernel_version)),
+            json!(or_unknown(info.os_image.clone())),
+            json!(kernel(&info)),
             json!(or_unknown(info.container_runtime_version)),
         ]
     }
+}
+
+/// Kubelets took their configuration from these fields once; they are kept where they were written then.
+fn drop_kubelet_configuration(node: &mut Node, old: Option<&Node>) {
+    let had_source = old.and_then(|old| old.spec.as_ref()).is_some_and(|spec| spec.config_source.is_some());
+    let had_config = old.and_then(status).is_some_and(|status| status.config.is_some());
+    if let Some(spec) = node.spec.as_mut().filter(|_| !had_source) {
+        spec.config_source = None;
+    }
+    if let Some(status) = node.status.as_mut().filter(|_| !had_config) {
+        status.config = None;
+    }
+}
+
+fn concerns(node: &Node) -> Vec<String> {
+    let Some(spec) = &node.spec else { return Vec::new() };
+    let mut concerns = Vec::new();
+    if spec.config_source.is_some() {
+        concerns.push("spec.configSource: nothing heeds this any more".to_owned());
+    }
+    if spec.external_id.as_ref().is_some_and(|id| !id.is_empty()) {
+        concerns.push("spec.externalID is deprecated, and nothing heeds it".to_owned());
+    }
+    let blocks = spec.pod_cidrs.iter().flatten().enumerate().filter_map(|(i, text)| Some((i, ip::block_concern(text)?)));
+    concerns.extend(blocks.map(|(i, why)| format!("spec.podCIDRs[{i}]: {why}")));
+    concerns
 }
 
 fn unschedulable(node: &Node) -> bool {
@@ -113,8 +143,18 @@ fn status(node: &Node) -> Option<&NodeStatus> {
     node.status.as_ref()
 }
 
+fn or_unknown(text: String) -> String {
+    if text.is_empty() { "<unknown>".to_owned() } else { text }
+}
+
+/// The kernel's version, with the architecture that it runs on.
+fn kernel(info: &NodeSystemInfo) -> String {
+    let version = or_unknown(info.kernel_version.clone());
+    if info.architecture.is_empty() { version } else { format!("{version} ({})", info.architecture) }
+}
+
 fn state(node: &Node) -> String {
-    let ready = status(node).iter().filter_map(|s| s.conditions.as_ref()).flatten().find(|c| c.type_ == "Ready");
+    let ready = status(node).iter().filter_map(|s| s.conditions.as_ref()).flatten().rfind(|c| c.type_ == "Ready");
     let mut text = match ready {
         Some(condition) if condition.status == "True" => "Ready",
         Some(_) => "NotReady",
@@ -152,10 +192,23 @@ struct Update;
 impl UpdateStrategy<Node> for Update {
     fn prepare(&self, _cx: &Context<'_>, new: &mut Node, old: &Node) {
         new.status = old.status.clone();
+        drop_kubelet_configuration(new, Some(old));
     }
 
     fn validate(&self, _cx: &Context<'_>, new: &Node, old: &Node) -> Errors {
-        validate_update(new, old)
+        let mut errors = validation::check(new);
+        errors.extend(validation::check_metadata_change(new, old));
+        errors.extend(validation::check_change(new, old));
+        errors
+    }
+
+    fn warnings(&self, new: &Node, _old: &Node) -> Vec<String> {
+        concerns(new)
+    }
+
+    /// The change comes between the rest, in [`Update::validate`].
+    fn repeated_metadata(&self) -> Repeated {
+        Repeated::Whole
     }
 
     fn reset_fields(&self) -> &'static [&'static str] {
@@ -168,93 +221,18 @@ struct Status;
 impl UpdateStrategy<Node> for Status {
     fn prepare(&self, _cx: &Context<'_>, new: &mut Node, old: &Node) {
         new.spec = old.spec.clone();
+        drop_kubelet_configuration(new, Some(old));
     }
 
     fn validate(&self, _cx: &Context<'_>, new: &Node, old: &Node) -> Errors {
-        validate_update(new, old)
+        validation::check_change(new, old)
+    }
+
+    fn repeated_metadata(&self) -> Repeated {
+        Repeated::Change
     }
 
     fn reset_fields(&self) -> &'static [&'static str] {
         &["spec"]
     }
-}
-
-fn validate(node: &Node) -> Errors {
-    let mut errors = validate_taints(node);
-    let capacity = Path::new("status").child("capacity");
-    for (resource, amount) in status(node).iter().filter_map(|s| s.capacity.as_ref()).flatten() {
-        let amount = machinery::quantity::Quantity::of(amount);
-        if amount.is_negative() {
-            errors.push(Error::invalid(&capacity.key(resource), amount.to_string(), "must be greater than or equal to 0"));
-        }
-    }
-    errors
-}
-
-fn validate_taints(node: &Node) -> Errors {
-    // Kubernetes reports taints below `metadata`.
-    let path = Path::new("metadata").child("taints");
-    let mut errors = Errors::new();
-    let mut seen = BTreeSet::new();
-    for (i, taint) in node.spec.iter().filter_map(|s| s.taints.as_ref()).flatten().enumerate() {
-        let at = path.index(i);
-        errors.extend(validate::complaints(&at.child("key"), &taint.key, names::qualified_name(&taint.key)));
-        let value = taint.value.as_deref().unwrap_or_default();
-        errors.extend(validate::complaints(&at.child("value"), value, names::label_value(value)));
-        let effects = ["NoSchedule", "PreferNoSchedule", "NoExecute"];
-        errors.extend(validate::choice(&at.child("effect"), &taint.effect, &effects));
-        if !seen.insert((&taint.key, &taint.effect)) {
-            errors.push(Error::duplicate(&at, taint));
-        }
-    }
-    errors
-}
-
-fn validate_cidrs(node: &Node) -> Errors {
-    let path = Path::new("spec").child("podCIDRs");
-    let cidrs = node.spec.as_ref().and_then(|s| s.pod_cidrs.as_deref()).unwrap_or_default();
-    let mut errors = Errors::new();
-    for (i, cidr) in cidrs.iter().enumerate() {
-        if family(cidr).is_none() {
-            errors.push(Error::invalid(&path.index(i), cidr, "must be an address, a slash and the length of its prefix"));
-        }
-    }
-    if cidrs.len() > 2 {
-        errors.push(Error::invalid(&path, cidrs, "may have one entry for each IP family"));
-    } else if let [a, b] = cidrs
-        && family(a).is_none_or(|of_a| family(b).is_none_or(|of_b| of_a == of_b))
-    {
-        errors.push(Error::invalid(&path, cidrs, "two entries must be of different IP families"));
-    }
-    errors
-}
-
-/// Whether a CIDR is of IPv6; None where it is no CIDR.
-fn family(cidr: &str) -> Option<bool> {
-    let (address, bits) = cidr.split_once('/')?;
-    let (address, bits) = (address.parse::<IpAddr>().ok()?, bits.parse::<u8>().ok()?);
-    (bits <= if address.is_ipv6() { 128 } else { 32 }).then_some(address.is_ipv6())
-}
-
-fn validate_update(new: &Node, old: &Node) -> Errors {
-    let mut errors = validate(new);
-    let mut seen = BTreeSet::new();
-    let addresses = Path::new("status").child("addresses");
-    for (i, address) in status(new).iter().filter_map(|s| s.addresses.as_ref()).flatten().enumerate() {
-        if !seen.insert((&address.type_, &address.address)) {
-            errors.push(Error::duplicate(&addresses.index(i), address));
-        }
-    }
-    let path = Path::new("spec");
-    let (new_spec, old_spec) = (new.spec.clone().unwrap_or_default(), old.spec.clone().unwrap_or_default());
-    if old_spec.pod_cidrs.as_ref().is_some_and(|c| !c.is_empty()) && new_spec.pod_cidrs != old_spec.pod_cidrs {
-        errors.push(Error::forbidden(&path.child("podCIDRs"), "cannot change once it is set"));
-    }
-    if old_spec.provider_id.as_ref().is_some_and(|id| !id.is_empty()) && new_spec.provider_id != old_spec.provider_id {
-        errors.push(Error::forbidden(&path.child("providerID"), "cannot change once it is set"));
-    }
-    if new_spec.external_id != old_spec.external_id {
-        errors.push(Error::forbidden(&path.child("externalID"), "cannot change"));
-    }
-    errors
 }
