@@ -125,9 +125,6 @@ pub trait Kind: Send + Sync + 'static {
     /// Whether the answer to a finished delete is the object rather than a Status.
     const DELETE_RETURNS_OBJECT: bool = false;
 
-    /// What everybody who uses the kind is told, where Kubernetes would rather be rid of it.
-    const DEPRECATION: Option<&'static str> = None;
-
     /// Marks in a client's JSON what the type cannot tell (an empty selector from none). Runs before decoding.
     fn before_decode(_object: &mut Map<String, Value>) {}
 

@@ -222,9 +222,6 @@ impl<K: Kind> Resource for Served<K> {
     fn names(&self) -> &Names {
         &K::NAMES
     }
-    fn deprecation(&self) -> Option<&str> {
-        K::DEPRECATION
-    }
     fn scope(&self) -> Scope {
         K::SCOPE
     }

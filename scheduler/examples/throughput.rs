@@ -61,12 +61,12 @@ fn run(name: &str, pods: usize, nodes: usize, more: &dyn Fn(usize) -> Value) {
             scheduler.apply(Event::Pod { key: pod.key.clone(), new: Some(pod) }, started);
         }
         for decision in scheduler.decide(SLICE, started) {
-            let Decision::Bind { pod, node } = decision else {
+            let Decision::Bind { pod, node, .. } = decision else {
                 unschedulable += 1;
                 continue;
             };
             bound += 1;
-            scheduler.bound(&pod);
+            scheduler.bound(&pod, started);
             let confirmed = Arc::new(scheduler::pod::Pod { node: Some(node), ..Clone::clone(&*pod) });
             scheduler.apply(Event::Pod { key: pod.key.clone(), new: Some(confirmed) }, started);
         }

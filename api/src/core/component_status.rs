@@ -28,7 +28,6 @@ impl Kind for ComponentStatuses {
     const STORED_UNDER: &'static str = "componentstatuses";
     const DEPRECATION: Option<&'static str> = Some("v1 ComponentStatus is deprecated since 1.19");
     const VERBS: &'static [&'static str] = &["get", "list"];
-    const DEPRECATION: Option<&'static str> = Some("v1 ComponentStatus is deprecated since v1.19");
     const COLUMNS: &'static [Column] = &[
         Column::NAME,
         Column::text("Status", "Healthy or not."),

@@ -24,7 +24,6 @@ impl Kind for EndpointsKind {
         Names { group: "", version: "v1", kind: "Endpoints", plural: "endpoints", singular: "endpoints", short: &["ep"], categories: &[] };
     const SCOPE: Scope = Scope::Namespaced;
     const STORED_UNDER: &'static str = "services/endpoints";
-    const DEPRECATION: Option<&'static str> = Some("v1 Endpoints is deprecated since v1.33; use discovery.k8s.io/v1 EndpointSlice");
     const CREATE_ON_UPDATE: bool = true;
     const DEPRECATION: Option<&'static str> = Some("v1 Endpoints is deprecated since 1.33; use discovery.k8s.io/v1 EndpointSlice");
     const COLUMNS: &'static [Column] = &[Column::NAME, Column::text("Endpoints", "The ready addresses, with ports."), Column::AGE];

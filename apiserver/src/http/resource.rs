@@ -18,7 +18,6 @@ use super::path::ResourcePath;
 use super::query::Query;
 use super::respond::{self, Answer};
 use super::{body, recorded, table, watch};
-use crate::audit::Trail;
 use crate::catalogue;
 use crate::chain::Chain;
 use crate::reviews::Review;
