@@ -194,7 +194,7 @@ mod tests {
                 }}],
             })
         );
-        assert_eq!(show(Include::None)["rows"][0], json!({"cells": ["c"]}));
+        assert_eq!(show(Include::None)["rows"][0], json!({"cells": ["c"], "object": null}));
         assert_eq!(show(Include::Object)["rows"][0]["object"]["data"], json!({"a": "1"}));
         assert_eq!(Include::parse("Some"), None);
         assert_eq!(Include::parse(""), Some(Include::Metadata));

@@ -50,7 +50,7 @@ fn objects_survive_the_round_trip() {
     let deployment = json!({
         "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "d"},
         "spec": {"replicas": 0, "selector": {"matchLabels": {"a": "b"}}, "strategy": {"rollingUpdate": {"maxSurge": "25%", "maxUnavailable": 1}},
-                 "template": {"spec": {"containers": []}}},
+                 "template": {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": []}}},
     });
     for (kind, object) in [
         (kind("", "v1", "Pod"), pod()),
