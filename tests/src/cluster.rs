@@ -115,7 +115,12 @@ impl Cluster {
         self.wait_ready();
         let client = |name: &str| format!("--kubeconfig={}", file(&format!("{name}.kubeconfig")));
         for name in ["scheduler", "controller-manager"] {
-            self.service(&format!("kybern-{name}"), name, vec![client(name), "--secure-port=0".to_owned()]);
+            let mut args = vec![client(name), "--secure-port=0".to_owned()];
+            if name == "controller-manager" {
+                args.push(format!("--cluster-signing-cert-file={}", pki.join("ca.crt").display()));
+                args.push(format!("--cluster-signing-key-file={}", pki.join("ca.key").display()));
+            }
+            self.service(&format!("kybern-{name}"), name, args);
         }
         for name in names {
             let host = format!("--hostname-override={name}");

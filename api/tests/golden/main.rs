@@ -9,10 +9,9 @@ use api::object::Object;
 use api::{Registry, Resource};
 use machinery::decode::conform;
 use machinery::protobuf::{decode_object, encode_object};
-use machinery::schema::Cursor;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use make::Maker;
 
@@ -64,6 +63,13 @@ fn with_kinds_outside_only(mut object: Value) -> Value {
     object
 }
 
+/// Version 1 of autoscalers says what it measured of the cpu twice, in a field and among the metrics of an annotation.
+fn without_repetition(mut object: Value) -> Value {
+    let metadata = object.pointer_mut("/metadata/annotations").and_then(Value::as_object_mut);
+    metadata.map(|annotations| annotations.remove("autoscaling.alpha.kubernetes.io/current-metrics"));
+    object
+}
+
 /// An object as a body becomes it.
 fn decoded(resource: &dyn Resource, mut value: Value) -> Result<Box<dyn Object>, String> {
     conform(&mut value, resource.schema(), &mut Vec::new()).map_err(|why| why.to_string())?;
@@ -101,32 +107,12 @@ fn full_objects_survive_their_types() {
     of_every_kind(|resource| {
         full(resource).iter().try_for_each(|object| {
             let typed = decoded(resource, object.clone())?;
-            same(object, &resource.encode(&*typed), "the type")?;
-            same(object, &presented(resource, &*typed), "what is stored")?;
+            same(object, &without_repetition(resource.encode(&*typed)), "the type")?;
+            same(object, &without_repetition(presented(resource, &*typed)), "what is stored")?;
             let again = resource.decode_stored(&stored(&*typed))?;
-            same(object, &resource.encode(&*again), "what is read from the store")
+            same(object, &without_repetition(resource.encode(&*again)), "what is read from the store")
         })
     });
-}
-
-/// Zeros of fields that Go's types write even so: protobuf does not tell them from nothing, and nothing means them.
-fn without_zeros_that_are_always_there(at: Cursor<'_>, value: Value) -> Value {
-    match value {
-        Value::Array(items) => match at.items() {
-            Some(item) => items.into_iter().map(|value| without_zeros_that_are_always_there(item, value)).collect(),
-            None => Value::Array(items),
-        },
-        Value::Object(fields) => {
-            let is_silent = |name: &str, value: &Value| {
-                let always_there = at.field(name).is_some_and(|(field, _)| field.required || field.default.is_some());
-                always_there && (value == "" || *value == 0 || *value == 0.0 || *value == false)
-            };
-            let fields = fields.into_iter().filter(|(name, value)| !is_silent(name, value));
-            let below = |name: &str, value| at.child(name).map_or(Value::Null, |child| without_zeros_that_are_always_there(child, value));
-            fields.map(|(name, value)| (name.clone(), below(&name, value))).collect::<Map<_, _>>().into()
-        }
-        other => other,
-    }
 }
 
 #[test]
@@ -135,13 +121,14 @@ fn any_object_is_the_same_in_both_encodings() {
         (0..OBJECTS).try_for_each(|seed| {
             let object = Maker::random(resource, StdRng::seed_from_u64(seed)).object();
             let typed = decoded(resource, object.clone())?;
-            let always_there = |value| without_zeros_that_are_always_there(resource.schema().cursor(), value);
             let shown = presented(resource, &*typed);
+            // What is empty and no pointer in Go, protobuf does not tell from nothing: both are compared as it has them.
+            let plain = |value: &Value| through_protobuf(resource, value);
             // As a client of protobuf sends it, and as it is shown one.
-            let sent = decoded(resource, through_protobuf(resource, &object)?)?;
-            same(&always_there(shown.clone()), &always_there(presented(resource, &*sent)), "sent as protobuf")?;
-            let shown_again = decoded(resource, through_protobuf(resource, &shown)?)?;
-            same(&always_there(shown), &always_there(presented(resource, &*shown_again)), "shown as protobuf")
+            let sent = decoded(resource, plain(&object)?)?;
+            same(&plain(&shown)?, &plain(&presented(resource, &*sent))?, "sent as protobuf")?;
+            let shown_again = decoded(resource, plain(&shown)?)?;
+            same(&plain(&shown)?, &plain(&presented(resource, &*shown_again))?, "shown as protobuf")
         })
     });
 }

@@ -113,7 +113,7 @@ fn jobs_change_within_limits() {
                 &[("spec.selector", json!({"matchLabels": {"a": "b"}}))],
                 &format!("Invalid spec.selector; {labels}; {labels}; Invalid spec.selector"),
             ),
-            (&[("spec.template.spec.containers.0.image", json!("x"))], "Invalid spec.template"),
+            (&[("spec.template.spec.containers.0.image", json!("x"))], "Invalid spec.template.spec"),
             (&[("spec.template.spec.nodeSelector", json!({"a": "b"}))], ""),
             (&[("spec.parallelism", json!(2)), ("spec.backoffLimit", json!(9)), ("spec.activeDeadlineSeconds", json!(600))], ""),
         ],

@@ -38,13 +38,15 @@ pub(super) async fn create(
         body::typed::<TokenRequest>(given, options.field_validation, &SCHEMA, &["authentication.k8s.io/v1"], "TokenRequest")?;
     let spec = request.spec.get_or_insert_default();
     let seconds = *spec.expiration_seconds.get_or_insert(DEFAULT_SECONDS);
-    spec.audiences = spec.audiences.take().filter(|audiences| !audiences.is_empty());
     caller.trail.requests(Some(&request.metadata), || encode(&request));
     check_address(target, &request)?;
     let write = Write::new(server, caller, target, options)?;
     record_unstored(&SCHEMA, write.writer("authentication.k8s.io/v1"), &mut request);
     // What the request names may have been made a moment ago.
     server.feed.catch_up().await?;
+    if let Some(spec) = &mut request.spec {
+        spec.audiences.take_if(|audiences| audiences.is_empty());
+    }
     let mut request = admitted(&write, request)?;
     let account = reference(server.world(), "serviceaccounts", &target.namespace, &target.name)?;
     if let Some(uid) = request.metadata.uid.as_ref().filter(|uid| !uid.is_empty() && **uid != account.uid) {
