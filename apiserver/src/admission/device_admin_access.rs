@@ -38,7 +38,7 @@ fn asked(request: &Request<'_>, object: &dyn Object) -> Option<Path> {
     let claim = downcast_ref::<ResourceClaim>(object)?;
     match (creates, request.is(GROUP, "resourceclaims", Some("status"))) {
         (true, _) => asked_by(&claim.spec),
-        (false, true) if !request.old.and_then(downcast_ref).is_some_and(|old| granted(old).is_some()) => granted(claim),
+        (false, true) if request.old.and_then(downcast_ref).is_none_or(|old| granted(old).is_none()) => granted(claim),
         _ => None,
     }
 }

@@ -97,7 +97,7 @@ pub async fn speak_protobuf(client: Client) {
 
     let (code, kind, list) = typed.get::<ConfigMapList>(maps).await;
     assert_eq!((code, kind.as_str()), (200, "ConfigMapList"));
-    assert!(list.items.iter().any(|item| *item == patched), "{list:?}");
+    assert!(list.items.contains(&patched), "{list:?}");
     watch(&typed, maps, list.metadata.unwrap().resource_version()).await;
     let (code, bytes) = typed.send(Method::DELETE, &one_path, PROTOBUF, Vec::new()).await;
     assert_eq!((code, unwrap::<Status>(&bytes).1.status()), (200, "Success"));

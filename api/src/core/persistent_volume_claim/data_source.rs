@@ -28,7 +28,7 @@ pub(super) fn prepare(spec: &mut PersistentVolumeClaimSpec, stored: Option<&Pers
     let had_any = stored.is_some_and(|old| old.data_source.is_some() || old.data_source_ref.is_some());
     // Sources in other namespaces are a feature that is off.
     let is_foreign = |source: &TypedObjectReference| !text(&source.namespace).is_empty();
-    if !stored.is_some_and(|old| old.data_source_ref.is_some()) {
+    if stored.is_none_or(|old| old.data_source_ref.is_none()) {
         spec.data_source_ref = spec.data_source_ref.take().filter(|source| !is_foreign(source));
     }
     // `dataSource` ignored what it did not know long before it was refused.
