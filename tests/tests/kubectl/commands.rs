@@ -106,6 +106,10 @@ pub fn kustomize_and_prune(cluster: &Cluster) {
     kubectl.ok(&["delete", "-k", path]);
     kubectl.wait_gone("deployment/my-web");
 
+    // An old kubectl prunes kinds in versions that are served no more, and fails.
+    if kubectl.minor() < 27 {
+        return;
+    }
     let labelled = |name: &str| config_map(name, "key", "one").replace("metadata: {", "metadata: {labels: {set: pruned}, ");
     let prune = ["apply", "--prune", "-l", "set=pruned"];
     kubectl.feed(&prune, &format!("{}---\n{}", labelled("stays"), labelled("goes")));
