@@ -48,6 +48,9 @@ lint: lint-tools ## Formatting, lints, dependency policy
 	cargo clippy --workspace --all-targets -- -D warnings
 	cargo deny --log-level error check bans licenses sources
 
+# Built once and thrown away: without what makes the next build quick and backtraces exact, it takes half the disk.
+ci: export CARGO_INCREMENTAL := 0
+ci: export CARGO_PROFILE_DEV_DEBUG := none
 .PHONY: ci
 ci: lint test ## What every change must pass
 

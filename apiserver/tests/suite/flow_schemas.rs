@@ -1,5 +1,4 @@
 //! Flow schemas over the in-memory store: the server says of them whether the priority level that they name is there.
-#![allow(clippy::unwrap_used)]
 
 use std::sync::Arc;
 use std::time::Duration;

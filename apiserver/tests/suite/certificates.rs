@@ -1,5 +1,4 @@
 //! Who may approve and sign certificate signing requests, and what nobody is signed.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::sync::Arc;
 

@@ -1,5 +1,4 @@
 //! Events: written once, counted when they repeat, and held back when there are too many.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::sync::Arc;
 

@@ -1,5 +1,4 @@
 //! Tokens: who is known by them, and all the ways in which one is no good (any more).
-#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::sync::Arc;
 

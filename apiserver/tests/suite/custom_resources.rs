@@ -1,5 +1,4 @@
 //! Custom resources over the in-memory store: how definitions come, change and go, and what their objects are then.
-#![allow(clippy::unwrap_used)]
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,5 +1,4 @@
 //! Nobody comes to more rights than they have: through roles, bindings, aggregation.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::sync::Arc;
 

@@ -1,6 +1,5 @@
 //! Who is let in at the port: certificates of this cluster's authority and of others, tokens, nobody, and those who act
 //! as somebody else.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::sync::Arc;
 

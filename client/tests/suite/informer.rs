@@ -1,5 +1,4 @@
 //! Informers: complete, resumable, and equal to the server after whatever happened to their watch.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

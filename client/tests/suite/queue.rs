@@ -1,5 +1,4 @@
 //! The laws of the work queue, under a clock that the tests move.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::time::Duration;
 

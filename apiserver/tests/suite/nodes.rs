@@ -1,5 +1,4 @@
 //! What one node's credentials are good for, and all that they are not.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::sync::Arc;
 

@@ -1,5 +1,4 @@
 //! Leader election: one leads, another takes over when the first ends or falls silent.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::sync::Arc;
 use std::time::Duration;

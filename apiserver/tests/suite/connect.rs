@@ -1,6 +1,5 @@
 //! What is passed on to kubelets, against a kubelet that does what the test says: streams, upgrades, refusals, and
 //! kubelets that are away, false, or talk too much.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

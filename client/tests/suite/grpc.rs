@@ -1,6 +1,5 @@
 //! The gRPC transport against a small server of the same contract, over mutual TLS: all verbs, errors with their
 //! Status, and a connection that comes back.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;

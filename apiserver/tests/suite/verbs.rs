@@ -1,5 +1,4 @@
 //! The verbs over the store in memory, as a door calls them.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::sync::Arc;
 

@@ -1,0 +1,12 @@
+//! The API server as its callers see it: from a port, or from where a door calls the verbs. One program, since each links the whole server.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod certificates;
+mod connect;
+mod custom_resources;
+mod door;
+mod escalation;
+mod flow_schemas;
+mod nodes;
+mod tokens;
+mod verbs;
