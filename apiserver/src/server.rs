@@ -8,7 +8,7 @@ use api::{Object, Registry, Resource, ResourceRef};
 use arc_swap::{ArcSwap, Guard};
 use hashbrown::HashMap;
 use machinery::Status;
-use storage::{Revision, Store};
+use storage::Store;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::admission::resource_quota::charge::Cashier;
@@ -212,8 +212,8 @@ async fn upkeep(feed: Arc<Feed>, compact_every: Duration) {
             tokio::select! {
                 _ = trim.tick() => feed.trim(),
                 _ = compact.tick(), if !compact_every.is_zero() => {
-                    if let Some(revision) = previous.replace(Revision(feed.position().0))
-                        && let Err(error) = feed.store().compact(revision).await
+                    if let Some(version) = previous.replace(feed.position())
+                        && let Err(error) = feed.compact(version).await
                     {
                         tracing::warn!(%error, "compacting the store");
                     }

@@ -4,6 +4,7 @@
 //! an event at revision r all logs are complete up to r. That makes the position of the feed the position of every log, and
 //! costs one watch at idle. What this process wrote is not decoded again: the writer hands its entry over.
 
+mod history;
 mod late;
 
 use std::collections::BTreeMap;
@@ -17,7 +18,6 @@ use api::{Resource, ResourceRef};
 use bytes::Bytes;
 use futures::StreamExt;
 use hashbrown::HashMap;
-use imbl::OrdMap;
 use machinery::{ResourceVersion, Status};
 use parking_lot::{Mutex, RwLock};
 use storage::{Event as StoreEvent, KeyValue, Revision, Store};
@@ -30,8 +30,6 @@ use super::{Bounds, Entry, Log, Prepared};
 
 /// How many events of the store are taken at once, at most.
 const BATCH: usize = 256;
-/// How many keys a range of the store reads at once.
-const PAGE: usize = 1000;
 /// How long a reader waits for the log before it asks the store for a sign of progress.
 const NUDGE_AFTER: Duration = Duration::from_millis(5);
 
@@ -45,6 +43,8 @@ pub struct Feed {
     routes: RwLock<BTreeMap<Bytes, Route>>,
     /// All logs hold everything up to here.
     position: AtomicU64,
+    /// States before this one are forgotten.
+    oldest: AtomicU64,
     moved: Notify,
     /// Writes of this process that have not come back yet, by key.
     written: Mutex<HashMap<Bytes, Vec<Arc<Prepared>>>>,
@@ -86,6 +86,7 @@ impl Feed {
             bounds,
             routes: RwLock::default(),
             position: AtomicU64::new(0),
+            oldest: AtomicU64::new(0),
             moved: Notify::new(),
             written: Mutex::default(),
             latest: tokio::sync::Mutex::default(),
@@ -250,31 +251,6 @@ impl Feed {
         Ok(())
     }
 
-    /// The objects of a log's resource as the store has them at an older version.
-    pub(crate) async fn entries_at(&self, log: &Log, version: ResourceVersion) -> Result<OrdMap<Arc<str>, Arc<Entry>>, Status> {
-        self.range(&self.prefix(log.resource()).into(), log, Revision(version.0)).await
-    }
-
-    async fn range(&self, prefix: &Bytes, log: &Log, at: Revision) -> Result<OrdMap<Arc<str>, Arc<Entry>>, Status> {
-        let mut entries = OrdMap::new();
-        let end = after_prefix(prefix);
-        let mut start = prefix.clone();
-        loop {
-            let page = self.store.range(&start, &end, PAGE, Some(at)).await.map_err(store_status)?;
-            for item in &page.items {
-                if let Some((path, entry)) = decode(log.resource(), prefix, item) {
-                    // Only what changes is likely to be looked at again soon.
-                    entry.forget_typed();
-                    entries.insert(path, entry);
-                }
-            }
-            match page.items.last() {
-                Some(last) if page.more => start = successor(&last.key),
-                _ => return Ok(entries),
-            }
-        }
-    }
-
     /// Follows the store until the feed is stopped. Begins again where the store's watch breaks off.
     pub async fn run(self: Arc<Self>) {
         let stop = self.stop.clone();
@@ -426,20 +402,4 @@ fn decode(resource: &dyn Resource, prefix: &Bytes, item: &KeyValue) -> Option<(A
             None
         }
     }
-}
-
-/// The first key after all that begin with `prefix`, which ends in `/`.
-fn after_prefix(prefix: &Bytes) -> Bytes {
-    let mut end = prefix.to_vec();
-    if let Some(last) = end.last_mut() {
-        *last += 1;
-    }
-    end.into()
-}
-
-/// The first key after `key`.
-fn successor(key: &Bytes) -> Bytes {
-    let mut next = key.to_vec();
-    next.push(0);
-    next.into()
 }

@@ -139,6 +139,26 @@ async fn a_position_older_than_the_ring_is_expired() {
     assert!(watch.next().await.is_none(), "an error is the last thing");
 }
 
+/// Where nothing has changed since, or pages of a list have kept the state, it could still be had: it is forgotten all the same.
+#[tokio::test]
+async fn a_forgotten_state_is_expired_even_where_it_could_be_had() {
+    let world = World::new(Bounds::default()).await;
+    let first = world.put("a", &[]).await;
+    world.reach(first).await;
+    world.log.keep(first, world.log.snapshot());
+    let names = async |version| {
+        let snapshot = world.feed.snapshot_at(&world.log, version).await?;
+        Ok::<_, Status>(snapshot.entries.keys().map(|path| path.to_string()).collect::<Vec<_>>())
+    };
+    assert_eq!(names(first).await.unwrap(), ["ns/a"]);
+    let second = world.put("b", &[]).await;
+    world.reach(second).await;
+    assert_eq!(names(first).await.unwrap(), ["ns/a"]);
+    world.feed.compact(second).await.unwrap();
+    assert!(names(first).await.unwrap_err().is_expired());
+    assert_eq!(names(second).await.unwrap(), ["ns/a", "ns/b"]);
+}
+
 /// A burst stays whole for those who are behind; once it is over, the ring gives back what it held for it.
 #[tokio::test]
 async fn a_ring_settles_after_a_burst() {

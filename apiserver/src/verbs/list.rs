@@ -72,7 +72,7 @@ impl ApiServer {
                 let version = text.parse().map_err(|_| Status::bad_request(format!("invalid resource version {text:?}")))?;
                 self.wait_for(version).await?;
                 if exact {
-                    let snapshot = self.snapshot_at(log, version).await?;
+                    let snapshot = self.feed.snapshot_at(log, version).await?;
                     return Ok(Source { snapshot, version, from: String::new() });
                 }
             }
@@ -94,7 +94,7 @@ impl ApiServer {
             return Ok(self.newest(log, start));
         };
         self.wait_for(version).await?;
-        match self.snapshot_at(log, version).await {
+        match self.feed.snapshot_at(log, version).await {
             Ok(snapshot) => Ok(Source { snapshot, version, from: start }),
             Err(mut status) if status.is_expired() => {
                 "The provided continue parameter is too old to display a consistent list result. Start a new list without it, or go on \
@@ -105,19 +105,6 @@ impl ApiServer {
             }
             Err(status) => Err(status),
         }
-    }
-
-    /// The objects as they stood at a version that the log has reached.
-    async fn snapshot_at(&self, log: &Arc<Log>, version: ResourceVersion) -> Result<Arc<Snapshot>, Status> {
-        let snapshot = log.snapshot();
-        if snapshot.version <= version {
-            return Ok(snapshot);
-        }
-        if let Some(kept) = log.kept(version) {
-            return Ok(kept);
-        }
-        let entries = self.feed.entries_at(log, version).await?;
-        Ok(Arc::new(Snapshot { version, entries }))
     }
 }
 
