@@ -9,8 +9,9 @@ use crate::validate::{complaints, supported_value};
 
 const LONGEST_REASON_BYTES: usize = 1 << 10;
 const LONGEST_MESSAGE_BYTES: usize = 32 << 10;
-/// Stands for a time that is not there: the type has no other way to say so, and validation refuses it.
-const NO_TIME: &str = "0001-01-01T00:00:00Z";
+/// Stands for a time that is not there, as it does in Kubernetes' own types: k8s-openapi's has no other way to say so. It is
+/// written as null.
+pub(crate) const NO_TIME: &str = "0001-01-01T00:00:00Z";
 const YEAR_OF_NO_TIME: i64 = -62_135_596_800;
 
 /// Marks the times that conditions below `status` lack. For [`crate::Kind::before_decode`].

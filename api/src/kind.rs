@@ -113,8 +113,13 @@ pub trait Kind: Send + Sync + 'static {
     const CREATE_ON_UPDATE: bool = false;
     /// Whether PUT without a resourceVersion overwrites whatever is there.
     const UNCONDITIONAL_UPDATE: bool = true;
-    /// What a delete without a policy does to dependents.
-    const DEFAULT_PROPAGATION: Propagation = Propagation::Background;
+    /// Whether finalizers have to name the domain of their owner. Of custom objects that is asked in a warning only, and some
+    /// groups never asked it.
+    const FINALIZER_DOMAINS: bool = true;
+    /// What a delete without a policy does to dependents. None: deletes have nothing to do with dependents, whatever they ask for.
+    const DEFAULT_PROPAGATION: Option<Propagation> = Some(Propagation::Background);
+    /// What those are told who delete without a policy.
+    const DELETE_WARNING: Option<&'static str> = None;
 
     /// For a version that is not the stored one: how they differ. `Object` is then the stored version's type.
     const CONVERSION: Option<Conversion> = None;
@@ -154,7 +159,12 @@ pub trait Kind: Send + Sync + 'static {
     /// Everything wrong with a new object, metadata aside.
     fn validate_create(cx: &Context<'_>, object: &Self::Object) -> Errors;
 
-    /// What the creator is warned of.
+    /// What the creator is warned of whatever becomes of the object: it is as it was given, neither prepared nor validated.
+    fn warnings_given(_object: &Self::Object) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// What the creator of a sound object is warned of.
     fn warnings_create(_object: &Self::Object) -> Vec<String> {
         Vec::new()
     }
@@ -192,7 +202,8 @@ pub trait Kind: Send + Sync + 'static {
         None
     }
 
-    /// What else changes in an object that is to be deleted: what says so, and what keeps it until then. May come again.
+    /// What else changes in an object that is to be deleted: what says so, and what keeps it until then. May come again. One that
+    /// is marked here as being deleted has no grace period, and keeps its generation.
     fn begin_deletion(_object: &mut Self::Object, _now: Time) {}
 
     /// Whether something besides `metadata.finalizers` keeps an object that is being deleted.

@@ -3,6 +3,7 @@
 
 use machinery::text::Text;
 
+use crate::conditions::NO_TIME;
 use crate::object::EmptyLists;
 
 /// The paths of a kind's null fields; `[]` stands for each element of a list, `{}` for a struct that is written even where
@@ -21,9 +22,11 @@ pub(crate) fn of(group: &str, kind: &str) -> &'static [&'static str] {
         ("flowcontrol.apiserver.k8s.io", "FlowSchema") => {
             &["spec.rules[].resourceRules[].namespaces", "status.conditions[].lastTransitionTime"]
         }
-        ("flowcontrol.apiserver.k8s.io", "PriorityLevelConfiguration") | ("apiregistration.k8s.io", "APIService") => {
-            &["status.conditions[].lastTransitionTime"]
-        }
+        ("flowcontrol.apiserver.k8s.io", "PriorityLevelConfiguration")
+        | ("apiregistration.k8s.io", "APIService")
+        | ("", "Service")
+        | ("networking.k8s.io", "ServiceCIDR")
+        | ("admissionregistration.k8s.io", "ValidatingAdmissionPolicy") => &["status.conditions[].lastTransitionTime"],
         ("", "PersistentVolumeClaim") => &[
             "spec.dataSource.apiGroup",
             "spec.dataSourceRef.apiGroup",
@@ -116,8 +119,8 @@ impl Copy<'_, '_> {
         for (name, value) in object.members() {
             let at = missing.iter().position(|path| *path == name).map(|at| missing.swap_remove(at));
             let forgotten = value.as_str() == "[]" && self.empty_lists == EmptyLists::Forget;
-            // A struct that the type has no absence for.
-            let is_absent = value.as_str() == "{}" && paths.contains(&&*name);
+            // A struct or a time that the type has no absence for.
+            let is_absent = value.as_str() == "{}" && paths.contains(&&*name) || value.as_str().trim_matches('"') == NO_TIME;
             if at.is_some() && (forgotten || is_absent) {
                 self.up_to(value.start_in(self.json));
                 self.out.extend_from_slice(b"null");
@@ -184,6 +187,11 @@ mod tests {
         assert_eq!(filled(slice, r#"{"endpoints":[{}],"ports":[]}"#), r#"{"endpoints":[{}],"ports":null}"#);
         let range = of("", "LimitRange");
         assert_eq!(filled(range, r#"{"kind":"LimitRange"}"#), r#"{"kind":"LimitRange","spec":{"limits":null}}"#);
+        let service = of("", "Service");
+        assert_eq!(
+            filled(service, r#"{"status":{"conditions":[{"lastTransitionTime":"0001-01-01T00:00:00Z","type":"a"}]}}"#),
+            r#"{"status":{"conditions":[{"lastTransitionTime":null,"type":"a"}]}}"#
+        );
         assert_eq!(filled(range, r#"{"spec":{"limits":[{}]}}"#), r#"{"spec":{"limits":[{}]}}"#);
     }
 }

@@ -58,7 +58,16 @@ pub trait Resource: Send + Sync + 'static {
     }
     fn create_on_update(&self) -> bool;
     fn unconditional_update(&self) -> bool;
-    fn default_propagation(&self) -> Propagation;
+    /// None: deletes have nothing to do with dependents.
+    fn default_propagation(&self) -> Option<Propagation>;
+    /// What those are told who delete without saying what is to become of dependents.
+    fn delete_warning(&self) -> Option<&'static str> {
+        None
+    }
+    /// Whether finalizers have to name the domain of their owner.
+    fn finalizer_domains(&self) -> bool {
+        false
+    }
     fn schema(&self) -> &Schema;
     /// Adds the kind's published schema; returns its name.
     fn define(&self, definitions: &mut Definitions) -> String;
@@ -89,6 +98,9 @@ pub trait Resource: Send + Sync + 'static {
     fn as_written(&self, object: &dyn Object) -> Option<Box<dyn Object>>;
     fn prepare_create(&self, cx: &Context<'_>, object: &mut dyn Object);
     fn validate_create(&self, cx: &Context<'_>, object: &dyn Object) -> Errors;
+    fn warnings_given(&self, _object: &dyn Object) -> Vec<String> {
+        Vec::new()
+    }
     fn warnings_create(&self, object: &dyn Object) -> Vec<String>;
     /// The strategy of the main resource.
     fn update(&self) -> &dyn ErasedUpdate;
@@ -237,8 +249,14 @@ impl<K: Kind> Resource for Served<K> {
     fn unconditional_update(&self) -> bool {
         K::UNCONDITIONAL_UPDATE
     }
-    fn default_propagation(&self) -> Propagation {
+    fn default_propagation(&self) -> Option<Propagation> {
         K::DEFAULT_PROPAGATION
+    }
+    fn delete_warning(&self) -> Option<&'static str> {
+        K::DELETE_WARNING
+    }
+    fn finalizer_domains(&self) -> bool {
+        K::FINALIZER_DOMAINS
     }
     fn deprecation(&self) -> Option<&str> {
         K::DEPRECATION
@@ -276,7 +294,12 @@ impl<K: Kind> Resource for Served<K> {
         Ok(Box::new(object))
     }
     fn decode_stored(&self, json: &[u8]) -> Result<Box<dyn Object>, String> {
-        let mut object = serde_json::from_slice::<K::Object>(json).map_err(|e| e.to_string())?;
+        let mut object = serde_json::from_slice::<K::Object>(json).or_else(|error| {
+            // What is null because the type has no absence for it (a condition's time) is marked as in a client's object.
+            let Ok(Value::Object(mut fields)) = serde_json::from_slice(json) else { return Err(error.to_string()) };
+            K::before_decode(&mut fields);
+            serde_json::from_value::<K::Object>(Value::Object(fields)).map_err(|error| error.to_string())
+        })?;
         K::after_reading(&mut object);
         Ok(Box::new(object))
     }
@@ -313,6 +336,9 @@ impl<K: Kind> Resource for Served<K> {
     }
     fn validate_create(&self, cx: &Context<'_>, object: &dyn Object) -> Errors {
         K::validate_create(cx, typed(object))
+    }
+    fn warnings_given(&self, object: &dyn Object) -> Vec<String> {
+        K::warnings_given(typed(object))
     }
     fn warnings_create(&self, object: &dyn Object) -> Vec<String> {
         K::warnings_create(typed(object))

@@ -51,6 +51,7 @@ pub enum Repeated {
     WholeThenChange,
     Change,
     Whole,
+    WholeTwice,
     Nothing,
 }
 
@@ -71,6 +72,7 @@ pub fn validate_update(new: &ObjectMeta, old: &ObjectMeta, rules: Rules<'_>, rep
         Repeated::WholeThenChange => [whole(), change, domains].concat(),
         Repeated::Change => [change, domains].concat(),
         Repeated::Whole => whole(),
+        Repeated::WholeTwice => [whole(), whole()].concat(),
         Repeated::Nothing => Errors::new(),
     });
     errors

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use k8s_openapi::api::admissionregistration::v1::{MutatingAdmissionPolicy, MutatingAdmissionPolicySpec, Mutation};
 use machinery::field::{Error, Errors, Path};
+use machinery::objectmeta::Repeated;
 use serde_json::{Value, json};
 
 use super::environment::{Visible, Wanted};
@@ -20,6 +21,7 @@ impl Kind for MutatingAdmissionPolicies {
     const NAMES: Names = super::names("MutatingAdmissionPolicy", "mutatingadmissionpolicies", "mutatingadmissionpolicy");
     const SCOPE: Scope = Scope::Cluster;
     const STORED_UNDER: &'static str = "mutatingadmissionpolicies";
+    const FINALIZER_DOMAINS: bool = false;
     const UNCONDITIONAL_UPDATE: bool = false;
     const COLUMNS: &'static [Column] = &[
         Column::NAME,
@@ -76,6 +78,10 @@ impl UpdateStrategy<MutatingAdmissionPolicy> for Update {
 
     fn validate(&self, _cx: &Context<'_>, new: &MutatingAdmissionPolicy, _old: &MutatingAdmissionPolicy) -> Errors {
         check(new)
+    }
+
+    fn repeated_metadata(&self) -> Repeated {
+        Repeated::Whole
     }
 }
 

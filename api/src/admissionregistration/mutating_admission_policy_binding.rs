@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use k8s_openapi::api::admissionregistration::v1::{MutatingAdmissionPolicyBinding, MutatingAdmissionPolicyBindingSpec};
 use machinery::field::{Errors, Path};
+use machinery::objectmeta::Repeated;
 use serde_json::{Value, json};
 
 use super::matching;
@@ -20,6 +21,7 @@ impl Kind for MutatingAdmissionPolicyBindings {
         super::names("MutatingAdmissionPolicyBinding", "mutatingadmissionpolicybindings", "mutatingadmissionpolicybinding");
     const SCOPE: Scope = Scope::Cluster;
     const STORED_UNDER: &'static str = "mutatingadmissionpolicybindings";
+    const FINALIZER_DOMAINS: bool = false;
     const UNCONDITIONAL_UPDATE: bool = false;
     const COLUMNS: &'static [Column] = &[
         Column::NAME,
@@ -73,6 +75,10 @@ impl UpdateStrategy<MutatingAdmissionPolicyBinding> for Update {
 
     fn validate(&self, _cx: &Context<'_>, new: &MutatingAdmissionPolicyBinding, _old: &MutatingAdmissionPolicyBinding) -> Errors {
         check(new)
+    }
+
+    fn repeated_metadata(&self) -> Repeated {
+        Repeated::Whole
     }
 }
 

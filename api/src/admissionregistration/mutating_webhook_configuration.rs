@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use k8s_openapi::api::admissionregistration::v1::{MutatingWebhook, MutatingWebhookConfiguration};
 use machinery::field::{Errors, Path};
+use machinery::objectmeta::Repeated;
 use serde_json::{Value, json};
 
 use super::webhooks::{self, Hook, HookMut};
@@ -19,6 +20,7 @@ impl Kind for MutatingWebhookConfigurations {
     const NAMES: Names = super::names("MutatingWebhookConfiguration", "mutatingwebhookconfigurations", "mutatingwebhookconfiguration");
     const SCOPE: Scope = Scope::Cluster;
     const STORED_UNDER: &'static str = "mutatingwebhookconfigurations";
+    const FINALIZER_DOMAINS: bool = false;
     const UNCONDITIONAL_UPDATE: bool = false;
     const COLUMNS: &'static [Column] = &[Column::NAME, Column::integer("Webhooks", "How many webhooks there are."), Column::AGE];
 
@@ -76,6 +78,10 @@ impl UpdateStrategy<MutatingWebhookConfiguration> for Update {
 
     fn validate(&self, _cx: &Context<'_>, new: &MutatingWebhookConfiguration, _old: &MutatingWebhookConfiguration) -> Errors {
         check(new)
+    }
+
+    fn repeated_metadata(&self) -> Repeated {
+        Repeated::Whole
     }
 }
 

@@ -6,7 +6,8 @@ use k8s_openapi::api::admissionregistration::v1::{
 };
 use machinery::field::{Error, Errors, Path};
 use machinery::names;
-use serde_json::{Value, json};
+use machinery::objectmeta::Repeated;
+use serde_json::{Map, Value, json};
 
 use super::environment::{Visible, Wanted};
 use super::{FAILURE_POLICIES, expressions, matching};
@@ -14,7 +15,7 @@ use crate::apps::bump_generation;
 use crate::custom::jsonpath::JsonPath;
 use crate::kind::{Column, Kind, Names, Scope, Subresource, View};
 use crate::strategy::{self, Context, UpdateStrategy};
-use crate::{columns, validate, zero};
+use crate::{columns, conditions, validate, zero};
 
 const MOST_AUDIT_ANNOTATIONS: usize = 20;
 /// Of an audit annotation's value.
@@ -28,6 +29,7 @@ impl Kind for ValidatingAdmissionPolicies {
     const NAMES: Names = super::names("ValidatingAdmissionPolicy", "validatingadmissionpolicies", "validatingadmissionpolicy");
     const SCOPE: Scope = Scope::Cluster;
     const STORED_UNDER: &'static str = "validatingadmissionpolicies";
+    const FINALIZER_DOMAINS: bool = false;
     const UNCONDITIONAL_UPDATE: bool = false;
     const COLUMNS: &'static [Column] = &[
         Column::NAME,
@@ -35,6 +37,10 @@ impl Kind for ValidatingAdmissionPolicies {
         Column::text("ParamKind", "What the parameters are."),
         Column::AGE,
     ];
+
+    fn before_decode(object: &mut Map<String, Value>) {
+        conditions::mark_missing_times(object);
+    }
 
     fn validate_name(name: &str, prefix: bool) -> Vec<String> {
         names::dns1123_subdomain(name, prefix)
@@ -99,6 +105,10 @@ impl UpdateStrategy<ValidatingAdmissionPolicy> for Update {
         check(new)
     }
 
+    fn repeated_metadata(&self) -> Repeated {
+        Repeated::Whole
+    }
+
     fn reset_fields(&self) -> &'static [&'static str] {
         &["status"]
     }
@@ -114,6 +124,10 @@ impl UpdateStrategy<ValidatingAdmissionPolicy> for Status {
 
     fn validate(&self, _cx: &Context<'_>, new: &ValidatingAdmissionPolicy, _old: &ValidatingAdmissionPolicy) -> Errors {
         new.status.as_ref().map(|status| check_status(&Path::new("status"), status)).unwrap_or_default()
+    }
+
+    fn repeated_metadata(&self) -> Repeated {
+        Repeated::Nothing
     }
 
     fn reset_fields(&self) -> &'static [&'static str] {

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use k8s_openapi::api::admissionregistration::v1::ValidatingAdmissionPolicyBinding;
 use machinery::field::{Error, Errors, Path};
+use machinery::objectmeta::Repeated;
 use serde_json::{Value, json};
 
 use super::matching;
@@ -20,6 +21,7 @@ impl Kind for ValidatingAdmissionPolicyBindings {
         super::names("ValidatingAdmissionPolicyBinding", "validatingadmissionpolicybindings", "validatingadmissionpolicybinding");
     const SCOPE: Scope = Scope::Cluster;
     const STORED_UNDER: &'static str = "validatingadmissionpolicybindings";
+    const FINALIZER_DOMAINS: bool = false;
     const UNCONDITIONAL_UPDATE: bool = false;
     const COLUMNS: &'static [Column] = &[
         Column::NAME,
@@ -72,6 +74,10 @@ impl UpdateStrategy<ValidatingAdmissionPolicyBinding> for Update {
 
     fn validate(&self, _cx: &Context<'_>, new: &ValidatingAdmissionPolicyBinding, _old: &ValidatingAdmissionPolicyBinding) -> Errors {
         check(new)
+    }
+
+    fn repeated_metadata(&self) -> Repeated {
+        Repeated::Whole
     }
 }
 

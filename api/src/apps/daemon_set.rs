@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::{DaemonSet, DaemonSetSpec, DaemonSetStatus, DaemonSetUpdateStrategy, RollingUpdateDaemonSet};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use machinery::field::{Error, Errors, Path};
+use machinery::objectmeta::Repeated;
 use serde_json::{Map, Value, json};
 
 use super::{bump_generation, selector, template};
@@ -86,6 +87,10 @@ impl Kind for DaemonSets {
         check(set)
     }
 
+    fn warnings_create(set: &DaemonSet) -> Vec<String> {
+        template_warnings(set)
+    }
+
     fn update() -> &'static dyn UpdateStrategy<DaemonSet> {
         &Update
     }
@@ -139,6 +144,10 @@ fn set_template_generation(set: &mut DaemonSet, generation: i64) {
     zero::keep(&mut set.metadata.annotations).insert(TEMPLATE_GENERATION.to_owned(), generation.to_string());
 }
 
+fn template_warnings(set: &DaemonSet) -> Vec<String> {
+    set.spec.as_ref().map(|spec| template::warnings(&Path::new("spec"), &spec.template)).unwrap_or_default()
+}
+
 struct Update;
 
 impl UpdateStrategy<DaemonSet> for Update {
@@ -158,6 +167,14 @@ impl UpdateStrategy<DaemonSet> for Update {
         let mut errors = validate::immutable(&Path::new("spec").child("selector"), &selector(new), &selector(old));
         errors.extend(check(new));
         errors
+    }
+
+    fn warnings(&self, new: &DaemonSet, old: &DaemonSet) -> Vec<String> {
+        if template_generation(new) == template_generation(old) { Vec::new() } else { template_warnings(new) }
+    }
+
+    fn repeated_metadata(&self) -> Repeated {
+        Repeated::Change
     }
 
     fn reset_fields(&self) -> &'static [&'static str] {
@@ -188,6 +205,10 @@ impl UpdateStrategy<DaemonSet> for Status {
         errors.extend(non_negative(&path.child("collisionCount"), new.collision_count));
         errors.extend(counts::not_decremented(&path.child("collisionCount"), new.collision_count, old.collision_count));
         errors
+    }
+
+    fn repeated_metadata(&self) -> Repeated {
+        Repeated::Change
     }
 
     fn reset_fields(&self) -> &'static [&'static str] {

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::{Deployment, DeploymentSpec, DeploymentStatus, DeploymentStrategy, RollingUpdateDeployment};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use machinery::field::{Error, Errors, Path};
+use machinery::objectmeta::Repeated;
 use serde_json::{Map, Value, json};
 
 use super::{bump_generation, selector, template};
@@ -60,7 +61,7 @@ impl Kind for Deployments {
     }
 
     fn warnings_create(deployment: &Deployment) -> Vec<String> {
-        template::name_warning(&deployment.metadata).into_iter().collect()
+        template::name_warning(&deployment.metadata).into_iter().chain(template_warnings(deployment)).collect()
     }
 
     fn update() -> &'static dyn UpdateStrategy<Deployment> {
@@ -127,6 +128,10 @@ fn normalize_status(status: &mut DeploymentStatus) {
     zero::omit(&mut status.conditions);
 }
 
+fn template_warnings(deployment: &Deployment) -> Vec<String> {
+    deployment.spec.as_ref().map(|spec| template::warnings(&Path::new("spec"), &spec.template)).unwrap_or_default()
+}
+
 struct Update;
 
 impl UpdateStrategy<Deployment> for Update {
@@ -144,6 +149,14 @@ impl UpdateStrategy<Deployment> for Update {
         let (new, old) = (new.spec.as_ref().unwrap_or(&none), old.spec.as_ref().unwrap_or(&none));
         errors.extend(validate::immutable(&Path::new("spec").child("selector"), &new.selector, &old.selector));
         errors
+    }
+
+    fn warnings(&self, new: &Deployment, old: &Deployment) -> Vec<String> {
+        if template::is_new(&new.metadata, &old.metadata) { template_warnings(new) } else { Vec::new() }
+    }
+
+    fn repeated_metadata(&self) -> Repeated {
+        Repeated::Change
     }
 
     fn reset_fields(&self) -> &'static [&'static str] {
@@ -181,6 +194,10 @@ impl UpdateStrategy<Deployment> for Status {
         errors.extend(counts::at_most(&path, &parts[2..], ("readyReplicas", new.ready_replicas)));
         errors.extend(counts::not_decremented(&path.child("collisionCount"), new.collision_count, old.collision_count));
         errors
+    }
+
+    fn repeated_metadata(&self) -> Repeated {
+        Repeated::Change
     }
 
     fn reset_fields(&self) -> &'static [&'static str] {

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::{ReplicaSet, ReplicaSetSpec, ReplicaSetStatus};
 use k8s_openapi::api::core::v1::PodTemplateSpec;
 use machinery::field::{Errors, Path};
+use machinery::objectmeta::Repeated;
 use serde_json::{Map, Value, json};
 
 use super::{bump_generation, selector, template};
@@ -74,7 +75,7 @@ impl Kind for ReplicaSets {
     }
 
     fn warnings_create(set: &ReplicaSet) -> Vec<String> {
-        template::name_warning(&set.metadata).into_iter().collect()
+        template::name_warning(&set.metadata).into_iter().chain(template_warnings(set)).collect()
     }
 
     fn update() -> &'static dyn UpdateStrategy<ReplicaSet> {
@@ -114,6 +115,11 @@ impl Kind for ReplicaSets {
     }
 }
 
+fn template_warnings(set: &ReplicaSet) -> Vec<String> {
+    let template = set.spec.as_ref().and_then(|spec| spec.template.as_ref());
+    template.map(|template| template::warnings(&Path::new("spec"), template)).unwrap_or_default()
+}
+
 struct Update;
 
 impl UpdateStrategy<ReplicaSet> for Update {
@@ -130,6 +136,14 @@ impl UpdateStrategy<ReplicaSet> for Update {
         let (new, old) = (new.spec.as_ref().unwrap_or(&none), old.spec.as_ref().unwrap_or(&none));
         errors.extend(validate::immutable(&Path::new("spec").child("selector"), &new.selector, &old.selector));
         errors
+    }
+
+    fn warnings(&self, new: &ReplicaSet, old: &ReplicaSet) -> Vec<String> {
+        if template::is_new(&new.metadata, &old.metadata) { template_warnings(new) } else { Vec::new() }
+    }
+
+    fn repeated_metadata(&self) -> Repeated {
+        Repeated::Change
     }
 
     fn reset_fields(&self) -> &'static [&'static str] {
@@ -162,6 +176,10 @@ impl UpdateStrategy<ReplicaSet> for Status {
         errors.extend(counts::at_most(&path, &parts, ("replicas", Some(status.replicas))));
         errors.extend(counts::at_most(&path, &parts[2..], ("readyReplicas", status.ready_replicas)));
         errors
+    }
+
+    fn repeated_metadata(&self) -> Repeated {
+        Repeated::Change
     }
 
     fn reset_fields(&self) -> &'static [&'static str] {

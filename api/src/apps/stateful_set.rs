@@ -9,11 +9,12 @@ use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use machinery::field::{Error, Errors, Path};
 use machinery::names;
+use machinery::objectmeta::Repeated;
 use serde_json::{Map, Value, json};
 
 use super::{bump_generation, selector, template};
 use crate::columns::{self, CONTAINERS, IMAGES};
-use crate::core::persistent_volume_claim::validate_spec;
+use crate::core::persistent_volume_claim::{size_warnings, validate_spec};
 use crate::counts::{self, non_negative};
 use crate::kind::{Column, Kind, Names, ScaleView, Scope, Subresource, View};
 use crate::strategy::{Context, UpdateStrategy};
@@ -78,7 +79,7 @@ impl Kind for StatefulSets {
     }
 
     fn warnings_create(set: &StatefulSet) -> Vec<String> {
-        warnings(set)
+        [template_warnings(set), warnings(set)].concat()
     }
 
     fn update() -> &'static dyn UpdateStrategy<StatefulSet> {
@@ -170,8 +171,13 @@ impl UpdateStrategy<StatefulSet> for Update {
         errors
     }
 
-    fn warnings(&self, new: &StatefulSet, _old: &StatefulSet) -> Vec<String> {
-        warnings(new)
+    fn warnings(&self, new: &StatefulSet, old: &StatefulSet) -> Vec<String> {
+        let of_template = if template::is_new(&new.metadata, &old.metadata) { template_warnings(new) } else { Vec::new() };
+        [of_template, warnings(new)].concat()
+    }
+
+    fn repeated_metadata(&self) -> Repeated {
+        Repeated::Change
     }
 
     fn reset_fields(&self) -> &'static [&'static str] {
@@ -208,16 +214,33 @@ impl UpdateStrategy<StatefulSet> for Status {
         errors
     }
 
+    fn repeated_metadata(&self) -> Repeated {
+        Repeated::Change
+    }
+
     fn reset_fields(&self) -> &'static [&'static str] {
         &["spec"]
     }
 }
 
-/// A limit below zero keeps all revisions, which is seldom meant.
+fn template_warnings(set: &StatefulSet) -> Vec<String> {
+    set.spec.as_ref().map(|spec| template::warnings(&Path::new("spec"), &spec.template)).unwrap_or_default()
+}
+
+/// Of claims that are no whole number of bytes, and of a limit below zero, which keeps all revisions: neither is meant.
 fn warnings(set: &StatefulSet) -> Vec<String> {
-    let limit = set.spec.as_ref().and_then(|s| s.revision_history_limit);
-    let warning = || "spec.revisionHistoryLimit: below zero, all revisions are kept; 0 or more is better".to_owned();
-    limit.filter(|limit| *limit < 0).map(|_| warning()).into_iter().collect()
+    let Some(spec) = &set.spec else { return Vec::new() };
+    let path = Path::new("spec").child("volumeClaimTemplates");
+    let claims = spec.volume_claim_templates.iter().flatten().enumerate();
+    let sizes = claims.flat_map(|(i, claim)| {
+        let resources = claim.spec.as_ref().and_then(|spec| spec.resources.as_ref());
+        size_warnings(&path.index(i).child("spec"), resources)
+    });
+    let mut warnings: Vec<String> = sizes.collect();
+    if spec.revision_history_limit.is_some_and(|limit| limit < 0) {
+        warnings.push("spec.revisionHistoryLimit: below zero, all revisions are kept; 0 or more is better".to_owned());
+    }
+    warnings
 }
 
 /// What of a set is looked at. Sets that are there keep what was not checked when they came, and what cannot change.

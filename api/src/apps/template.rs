@@ -9,7 +9,7 @@ use machinery::field::{Error, Errors, Path};
 use machinery::names;
 
 use super::selector;
-use crate::core::pod::{default_pod_template, validate_pod_template};
+use crate::core::pod::{default_pod_template, validate_pod_template, warnings_of_template};
 use crate::{validate, zero};
 
 /// A selector that must be there and the template of pods that run for ever, whose labels it has to match.
@@ -44,6 +44,16 @@ pub(crate) fn name_warning(meta: &ObjectMeta) -> Option<String> {
     let wrong = names::dns1123_label(name, false);
     (!wrong.is_empty())
         .then(|| format!("metadata.name: pods and their host names are made of it, so that a DNS label is better: {}", wrong.join("; ")))
+}
+
+/// What the writer of a template in a workload's spec is warned of.
+pub(crate) fn warnings(spec: &Path, template: &PodTemplateSpec) -> Vec<String> {
+    warnings_of_template(&spec.child("template"), template)
+}
+
+/// Whether a change is one of the spec, so that its writer is warned of the template.
+pub(crate) fn is_new(new: &ObjectMeta, old: &ObjectMeta) -> bool {
+    new.generation != old.generation
 }
 
 /// The labels of the template's pods.
@@ -88,10 +98,10 @@ pub(crate) fn with_identity<'a>(template: &'a PodTemplateSpec, claims: &[Persist
     let spec = zero::keep(&mut template.spec);
     (spec.hostname, spec.subdomain) = (None, None);
     let volumes = zero::keep(&mut spec.volumes);
-    for name in claims.iter().filter_map(|claim| claim.metadata.name.as_ref()) {
-        if !volumes.iter().any(|volume| volume.name == *name) {
+    for name in claims.iter().map(|claim| claim.metadata.name.clone().unwrap_or_default()) {
+        if !volumes.iter().any(|volume| volume.name == name) {
             let source = PersistentVolumeClaimVolumeSource { claim_name: name.clone(), read_only: None };
-            volumes.push(Volume { name: name.clone(), persistent_volume_claim: Some(source), ..Volume::default() });
+            volumes.push(Volume { name, persistent_volume_claim: Some(source), ..Volume::default() });
         }
     }
     Cow::Owned(template)

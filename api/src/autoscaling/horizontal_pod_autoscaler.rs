@@ -7,6 +7,7 @@ use k8s_openapi::api::autoscaling::v2::{
 };
 use machinery::field::{Error, Errors, Path};
 use machinery::names;
+use machinery::objectmeta::Repeated;
 use machinery::quantity::Quantity;
 use serde_json::{Map, Value, json};
 
@@ -151,6 +152,10 @@ impl UpdateStrategy<HorizontalPodAutoscaler> for Update {
         check(new, Some(old))
     }
 
+    fn repeated_metadata(&self) -> Repeated {
+        Repeated::Change
+    }
+
     fn reset_fields(&self) -> &'static [&'static str] {
         &["status"]
     }
@@ -170,6 +175,10 @@ impl UpdateStrategy<HorizontalPodAutoscaler> for Status {
         let mut errors = validate::non_negative(&path.child("currentReplicas"), status.current_replicas.unwrap_or(0).into());
         errors.extend(validate::non_negative(&path.child("desiredReplicas"), status.desired_replicas.into()));
         errors
+    }
+
+    fn repeated_metadata(&self) -> Repeated {
+        Repeated::Change
     }
 
     fn reset_fields(&self) -> &'static [&'static str] {

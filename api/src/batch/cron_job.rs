@@ -5,6 +5,7 @@ use jiff::tz::TimeZone;
 use k8s_openapi::api::batch::v1::{CronJob, CronJobSpec, CronJobStatus, JobTemplateSpec};
 use machinery::field::{Error, Errors, Path};
 use machinery::names;
+use machinery::objectmeta::Repeated;
 use serde_json::{Value, json};
 
 use super::job_spec;
@@ -85,7 +86,7 @@ impl Kind for CronJobs {
         if !wrong.is_empty() {
             warnings.push(format!("metadata.name: pods and their host names are called after it; a DNS label is recommended: {wrong:?}"));
         }
-        warnings.extend(cron.spec.job_template.spec.as_ref().map(job_spec::warnings).unwrap_or_default());
+        warnings.extend(job_warnings(cron));
         warnings
     }
 
@@ -121,6 +122,11 @@ impl Kind for CronJobs {
     }
 }
 
+fn job_warnings(cron: &CronJob) -> Vec<String> {
+    let path = Path::new("spec").child("jobTemplate").child("spec");
+    cron.spec.job_template.spec.as_ref().map(|spec| job_spec::warnings(&path, spec)).unwrap_or_default()
+}
+
 struct Update;
 
 impl UpdateStrategy<CronJob> for Update {
@@ -136,10 +142,15 @@ impl UpdateStrategy<CronJob> for Update {
     }
 
     fn warnings(&self, new: &CronJob, old: &CronJob) -> Vec<String> {
-        if new.metadata.generation == old.metadata.generation {
-            return Vec::new();
+        let mut warnings = if template::is_new(&new.metadata, &old.metadata) { job_warnings(new) } else { Vec::new() };
+        if new.spec.schedule.contains("TZ") {
+            warnings.push("spec.schedule: TZ and CRON_TZ are not supported in it; use timeZone".to_owned());
         }
-        new.spec.job_template.spec.as_ref().map(job_spec::warnings).unwrap_or_default()
+        warnings
+    }
+
+    fn repeated_metadata(&self) -> Repeated {
+        Repeated::Change
     }
 
     fn reset_fields(&self) -> &'static [&'static str] {
@@ -156,6 +167,10 @@ impl UpdateStrategy<CronJob> for Status {
 
     fn validate(&self, _cx: &Context<'_>, _new: &CronJob, _old: &CronJob) -> Errors {
         Errors::new()
+    }
+
+    fn repeated_metadata(&self) -> Repeated {
+        Repeated::Nothing
     }
 
     fn reset_fields(&self) -> &'static [&'static str] {

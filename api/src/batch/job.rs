@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::{Job, JobSpec, JobStatus};
 use machinery::field::{Error, Errors, Path};
 use machinery::names;
+use machinery::objectmeta::Repeated;
 use serde_json::{Value, json};
 
 use super::{job_spec, job_status};
@@ -31,7 +32,11 @@ impl Kind for Jobs {
         Names { group: "batch", version: "v1", kind: "Job", plural: "jobs", singular: "job", short: &[], categories: &["all"] };
     const SCOPE: Scope = Scope::Namespaced;
     const STORED_UNDER: &'static str = "jobs";
-    const DEFAULT_PROPAGATION: Propagation = Propagation::Orphan;
+    const DEFAULT_PROPAGATION: Option<Propagation> = Some(Propagation::Orphan);
+    const DELETE_WARNING: Option<&'static str> = Some(
+        "the pods of a Job stay when it is deleted, unless propagationPolicy=Background takes them along; \
+         propagationPolicy=Orphan says that they are meant to",
+    );
     const SELECTABLE: &'static [&'static str] = &["status.successful"];
     const COLUMNS: &'static [Column] = &[
         Column::NAME,
@@ -89,7 +94,7 @@ impl Kind for Jobs {
         if !wrong.is_empty() {
             warnings.push(format!("metadata.name: pods and their host names are called after it; a DNS label is recommended: {wrong:?}"));
         }
-        warnings.extend(job.spec.as_ref().map(job_spec::warnings).unwrap_or_default());
+        warnings.extend(job.spec.as_ref().map(|spec| job_spec::warnings(&Path::new("spec"), spec)).unwrap_or_default());
         warnings
     }
 
@@ -191,7 +196,7 @@ impl UpdateStrategy<Job> for Update {
         if new.metadata.generation == old.metadata.generation {
             return Vec::new();
         }
-        new.spec.as_ref().map(job_spec::warnings).unwrap_or_default()
+        new.spec.as_ref().map(|spec| job_spec::warnings(&Path::new("spec"), spec)).unwrap_or_default()
     }
 
     fn reset_fields(&self) -> &'static [&'static str] {
@@ -208,6 +213,10 @@ impl UpdateStrategy<Job> for Status {
 
     fn validate(&self, _cx: &Context<'_>, new: &Job, old: &Job) -> Errors {
         job_status::check_update(new, old)
+    }
+
+    fn repeated_metadata(&self) -> Repeated {
+        Repeated::Change
     }
 
     fn reset_fields(&self) -> &'static [&'static str] {

@@ -39,15 +39,17 @@ pub(super) fn default(spec: &mut JobSpec) {
     template::default(&mut spec.template);
 }
 
-/// What the writer of the spec is warned of.
-pub(super) fn warnings(spec: &JobSpec) -> Vec<String> {
+/// What the writer of the spec at `path` is warned of.
+pub(super) fn warnings(path: &Path, spec: &JobSpec) -> Vec<String> {
     let mut warnings = Vec::new();
     let many = spec.completions.is_some_and(|c| c > MANY_COMPLETIONS);
     if many && spec.completion_mode.as_deref() == Some("Indexed") && spec.parallelism.is_some_and(|p| p > MOST_PARALLEL_OF_MANY) {
         warnings.push(format!(
-            "spec.parallelism: above {MOST_PARALLEL_OF_MANY} with more than {MANY_COMPLETIONS} completions, the status may outgrow what can be stored"
+            "{}: above {MOST_PARALLEL_OF_MANY} with more than {MANY_COMPLETIONS} completions, the status may outgrow what can be stored",
+            path.child("parallelism")
         ));
     }
+    warnings.extend(template::warnings(path, &spec.template));
     warnings
 }
 

@@ -27,6 +27,7 @@ impl Kind for Leases {
     };
     const SCOPE: Scope = Scope::Namespaced;
     const STORED_UNDER: &'static str = "leases";
+    const FINALIZER_DOMAINS: bool = false;
     const CREATE_ON_UPDATE: bool = true;
     const UNCONDITIONAL_UPDATE: bool = false;
     const COLUMNS: &'static [Column] = &[Column::NAME, Column::text("Holder", "Who holds the lease."), Column::AGE];

@@ -10,7 +10,7 @@ use machinery::objectmeta::Repeated;
 use machinery::{names, table};
 use serde_json::{Value, json};
 
-use crate::kind::{Column, Kind, Names, Scope, SelectableField};
+use crate::kind::{Column, Kind, Names, Propagation, Scope, SelectableField};
 use crate::strategy::{Context, UpdateStrategy};
 
 pub struct Events;
@@ -22,6 +22,8 @@ impl Kind for Events {
         Names { group: "", version: "v1", kind: "Event", plural: "events", singular: "event", short: &["ev"], categories: &[] };
     const SCOPE: Scope = Scope::Namespaced;
     const STORED_UNDER: &'static str = "events";
+    const DEFAULT_PROPAGATION: Option<Propagation> = None;
+    const FINALIZER_DOMAINS: bool = false;
     const CREATE_ON_UPDATE: bool = true;
     const SELECTABLE: &'static [&'static str] = SELECTABLE;
     const COLUMNS: &'static [Column] = COLUMNS;

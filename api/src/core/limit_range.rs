@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{LimitRange, LimitRangeItem};
 use machinery::field::{Error, Errors, Path};
 use machinery::names;
+use machinery::objectmeta::Repeated;
 use machinery::quantity::Quantity;
 use serde_json::{Map, Value, json};
 
@@ -93,6 +94,10 @@ impl UpdateStrategy<LimitRange> for Update {
 
     fn validate(&self, _cx: &Context<'_>, new: &LimitRange, _old: &LimitRange) -> Errors {
         validate(new)
+    }
+
+    fn repeated_metadata(&self) -> Repeated {
+        Repeated::Whole
     }
 }
 

@@ -74,7 +74,8 @@ impl Kind for Namespaces {
         vec![json!(namespace.metadata.name), json!(phase(namespace)), json!(table::age(&namespace.metadata, now))]
     }
 
-    fn begin_deletion(namespace: &mut Namespace, _now: Time) {
+    fn begin_deletion(namespace: &mut Namespace, now: Time) {
+        namespace.metadata.deletion_timestamp.get_or_insert(now);
         namespace.status.get_or_insert_default().phase = Some("Terminating".to_owned());
     }
 

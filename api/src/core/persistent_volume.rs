@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use machinery::field::{Error, Errors, Path};
+use machinery::objectmeta::Repeated;
 use machinery::quantity::Quantity;
 use machinery::{names, table};
 use serde_json::{Value, json};
@@ -308,6 +309,10 @@ impl UpdateStrategy<PersistentVolume> for Update {
         warnings(new)
     }
 
+    fn repeated_metadata(&self) -> Repeated {
+        Repeated::WholeTwice
+    }
+
     fn reset_fields(&self) -> &'static [&'static str] {
         &["status"]
     }
@@ -356,6 +361,10 @@ impl UpdateStrategy<PersistentVolume> for Status {
 
     fn validate(&self, _cx: &Context<'_>, _new: &PersistentVolume, _old: &PersistentVolume) -> Errors {
         Errors::new()
+    }
+
+    fn repeated_metadata(&self) -> Repeated {
+        Repeated::Change
     }
 
     fn reset_fields(&self) -> &'static [&'static str] {

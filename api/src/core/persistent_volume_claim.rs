@@ -3,9 +3,14 @@
 mod change;
 mod data_source;
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{PersistentVolumeClaim, PersistentVolumeClaimSpec, PersistentVolumeClaimStatus};
+use k8s_openapi::api::core::v1::{
+    PersistentVolumeClaim, PersistentVolumeClaimSpec, PersistentVolumeClaimStatus, VolumeResourceRequirements,
+};
 use machinery::field::{Error, Errors, Path};
+use machinery::objectmeta::Repeated;
 use machinery::quantity::Quantity;
 use machinery::{labels, names, table};
 use serde_json::{Value, json};
@@ -205,13 +210,18 @@ fn warnings(claim: &PersistentVolumeClaim) -> Vec<String> {
         warnings.push(format!("metadata.annotations[{CLASS_ANNOTATION}]: deprecated since v1.8; use storageClassName instead"));
     }
     let resources = claim.spec.as_ref().and_then(|spec| spec.resources.as_ref());
-    let lists = [("requests", resources.and_then(|r| r.requests.as_ref())), ("limits", resources.and_then(|r| r.limits.as_ref()))];
-    for (field, list) in lists {
-        if let Some(size) = list.and_then(|list| list.get("storage")).map(Quantity::of).filter(|size| !size.is_integer()) {
-            warnings.push(format!("spec.resources.{field}[storage]: {size} is no whole number of bytes"));
-        }
-    }
+    warnings.extend(size_warnings(&Path::new("spec"), resources));
     warnings
+}
+
+/// Of sizes that are no whole number of bytes, in a claim's spec at `path`.
+pub(crate) fn size_warnings(path: &Path, resources: Option<&VolumeResourceRequirements>) -> Vec<String> {
+    let lists = [("requests", resources.and_then(|r| r.requests.as_ref())), ("limits", resources.and_then(|r| r.limits.as_ref()))];
+    let fraction = |(field, list): (&str, Option<&BTreeMap<_, _>>)| {
+        let size = list.and_then(|list| list.get("storage")).map(Quantity::of).filter(|size| !size.is_integer())?;
+        Some(format!("{}: {size} is no whole number of bytes", path.child("resources").child(field).key("storage")))
+    };
+    lists.into_iter().filter_map(fraction).collect()
 }
 
 struct Status;
@@ -223,6 +233,10 @@ impl UpdateStrategy<PersistentVolumeClaim> for Status {
 
     fn validate(&self, _cx: &Context<'_>, new: &PersistentVolumeClaim, _old: &PersistentVolumeClaim) -> Errors {
         new.status.iter().flat_map(|status| validate_status(&Path::new("status"), status)).collect()
+    }
+
+    fn repeated_metadata(&self) -> Repeated {
+        Repeated::Change
     }
 
     fn reset_fields(&self) -> &'static [&'static str] {

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::PodTemplate;
 use machinery::field::{Errors, Path};
 use machinery::names;
+use machinery::objectmeta::Repeated;
 use serde_json::{Value, json};
 
 use super::pod::{default_pod_template, validate_pod_template, warnings_of_template};
@@ -90,5 +91,9 @@ impl UpdateStrategy<PodTemplate> for Update {
 
     fn warnings(&self, new: &PodTemplate, old: &PodTemplate) -> Vec<String> {
         if new.metadata.generation == old.metadata.generation { Vec::new() } else { warnings(new) }
+    }
+
+    fn repeated_metadata(&self) -> Repeated {
+        Repeated::Change
     }
 }

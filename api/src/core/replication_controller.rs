@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{PodTemplateSpec, ReplicationController, ReplicationControllerSpec};
 use machinery::field::{Error, Errors, Path};
 use machinery::names;
+use machinery::objectmeta::Repeated;
 use serde_json::{Value, json};
 
 use super::pod::{default_pod_template, validate_pod_template, warnings_of_template};
@@ -29,7 +30,7 @@ impl Kind for ReplicationControllers {
     };
     const SCOPE: Scope = Scope::Namespaced;
     const STORED_UNDER: &'static str = "controllers";
-    const DEFAULT_PROPAGATION: Propagation = Propagation::Orphan;
+    const DEFAULT_PROPAGATION: Option<Propagation> = Some(Propagation::Orphan);
     const SELECTABLE: &'static [&'static str] = &["status.replicas"];
     const COLUMNS: &'static [Column] = &[
         Column::NAME,
@@ -174,6 +175,10 @@ impl UpdateStrategy<ReplicationController> for Update {
         if new.metadata.generation == old.metadata.generation { Vec::new() } else { template_warnings(old) }
     }
 
+    fn repeated_metadata(&self) -> Repeated {
+        Repeated::Change
+    }
+
     fn reset_fields(&self) -> &'static [&'static str] {
         &["status"]
     }
@@ -200,6 +205,10 @@ impl UpdateStrategy<ReplicationController> for Status {
         errors.extend(counts::at_most(&path, &parts, all));
         errors.extend(counts::at_most(&path, &[("availableReplicas", available)], ("readyReplicas", ready)));
         errors
+    }
+
+    fn repeated_metadata(&self) -> Repeated {
+        Repeated::Change
     }
 
     fn reset_fields(&self) -> &'static [&'static str] {

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ResourceQuota, ResourceQuotaSpec, ScopedResourceSelectorRequirement};
 use machinery::field::{Error, Errors, Path};
 use machinery::names;
+use machinery::objectmeta::Repeated;
 use machinery::quantity::Quantity;
 use serde_json::{Value, json};
 
@@ -221,6 +222,10 @@ impl UpdateStrategy<ResourceQuota> for Update {
         errors
     }
 
+    fn repeated_metadata(&self) -> Repeated {
+        Repeated::Change
+    }
+
     fn reset_fields(&self) -> &'static [&'static str] {
         &["status"]
     }
@@ -239,6 +244,10 @@ impl UpdateStrategy<ResourceQuota> for Status {
         let mut errors = validate_list(&path.child("hard"), status.hard.as_ref());
         errors.extend(validate_list(&path.child("used"), status.used.as_ref()));
         errors
+    }
+
+    fn repeated_metadata(&self) -> Repeated {
+        Repeated::Change
     }
 
     fn reset_fields(&self) -> &'static [&'static str] {

@@ -171,8 +171,8 @@ impl Resource for CustomResource {
     fn unconditional_update(&self) -> bool {
         false
     }
-    fn default_propagation(&self) -> Propagation {
-        Propagation::Background
+    fn default_propagation(&self) -> Option<Propagation> {
+        Some(Propagation::Background)
     }
     fn schema(&self) -> &Schema {
         self.parts.shape.ownership()

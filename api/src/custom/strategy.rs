@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use machinery::field::Errors;
+use machinery::objectmeta::Repeated;
 
 use super::object::{custom, custom_mut};
 use super::resource::Parts;
@@ -32,6 +33,10 @@ impl ErasedUpdate for Main {
 
     fn warnings(&self, new: &dyn Object, old: &dyn Object) -> Vec<String> {
         finalizer_warnings(new, Some(old))
+    }
+
+    fn repeated_metadata(&self) -> Repeated {
+        Repeated::Change
     }
 
     fn reset_fields(&self) -> &'static [&'static str] {

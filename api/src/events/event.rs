@@ -12,7 +12,7 @@ use machinery::schema::{Definitions, Schema};
 use serde_json::{Map, Value};
 
 use crate::core::event as stored;
-use crate::kind::{Column, Conversion, Kind, Names, Scope, SelectableField};
+use crate::kind::{Column, Conversion, Kind, Names, Propagation, Scope, SelectableField};
 use crate::strategy::{Context, UpdateStrategy};
 use crate::validate::immutable;
 
@@ -43,6 +43,7 @@ impl Kind for Events {
     };
     const SCOPE: Scope = Scope::Namespaced;
     const STORED_UNDER: &'static str = "events";
+    const DEFAULT_PROPAGATION: Option<Propagation> = None;
     const CREATE_ON_UPDATE: bool = true;
     const SELECTABLE: &'static [&'static str] = stored::SELECTABLE;
     const COLUMNS: &'static [Column] = stored::COLUMNS;

@@ -6,6 +6,7 @@ use k8s_openapi::api::flowcontrol::v1::{
 };
 use machinery::field::{Error, Errors, Path};
 use machinery::names;
+use machinery::objectmeta::Repeated;
 use serde_json::{Value, json};
 
 use super::{GROUP, mandatory};
@@ -112,6 +113,10 @@ impl UpdateStrategy<FlowSchema> for Update {
         check(new)
     }
 
+    fn repeated_metadata(&self) -> Repeated {
+        Repeated::Whole
+    }
+
     fn reset_fields(&self) -> &'static [&'static str] {
         &["status"]
     }
@@ -123,6 +128,7 @@ impl UpdateStrategy<FlowSchema> for Status {
     fn prepare(&self, _cx: &Context<'_>, new: &mut FlowSchema, old: &FlowSchema) {
         new.spec.clone_from(&old.spec);
         strategy::keep_metadata(&mut new.metadata, &old.metadata);
+        new.metadata.deletion_grace_period_seconds = old.metadata.deletion_grace_period_seconds;
     }
 
     fn validate(&self, _cx: &Context<'_>, new: &FlowSchema, _old: &FlowSchema) -> Errors {

@@ -6,13 +6,13 @@ use machinery::field::{Error, Errors, Path};
 use machinery::ip::Block;
 use machinery::names;
 use machinery::objectmeta::Repeated;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::GROUP;
-use crate::columns;
 use crate::kind::{Column, Kind, Names, Scope, Subresource, View};
-use crate::strategy::{Context, UpdateStrategy};
+use crate::strategy::{Context, UpdateStrategy, keep_metadata};
 use crate::zero;
+use crate::{columns, conditions};
 
 pub struct ServiceCIDRs;
 
@@ -31,6 +31,10 @@ impl Kind for ServiceCIDRs {
     const SCOPE: Scope = Scope::Cluster;
     const STORED_UNDER: &'static str = "servicecidrs";
     const COLUMNS: &'static [Column] = &[Column::NAME, Column::text("CIDRs", "The ranges."), Column::AGE];
+
+    fn before_decode(object: &mut Map<String, Value>) {
+        conditions::mark_missing_times(object);
+    }
 
     fn validate_name(name: &str, prefix: bool) -> Vec<String> {
         names::dns1123_subdomain(name, prefix)
@@ -104,6 +108,7 @@ struct Status;
 impl UpdateStrategy<ServiceCIDR> for Status {
     fn prepare(&self, _cx: &Context<'_>, new: &mut ServiceCIDR, old: &ServiceCIDR) {
         new.spec.clone_from(&old.spec);
+        keep_metadata(&mut new.metadata, &old.metadata);
     }
 
     fn validate(&self, _cx: &Context<'_>, _new: &ServiceCIDR, _old: &ServiceCIDR) -> Errors {
@@ -115,7 +120,7 @@ impl UpdateStrategy<ServiceCIDR> for Status {
     }
 
     fn reset_fields(&self) -> &'static [&'static str] {
-        &["spec"]
+        &["metadata", "spec"]
     }
 }
 

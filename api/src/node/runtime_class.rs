@@ -30,6 +30,7 @@ impl Kind for RuntimeClasses {
     };
     const SCOPE: Scope = Scope::Cluster;
     const STORED_UNDER: &'static str = "runtimeclasses";
+    const FINALIZER_DOMAINS: bool = false;
     const CREATE_ON_UPDATE: bool = true;
     const UNCONDITIONAL_UPDATE: bool = false;
     const COLUMNS: &'static [Column] = &[Column::NAME, Column::text("Handler", "What the nodes' runtimes call it."), Column::AGE];

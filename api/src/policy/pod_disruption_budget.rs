@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::policy::v1::{PodDisruptionBudget, PodDisruptionBudgetSpec, PodDisruptionBudgetStatus};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use machinery::field::{Error, Errors, Path};
+use machinery::objectmeta::Repeated;
 use machinery::{labels, names};
 use serde_json::{Map, Value, json};
 
@@ -28,6 +29,7 @@ impl Kind for PodDisruptionBudgets {
     };
     const SCOPE: Scope = Scope::Namespaced;
     const STORED_UNDER: &'static str = "poddisruptionbudgets";
+    const FINALIZER_DOMAINS: bool = false;
     const UNCONDITIONAL_UPDATE: bool = false;
     const COLUMNS: &'static [Column] = &[
         Column::NAME,
@@ -129,6 +131,10 @@ impl UpdateStrategy<PodDisruptionBudget> for Update {
         validate(new)
     }
 
+    fn repeated_metadata(&self) -> Repeated {
+        Repeated::Nothing
+    }
+
     fn reset_fields(&self) -> &'static [&'static str] {
         &["status"]
     }
@@ -143,6 +149,10 @@ impl UpdateStrategy<PodDisruptionBudget> for Status {
 
     fn validate(&self, _cx: &Context<'_>, new: &PodDisruptionBudget, _old: &PodDisruptionBudget) -> Errors {
         validate_status(&Path::new("status"), &new.status.clone().unwrap_or_default())
+    }
+
+    fn repeated_metadata(&self) -> Repeated {
+        Repeated::Nothing
     }
 
     fn reset_fields(&self) -> &'static [&'static str] {

@@ -7,6 +7,7 @@ use k8s_openapi::api::resource::v1::{Device, ResourceSlice, ResourceSliceSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use machinery::field::{Error, Errors, Path};
 use machinery::names;
+use machinery::objectmeta::Repeated;
 use serde_json::{Value, json};
 
 use super::device;
@@ -118,6 +119,10 @@ impl UpdateStrategy<ResourceSlice> for Update {
 
     fn warnings(&self, new: &ResourceSlice, _old: &ResourceSlice) -> Vec<String> {
         warnings(new)
+    }
+
+    fn repeated_metadata(&self) -> Repeated {
+        Repeated::Change
     }
 }
 

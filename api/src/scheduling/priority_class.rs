@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::scheduling::v1::PriorityClass;
 use machinery::field::{Error, Errors, Path};
 use machinery::names;
+use machinery::objectmeta::Repeated;
 use serde_json::{Value, json};
 
 use crate::columns;
@@ -103,5 +104,9 @@ impl UpdateStrategy<PriorityClass> for Update {
         }
         errors.extend(immutable(&Path::new("preemptionPolicy"), &new.preemption_policy, &old.preemption_policy));
         errors
+    }
+
+    fn repeated_metadata(&self) -> Repeated {
+        Repeated::Change
     }
 }

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::storage::v1::{CSIDriver, TokenRequest};
 use machinery::field::{Error, Errors, Path};
 use machinery::names;
+use machinery::objectmeta::Repeated;
 use serde_json::{Value, json};
 
 use super::GROUP;
@@ -108,6 +109,10 @@ impl UpdateStrategy<CSIDriver> for Update {
 
     fn warnings(&self, new: &CSIDriver, old: &CSIDriver) -> Vec<String> {
         if new.spec.token_requests == old.spec.token_requests { Vec::new() } else { warnings(new) }
+    }
+
+    fn repeated_metadata(&self) -> Repeated {
+        Repeated::Change
     }
 }
 

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::storage::v1::{CSINode, CSINodeDriver};
 use machinery::field::{Error, Errors, Path};
 use machinery::names;
+use machinery::objectmeta::Repeated;
 use serde_json::{Value, json};
 
 use super::GROUP;
@@ -67,6 +68,10 @@ impl UpdateStrategy<CSINode> for Update {
             }
         }
         errors
+    }
+
+    fn repeated_metadata(&self) -> Repeated {
+        Repeated::Whole
     }
 }
 

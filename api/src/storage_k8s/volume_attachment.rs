@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::storage::v1::{VolumeAttachment, VolumeAttachmentStatus, VolumeError};
 use machinery::field::{Error, Errors, Path};
 use machinery::names;
+use machinery::objectmeta::Repeated;
 use serde_json::{Value, json};
 
 use super::GROUP;
@@ -97,6 +98,10 @@ impl UpdateStrategy<VolumeAttachment> for Update {
         errors
     }
 
+    fn repeated_metadata(&self) -> Repeated {
+        Repeated::Whole
+    }
+
     fn reset_fields(&self) -> &'static [&'static str] {
         &["status"]
     }
@@ -112,6 +117,10 @@ impl UpdateStrategy<VolumeAttachment> for Status {
 
     fn validate(&self, _cx: &Context<'_>, new: &VolumeAttachment, _old: &VolumeAttachment) -> Errors {
         check(new)
+    }
+
+    fn repeated_metadata(&self) -> Repeated {
+        Repeated::Whole
     }
 
     fn reset_fields(&self) -> &'static [&'static str] {

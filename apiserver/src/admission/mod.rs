@@ -204,11 +204,13 @@ impl Chain {
         awaited.find(|one| request.world.get(one.group, one.plural, &one.namespace, &one.name).is_none())
     }
 
-    /// The warnings are for the client.
+    /// The warnings are for the client, who gets those that were found before a plugin refused as well.
     pub(crate) fn validate(&self, request: &Request<'_>, object: Option<&dyn Object>) -> Result<Vec<String>, Status> {
         let mut warnings = Vec::new();
-        self.plugins.iter().try_for_each(|plugin| plugin.validate(request, object, &mut warnings))?;
-        Ok(warnings)
+        match self.plugins.iter().try_for_each(|plugin| plugin.validate(request, object, &mut warnings)) {
+            Ok(()) => Ok(warnings),
+            Err(status) => Err(status.with_warnings(&warnings)),
+        }
     }
 }
 

@@ -56,7 +56,11 @@ impl Call<'_> {
             return Ok(respond::not_found());
         }
         let accept = self.headers.get(ACCEPT);
-        let deprecation = found.as_ref().and_then(|resource| resource.deprecation().map(str::to_owned));
+        let is_served = |resource: &&ResourceRef| {
+            let verbs = |name: &str| catalogue::subresource_verbs(&***resource, name);
+            self.path.subresource.as_deref().is_none_or(|name| !verbs(name).is_empty())
+        };
+        let deprecation = found.as_ref().filter(is_served).and_then(|resource| resource.deprecation().map(str::to_owned));
         let trail = self.caller.trail.clone();
         if deprecation.is_some() {
             trail.note("k8s.io/deprecated", || "true".to_owned());
@@ -146,14 +150,16 @@ impl Call<'_> {
             "delete" => {
                 let options = self.delete_options(body).await?;
                 let deleted = api.delete(&self.caller, &target, &options).await?;
-                Ok(self.deleted(form, &target, deleted, include))
+                let answer = self.deleted(form, &target, deleted, include);
+                Ok(respond::with_warnings(answer, delete_warning(&target, &options).as_slice()))
             }
             _ => {
                 let options = self.delete_options(body).await?;
                 let selected = self.query.list()?;
                 self.query.validate_list(false)?;
                 let list = api.delete_collection(&self.caller, &target, &selected, &options).await?;
-                Ok(respond::list(form, &*target.resource, list, include))
+                let answer = respond::list(form, &*target.resource, list, include);
+                Ok(respond::with_warnings(answer, delete_warning(&target, &options).as_slice()))
             }
         }
     }
@@ -356,6 +362,12 @@ fn one_object(given: &str, name: &str) -> status::Result<String> {
         // What does not parse is refused where selectors are read.
         _ => Ok(given.to_owned()),
     }
+}
+
+/// What is to be said to a delete that leaves open what becomes of dependents.
+fn delete_warning(target: &Target, options: &DeleteOptions) -> Option<String> {
+    let is_open = options.propagation.is_none() && options.orphan_dependents.is_none();
+    target.resource.delete_warning().filter(|_| is_open).map(str::to_owned)
 }
 
 /// The Status of a finished delete.

@@ -39,11 +39,15 @@ pub(super) async fn apply(write: &Write<'_>, strategy: &dyn ErasedUpdate, config
             if meta.resource_version.is_some() {
                 check_version(target, &meta, &entry)?;
             }
-            let Some((new, managed)) = merged(write, strategy, (&entry, &*old), &config, force)? else { return Ok(Decision::Keep) };
+            let Some((new, managed)) = merged(write, strategy, (&entry, &*old), &config, force)? else {
+                warnings = strategy.warnings(&*old, &*old);
+                return Ok(Decision::Keep);
+            };
             let ready = write.ready_change(strategy, new, (&entry, &*old), Ownership::Settled(managed))?;
             Ok(decide(write, ready, &*old, &mut warnings))
         });
-        if let Some(settled) = revision.settle(decision).await? {
+        let settled = revision.settle(decision).await.map_err(|status| status.with_warnings(&found))?;
+        if let Some(settled) = settled {
             warnings.append(&mut found);
             return Ok(Written { object: shown(settled), created: false, warnings });
         }

@@ -1,10 +1,8 @@
 //! Delete: removes an object at once, or marks it for its finalizers or its grace period.
 
 use api::kind::Propagation;
-use api::object::downcast_mut;
 use api::{Object, Resource};
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use machinery::objectmeta::{FINALIZER_FOREGROUND, FINALIZER_ORPHAN};
 use machinery::{GroupResource, Status};
@@ -79,10 +77,6 @@ pub(super) fn decide(resource: &dyn Resource, (present, old): (&Entry, &dyn Obje
     if held && new.meta().deletion_timestamp.is_none() {
         mark(&mut *new, metadata::seconds(now), 0);
     }
-    if let Some(namespace) = downcast_mut::<Namespace>(&mut *new).filter(|_| held) {
-        // A namespace has no grace period.
-        namespace.metadata.deletion_grace_period_seconds = None;
-    }
     let ready = Ready::of(new, present.managed());
     if held || pending == Grace::Running { Decision::Replace(ready) } else { Decision::Remove(ready) }
 }
@@ -139,6 +133,7 @@ fn mark(object: &mut dyn Object, at: Time, grace_seconds: i64) {
 
 /// Sets the finalizers that make the garbage collector orphan dependents or delete them first.
 fn set_propagation(resource: &dyn Resource, meta: &mut ObjectMeta, options: &DeleteOptions) {
+    let Some(default) = resource.default_propagation() else { return };
     let has = |name: &str| meta.finalizers.iter().flatten().any(|f| f == name);
     let chosen = match (options.orphan_dependents, options.propagation) {
         (Some(true), _) => Propagation::Orphan,
@@ -146,7 +141,7 @@ fn set_propagation(resource: &dyn Resource, meta: &mut ObjectMeta, options: &Del
         (None, Some(chosen)) => chosen,
         (None, None) if has(FINALIZER_ORPHAN) => Propagation::Orphan,
         (None, None) if has(FINALIZER_FOREGROUND) => Propagation::Foreground,
-        (None, None) => resource.default_propagation(),
+        (None, None) => default,
     };
     let wanted = match chosen {
         Propagation::Orphan => Some(FINALIZER_ORPHAN),

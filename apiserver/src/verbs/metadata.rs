@@ -51,9 +51,7 @@ fn drop_empty(meta: &mut ObjectMeta) {
 
 /// The rules by which a resource's metadata is validated.
 pub(crate) fn rules<'r>(resource: &dyn Resource, name: &'r dyn Fn(&str, bool) -> Vec<String>) -> Rules<'r> {
-    // The servers of these never asked for domains, and definitions themselves have a finalizer without one.
-    let extensions = matches!(resource.names().group, "apiextensions.k8s.io" | "apiregistration.k8s.io" | "coordination.k8s.io");
-    Rules { namespaced: resource.scope() == Scope::Namespaced, finalizer_domains: !extensions && !resource.is_custom(), name }
+    Rules { namespaced: resource.scope() == Scope::Namespaced, finalizer_domains: resource.finalizer_domains(), name }
 }
 
 #[cfg(test)]

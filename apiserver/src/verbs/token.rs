@@ -63,7 +63,8 @@ pub(super) async fn create(
     if !errors.is_empty() {
         return Err(invalid("", &errors));
     }
-    warnings.extend(write.review(Operation::Create, Some(&request), None)?);
+    let found = write.review(Operation::Create, Some(&request), None).map_err(|status| status.with_warnings(&warnings))?;
+    warnings.extend(found);
     let mut bindings = Bindings { namespace: target.namespace.clone(), serviceaccount: account, ..Bindings::default() };
     if let Some(bound) = request.spec.as_ref().and_then(|spec| spec.bound_object_ref.as_ref()) {
         bind(server.world(), &mut bindings, bound)?;

@@ -107,14 +107,16 @@ impl<'a> Write<'a> {
         self.admit(Operation::Create, &mut object, None)?;
         // Before the strategy, whose validation expects addresses to be there. Given back if the object is refused.
         let reservation = self.server.allocation.reserve(resource, &mut *object, None, self.options.dry_run)?;
+        let mut warnings = resource.warnings_given(&*object);
         resource.prepare_create(&cx, &mut *object);
         let name_rule = |name: &str, prefix| resource.validate_name(name, prefix);
         let mut errors = objectmeta::validate_create(object.meta(), metadata::rules(resource, &name_rule));
         errors.extend(objectmeta::validate_managed_fields(&managed));
         errors.extend(resource.validate_create(&cx, &*object));
-        self.refuse(&*object, errors)?;
-        let mut warnings = resource.warnings_create(&*object);
-        warnings.extend(self.review(Operation::Create, Some(&*object), None)?);
+        self.refuse(&*object, errors).map_err(|status| status.with_warnings(&warnings))?;
+        warnings.extend(resource.warnings_create(&*object));
+        let found = self.review(Operation::Create, Some(&*object), None).map_err(|status| status.with_warnings(&warnings))?;
+        warnings.extend(found);
         Ok(Ready { object, managed, reservation, warnings, generated })
     }
 
@@ -148,7 +150,8 @@ impl<'a> Write<'a> {
         errors.extend(strategy.validate(&cx, &*new, old));
         self.refuse(&*new, errors)?;
         let mut warnings = strategy.warnings(&*new, old);
-        warnings.extend(self.review(Operation::Update, Some(&*new), Some(old))?);
+        let found = self.review(Operation::Update, Some(&*new), Some(old)).map_err(|status| status.with_warnings(&warnings))?;
+        warnings.extend(found);
         Ok(Ready { object: new, managed, reservation, warnings, generated: false })
     }
 

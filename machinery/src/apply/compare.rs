@@ -95,8 +95,9 @@ fn compare<'a>(at: Cursor<'a>, old: Option<Text<'a>>, new: Option<Text<'a>>, bel
                 return This::branch(old, new);
             }
         }
-        Node::Any => return compare_anything(at, old, new, below),
-        Node::Struct { .. } | Node::Map { .. } | Node::Scalar(_) => {}
+        Node::Any if !at.schema().is_of_structs() => return compare_anything(at, old, new, below),
+        // What structs hold unread (a revision's data) is one value.
+        Node::Struct { .. } | Node::Map { .. } | Node::Scalar(_) | Node::Any => {}
     }
     This::leaf(old, new)
 }

@@ -90,7 +90,12 @@ fn owns_itself(at: Cursor<'_>, value: &Value) -> bool {
 }
 
 fn is_atomic(at: Cursor<'_>) -> bool {
-    matches!(at.node(), Node::Struct { atomic: true, .. } | Node::Map { atomic: true, .. })
+    match at.node() {
+        Node::Struct { atomic, .. } | Node::Map { atomic, .. } => *atomic,
+        // What structs hold unread (a revision's data) is one value.
+        Node::Any => at.schema().is_of_structs(),
+        _ => false,
+    }
 }
 
 /// Numbers and the texts of times and quantities are not looked into here; decoding does that.

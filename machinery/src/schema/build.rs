@@ -19,6 +19,9 @@ impl Schema {
 
 const OBJECT_META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta";
 
+/// Required fields that are left out where they are empty, unlike others.
+const LEFT_OUT: [&str; 1] = ["validationActions"];
+
 struct Builder<'d> {
     definitions: &'d Map<String, Value>,
     nodes: Vec<Node>,
@@ -101,7 +104,8 @@ impl<'d> Builder<'d> {
 
     fn structure(&mut self, schema: &'d Value, properties: Option<&'d Map<String, Value>>, atomic: bool) -> Node {
         let is_set = |extension: &str| schema.get(extension).and_then(Value::as_bool).unwrap_or_default();
-        let required: Vec<&str> = array(schema, "required").filter_map(Value::as_str).collect();
+        let always_there = |name: &&str| !LEFT_OUT.contains(name);
+        let required: Vec<&str> = array(schema, "required").filter_map(Value::as_str).filter(always_there).collect();
         let known = properties.into_iter().flatten().map(|(name, property)| {
             let field = Field {
                 node: self.typed(property),

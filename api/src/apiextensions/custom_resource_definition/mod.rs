@@ -11,11 +11,12 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use machinery::field::Errors;
 use machinery::names;
+use machinery::objectmeta::Repeated;
 use serde_json::{Value, json};
 
 use super::GROUP;
 use crate::columns;
-use crate::kind::{Column, Kind, Names, Scope, Subresource, View};
+use crate::kind::{Column, Kind, Names, Propagation, Scope, Subresource, View};
 use crate::strategy::{Context, UpdateStrategy};
 use crate::zero;
 
@@ -47,6 +48,8 @@ impl Kind for CustomResourceDefinitions {
     };
     const SCOPE: Scope = Scope::Cluster;
     const STORED_UNDER: &'static str = "apiextensions.k8s.io/customresourcedefinitions";
+    const DEFAULT_PROPAGATION: Option<Propagation> = None;
+    const FINALIZER_DOMAINS: bool = false;
     const UNCONDITIONAL_UPDATE: bool = false;
     const COLUMNS: &'static [Column] = &[Column::NAME, Column::date("Created At", "When the definition was created.")];
 
@@ -91,6 +94,7 @@ impl Kind for CustomResourceDefinitions {
         if definition.metadata.deletion_timestamp.is_some() {
             return;
         }
+        definition.metadata.deletion_timestamp = Some(now.clone());
         let finalizers = definition.metadata.finalizers.get_or_insert_default();
         if !finalizers.iter().any(|name| name == FINALIZER) {
             finalizers.push(FINALIZER.to_owned());
@@ -163,6 +167,10 @@ impl UpdateStrategy<CustomResourceDefinition> for Update {
         format_warnings(new, Some(old))
     }
 
+    fn repeated_metadata(&self) -> Repeated {
+        Repeated::Change
+    }
+
     fn reset_fields(&self) -> &'static [&'static str] {
         &["status"]
     }
@@ -181,7 +189,11 @@ impl UpdateStrategy<CustomResourceDefinition> for Status {
         validation::check_status(new)
     }
 
+    fn repeated_metadata(&self) -> Repeated {
+        Repeated::Change
+    }
+
     fn reset_fields(&self) -> &'static [&'static str] {
-        &["metadata", "spec"]
+        &["spec"]
     }
 }

@@ -97,6 +97,10 @@ impl Kind for Pods {
         validation::validate_new_pod(pod)
     }
 
+    fn warnings_given(pod: &Pod) -> Vec<String> {
+        warnings::of_annotations(pod)
+    }
+
     fn warnings_create(pod: &Pod) -> Vec<String> {
         warnings::of_pod(pod)
     }

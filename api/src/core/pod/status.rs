@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use k8s_openapi::api::core::v1::{Pod, PodCondition, PodStatus};
 use machinery::field::{Error, Errors, Path};
+use machinery::objectmeta::Repeated;
 use machinery::{ip, names};
 
 use super::{status_claims, status_containers, validation, warnings};
@@ -47,6 +48,10 @@ impl UpdateStrategy<Pod> for Status {
         let host_ips = status.host_ips.iter().flatten().enumerate().map(|(i, ip)| ("hostIPs", i, &ip.ip));
         let all = pod_ips.chain(host_ips);
         all.filter_map(|(field, i, address)| warnings::address_warning(|| format!("status.{field}[{i}].ip"), address)).collect()
+    }
+
+    fn repeated_metadata(&self) -> Repeated {
+        Repeated::Change
     }
 
     fn reset_fields(&self) -> &'static [&'static str] {

@@ -2,7 +2,8 @@
 
 use k8s_openapi::api::core::v1::{DownwardAPIVolumeFile, KeyToPath, PodSpec, Volume, VolumeProjection};
 use machinery::field::Path;
-use machinery::quantity::Quantity;
+
+use crate::core::persistent_volume_claim::size_warnings;
 
 /// `path` is the spec's.
 pub(super) fn of(path: &Path, spec: &PodSpec, warnings: &mut Vec<String>) {
@@ -11,12 +12,8 @@ pub(super) fn of(path: &Path, spec: &PodSpec, warnings: &mut Vec<String>) {
         let at = || path.child("volumes").index(i);
         old_types(volume).for_each(|(field, why)| warnings.push(format!("{}: {why}", at().child(field))));
         let claim = volume.ephemeral.as_ref().and_then(|e| e.volume_claim_template.as_ref()).and_then(|t| t.spec.resources.as_ref());
-        for (field, list) in [("requests", claim.and_then(|r| r.requests.as_ref())), ("limits", claim.and_then(|r| r.limits.as_ref()))] {
-            if let Some(amount) = list.and_then(|l| l.get("storage")).map(Quantity::of).filter(|amount| !amount.is_integer()) {
-                let at = at().child("ephemeral").child("volumeClaimTemplate").child("spec").child("resources").child(field);
-                warnings.push(format!("{}: {amount} is no whole number of bytes", at.key("storage")));
-            }
-        }
+        let spec = || at().child("ephemeral").child("volumeClaimTemplate").child("spec");
+        warnings.extend(size_warnings(&spec(), claim));
     }
     volumes.iter().for_each(|volume| overlaps(volume, warnings));
 }

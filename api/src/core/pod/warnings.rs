@@ -3,13 +3,14 @@
 use std::collections::BTreeSet;
 
 use k8s_openapi::api::core::v1::{
-    ContainerPort, EnvVar, NodeSelectorTerm, Pod, PodAffinityTerm, PodSpec, PodTemplateSpec, WeightedPodAffinityTerm,
+    AppArmorProfile, ContainerPort, EnvVar, NodeSelectorTerm, Pod, PodAffinityTerm, PodSpec, PodTemplateSpec, WeightedPodAffinityTerm,
 };
 use machinery::field::Path;
 use machinery::quantity::Quantity;
 use machinery::{ip, names};
 
 use super::validation::annotations::{APP_ARMOR_PREFIX, Annotations, SECCOMP, SECCOMP_PREFIX, app_armor_field};
+use super::validation::validate_app_armor;
 use super::{visit, volume_warnings};
 use crate::scheduling::resources::List;
 use crate::validate::text;
@@ -45,6 +46,15 @@ pub(super) fn of_pod(pod: &Pod) -> Vec<String> {
     let Some(spec) = &pod.spec else { return warnings };
     let about = About { root: &Path::root(), annotations: pod.metadata.annotations.as_ref(), is_template: false };
     about.all(spec, &mut warnings);
+    warnings
+}
+
+/// Of a new pod's annotations for which there are fields by now, before these are filled from them.
+pub(super) fn of_annotations(pod: &Pod) -> Vec<String> {
+    let mut warnings = Vec::new();
+    let Some(spec) = pod.spec.as_ref().filter(|spec| spec.os.as_ref().is_none_or(|os| os.name != "windows")) else { return warnings };
+    let about = About { root: &Path::root(), annotations: pod.metadata.annotations.as_ref(), is_template: false };
+    visit::containers(spec).for_each(|container| about.app_armor(spec, container, &mut warnings));
     warnings
 }
 
@@ -130,7 +140,6 @@ impl About<'_> {
             warnings.push(format!("{}: {why}", self.annotation(key)));
         }
         let context = spec.security_context.as_ref();
-        let on_windows = spec.os.as_ref().is_some_and(|os| os.name == "windows");
         if annotations.contains_key(SECCOMP) && context.is_none_or(|c| c.seccomp_profile.is_none()) {
             warnings.push(format!("{}: does nothing since v1.27; use the field seccompProfile", self.annotation(SECCOMP)));
         }
@@ -140,16 +149,24 @@ impl About<'_> {
             if annotations.contains_key(&key) && own.is_none_or(|c| c.seccomp_profile.is_none()) {
                 warnings.push(format!("{}: does nothing since v1.27; use the field seccompProfile", self.annotation(&key)));
             }
-            let key = format!("{APP_ARMOR_PREFIX}{}", container.name());
-            let Some(annotation) = annotations.get(&key).filter(|_| self.is_template || !on_windows) else { continue };
-            let field = app_armor_field(annotation);
-            let own = own.and_then(|c| c.app_armor_profile.as_ref());
-            // In a pod, the field has been filled from the annotation by now.
-            let is_filled = own.is_none() || (!self.is_template && own == field.as_ref());
-            let of_pod = context.and_then(|c| c.app_armor_profile.as_ref());
-            if is_filled && (field.is_none() || field.as_ref() != of_pod) {
-                warnings.push(format!("{}: is deprecated since v1.30; use the field appArmorProfile", self.annotation(&key)));
+            if self.is_template {
+                self.app_armor(spec, container, warnings);
             }
+        }
+    }
+
+    /// An annotation for what the field does not say, nor the pod's.
+    fn app_armor(&self, spec: &PodSpec, container: visit::Place<'_>, warnings: &mut Vec<String>) {
+        let key = format!("{APP_ARMOR_PREFIX}{}", container.name());
+        let Some(annotation) = self.annotations.and_then(|annotations| annotations.get(&key)) else { return };
+        if container.security().is_some_and(|own| own.app_armor_profile.is_some()) {
+            return;
+        }
+        let is_good = |profile: &AppArmorProfile| self.is_template || validate_app_armor(&Path::root(), profile).is_empty();
+        let field = app_armor_field(annotation).filter(is_good);
+        let of_pod = spec.security_context.as_ref().and_then(|c| c.app_armor_profile.as_ref());
+        if field.is_none() || field.as_ref() != of_pod {
+            warnings.push(format!("{}: is deprecated since v1.30; use the field appArmorProfile", self.annotation(&key)));
         }
     }
 

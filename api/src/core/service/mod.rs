@@ -17,12 +17,12 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use machinery::field::Errors;
 use machinery::names;
 use machinery::objectmeta::Repeated;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::columns::{self, NONE};
 use crate::kind::{Column, Kind, Names, Scope, SelectableField, Subresource, View};
 use crate::strategy::{Context, UpdateStrategy};
-use crate::zero;
+use crate::{conditions, zero};
 
 /// What `clusterIP` says where there is to be none.
 pub const HEADLESS: &str = "None";
@@ -51,6 +51,10 @@ impl Kind for Services {
         Column::AGE,
         columns::SELECTOR,
     ];
+
+    fn before_decode(object: &mut Map<String, Value>) {
+        conditions::mark_missing_times(object);
+    }
 
     fn validate_name(name: &str, prefix: bool) -> Vec<String> {
         names::dns1123_label(name, prefix)
