@@ -94,8 +94,12 @@ impl Document {
         {
             findings.extend(operations.unknown_fields().iter().cloned().map(decode::Finding::Unknown));
         }
+        let value = match kind {
+            DocumentKind::Strategic => with_whole_numbers(parsed.value),
+            _ => parsed.value,
+        };
         let names_managed_fields = memchr::memmem::find(bytes, b"managedFields").is_some();
-        Ok(Self { kind, value: parsed.value, findings, names_managed_fields })
+        Ok(Self { kind, value, findings, names_managed_fields })
     }
 
     pub(super) fn apply(&self, schema: &Schema, object: Value) -> Result<Value, Status> {
@@ -106,6 +110,9 @@ impl Document {
                 // Unlike the others, this one cannot make something else of the object: what it says of that is let pass.
                 let identity = ["apiVersion", "kind"].map(|field| (field, object.get(field).cloned()));
                 let mut patched = strategic::apply(schema, object, &self.value)?;
+                if ["apiVersion", "kind"].iter().any(|field| !matches!(patched.get(field), None | Some(Value::String(_)))) {
+                    return Err(unfit(&self.value, "apiVersion and kind are strings"));
+                }
                 for (field, value) in identity {
                     if let (Some(fields), Some(value)) = (patched.as_object_mut(), value) {
                         fields.insert(field.to_owned(), value);
@@ -114,6 +121,20 @@ impl Document {
                 patched
             }
         })
+    }
+}
+
+/// Numbers such as `1.0` as `1`: what a strategic merge patch sets is not read as JSON any more.
+fn with_whole_numbers(value: Value) -> Value {
+    const MOST: f64 = (1_u64 << 53) as f64;
+    match value {
+        Value::Object(fields) => fields.into_iter().map(|(name, value)| (name, with_whole_numbers(value))).collect(),
+        Value::Array(items) => items.into_iter().map(with_whole_numbers).collect(),
+        Value::Number(number) => match number.as_f64() {
+            Some(float) if number.is_f64() && float.fract() == 0.0 && float.abs() < MOST => Value::from(float as i64),
+            _ => Value::Number(number),
+        },
+        other => other,
     }
 }
 

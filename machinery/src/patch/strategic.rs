@@ -86,7 +86,7 @@ impl<'s> Merger<'s> {
         }
         for (name, change) in patch {
             if name.starts_with(DELETE_FROM_PRIMITIVE_LIST) {
-                delete_scalars(target, directed_list(name, DELETE_FROM_PRIMITIVE_LIST)?, change)?;
+                self.delete_scalars(target, directed_list(name, DELETE_FROM_PRIMITIVE_LIST)?, change, node)?;
             } else if !is_directive(name) && !ordered.contains(name.as_str()) {
                 self.merge_field(target, name, change, node)?;
             }
@@ -102,29 +102,32 @@ impl<'s> Merger<'s> {
             }
             (Some(Value::Object(fields)), Value::Object(change)) if !place.replaces() => self.merge_object(fields, change, place.node)?,
             (Some(Value::Array(items)), Value::Array(change)) if place.merges() => self.merge_list(items, change, change, place)?,
-            (Some(present), _) => *present = self.fresh(change, place)?,
-            (None, _) => {
-                target.insert(name.to_owned(), self.fresh(change, place)?);
+            // As it stands, directives included: where they are no fields, somebody is warned.
+            (Some(present @ Value::Object(_)), Value::Object(_)) | (Some(present @ Value::Array(_)), Value::Array(_)) => {
+                present.clone_from(change);
             }
+            _ => match fresh(change) {
+                Some(value) => drop(target.insert(name.to_owned(), value)),
+                None => drop(target.remove(name)),
+            },
         }
         Ok(())
     }
 
-    /// What a patch makes of nothing: itself, without the directives in it.
-    fn fresh(&self, change: &Value, place: Place<'s>) -> Result<Value, Error> {
-        match change {
-            Value::Object(change) => {
-                let mut fields = Map::new();
-                self.merge_object(&mut fields, change, place.node)?;
-                Ok(Value::Object(fields))
-            }
-            Value::Array(change) if place.merges() => {
-                let mut items = Vec::new();
-                self.merge_list(&mut items, change, change, place)?;
-                Ok(Value::Array(items))
-            }
-            other => Ok(other.clone()),
+    /// Takes elements out of a list. Objects that are to be taken out are merged in instead, which nobody ever forbade.
+    fn delete_scalars(&self, target: &mut Map<String, Value>, list: &str, doomed: &Value, node: Option<NodeId>) -> Result<(), Error> {
+        match (target.get_mut(list), doomed) {
+            (_, Value::Null) => drop(target.remove(list)),
+            (Some(Value::Array(items)), Value::Array(doomed)) => match common_kind(items.iter().chain(doomed))? {
+                Some(Kind::Object) => self.merge_list(items, doomed, doomed, self.place(node, list).unwrap_or_default())?,
+                _ => {
+                    let doomed: HashSet<&Value> = doomed.iter().collect();
+                    items.retain(|item| !doomed.contains(item));
+                }
+            },
+            _ => {}
         }
+        Ok(())
     }
 
     /// Merges a list whose final order the patch prescribes.
@@ -152,8 +155,8 @@ impl<'s> Merger<'s> {
             (Some(Value::Array(items)), change) => self.merge_list(items, change.map_or(&[], Vec::as_slice), order, place),
             (Some(_), _) => Err(not_a_list()),
             (None, Some(change)) => {
-                let mut items = Vec::new();
-                self.merge_list(&mut items, change, order, place)?;
+                let mut items: Vec<Value> = change.iter().filter_map(fresh).collect();
+                reorder(&mut items, order, place.merge_key(), &HashMap::new())?;
                 target.insert(list.to_owned(), Value::Array(items));
                 Ok(())
             }
@@ -188,11 +191,10 @@ impl<'s> Merger<'s> {
         key: &str,
         element: Option<NodeId>,
     ) -> Result<(), Error> {
-        let element = Place { node: element, strategy: None };
         let plain = match obey_directives(items, change, key)? {
             Directed::Merge(plain) => plain,
             Directed::Replace(plain) => {
-                *items = plain.into_iter().map(|change| self.fresh(change, element)).collect::<Result<_, _>>()?;
+                *items = plain.into_iter().cloned().collect();
                 return Ok(());
             }
         };
@@ -202,10 +204,10 @@ impl<'s> Merger<'s> {
             let identity = identity(change, Some(key))?;
             let at = stood.get(identity).or_else(|| added.get(identity)).copied();
             match (at.and_then(|at| items.get_mut(at)), change) {
-                (Some(Value::Object(fields)), Value::Object(change)) => self.merge_object(fields, change, element.node)?,
+                (Some(Value::Object(fields)), Value::Object(change)) => self.merge_object(fields, change, element)?,
                 _ => {
                     added.insert(identity, items.len());
-                    items.push(self.fresh(change, element)?);
+                    items.push(change.clone());
                 }
             }
         }
@@ -282,13 +284,18 @@ fn retain_keys(target: &mut Map<String, Value>, patch: &Map<String, Value>, kept
     Ok(())
 }
 
-fn delete_scalars(target: &mut Map<String, Value>, list: &str, doomed: &Value) -> Result<(), Error> {
-    let doomed = doomed.as_array().ok_or_else(|| Error::Malformed(format!("{DELETE_FROM_PRIMITIVE_LIST}/{list} is not a list")))?;
-    if let Some(Value::Array(items)) = target.get_mut(list) {
-        let doomed: HashSet<&Value> = doomed.iter().collect();
-        items.retain(|item| !doomed.contains(item));
+/// What a patch makes of nothing: itself, without nulls in objects, and without what says how to be merged, all of it.
+/// Other directives stay, to be told of as fields that nobody knows.
+fn fresh(change: &Value) -> Option<Value> {
+    match change {
+        Value::Object(change) if change.contains_key(PATCH) => None,
+        Value::Object(change) => {
+            let fields = change.iter().filter(|(_, value)| !value.is_null());
+            Some(Value::Object(fields.filter_map(|(name, value)| Some((name.clone(), fresh(value)?))).collect()))
+        }
+        Value::Array(items) => Some(Value::Array(items.iter().filter_map(fresh).collect())),
+        other => Some(other.clone()),
     }
-    Ok(())
 }
 
 /// What tells an element from its neighbours: the value of its merge key, or itself.

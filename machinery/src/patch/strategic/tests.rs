@@ -78,7 +78,8 @@ fn directives_in_lists() {
         {"$patch": "delete", "name": "a"},
         {"name": "c", "env": [{"$patch": "delete", "name": "X"}]},
     ]});
-    assert_eq!(patched_spec(spec.clone(), patch), json!({"containers": [{"name": "c", "env": []}, {"name": "b"}]}));
+    let new = json!({"name": "c", "env": [{"$patch": "delete", "name": "X"}]});
+    assert_eq!(patched_spec(spec.clone(), patch), json!({"containers": [new, {"name": "b"}]}), "a new element is not looked into");
     let patch = json!({"containers": [{"$patch": "replace"}, {"name": "c"}]});
     assert_eq!(patched_spec(spec, patch), json!({"containers": [{"name": "c"}]}));
 }
@@ -94,6 +95,23 @@ fn directives_in_objects() {
         strategy(json!({"$retainKeys": ["type"], "type": "Recreate"})),
     );
     assert_eq!(recreated, strategy(json!({"type": "Recreate"})));
+}
+
+#[test]
+fn where_nothing_stands_the_patch_is_taken_as_it_is() {
+    let twice = json!({"finalizers": ["a", "a"]});
+    assert_eq!(patched_meta(json!({}), twice.clone()), twice);
+    let volumes = json!({"volumes": [{"emptyDir": {}}, {"name": "v", "secret": null}]});
+    assert_eq!(patched_spec(json!({}), volumes), json!({"volumes": [{"emptyDir": {}}, {"name": "v"}]}));
+    let directed = json!({"affinity": {"$patch": "replace", "nodeAffinity": {}}, "volumes": [{"$patch": "delete", "name": "v"}]});
+    assert_eq!(patched_spec(json!({}), directed), json!({"volumes": []}));
+    let kept = json!({"affinity": {"$retainKeys": ["x"]}});
+    assert_eq!(patched_spec(json!({}), kept.clone()), kept, "it is no field, and validation says so");
+    assert_eq!(patched_meta(json!({"finalizers": ["x"]}), json!({"$deleteFromPrimitiveList/finalizers": null})), json!({}));
+    assert_eq!(
+        patched_meta(json!({"finalizers": ["x"]}), json!({"$deleteFromPrimitiveList/finalizers": "x"})),
+        json!({"finalizers": ["x"]})
+    );
 }
 
 #[test]
@@ -119,7 +137,7 @@ fn nonsense_is_answered_as_upstream_answers_it() {
         (spec(json!({"$setElementOrder/containers": [{"name": "b"}, {"name": "a"}], "containers": [{"name": "a"}, {"name": "b"}]})), 500),
         (spec(json!({"$setElementOrder/nothing": ["x"]})), 500),
         (spec(json!({"$setElementOrder": ["x"]})), 400),
-        (meta(json!({"$deleteFromPrimitiveList/finalizers": "x"})), 400),
+        (spec(json!({"$deleteFromPrimitiveList/containers": ["x"]})), 500),
         (spec(json!({"$retainKeys": ["containers"], "nodeName": "n"})), 400),
         (spec(json!({"$retainKeys": "containers"})), 400),
         (json!([]), 400),
