@@ -94,7 +94,7 @@ async fn store_new(
 }
 
 async fn store(write: &Write<'_>, ready: Ready) -> Result<Shown, Status> {
-    let Ready { mut object, managed, reservation, generated, .. } = ready;
+    let Ready { mut object, managed, reservation, generated, given_version, .. } = ready;
     let resource = write.resource();
     let ttl = write.server.time_to_live(resource, &*object);
     let prefix = object.meta().generate_name.clone().unwrap_or_default();
@@ -106,7 +106,7 @@ async fn store(write: &Write<'_>, ready: Ready) -> Result<Shown, Status> {
         if write.options.dry_run {
             write.server.feed.catch_up().await?;
             return match write.log.get(&prepared.path()) {
-                None => Ok(Write::shown_dry(&prepared, None)),
+                None => Ok(Write::shown_dry(&prepared, given_version)),
                 Some(_) => Err(Status::already_exists(&resource.group_resource(), &name)),
             };
         }

@@ -4,7 +4,7 @@
 use api::Resource;
 use api::kind::Scope;
 use jiff::Timestamp;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference, Time};
 use machinery::objectmeta::Rules;
 
 /// The present time as `metadata` keeps it: to the second.
@@ -23,11 +23,35 @@ pub(crate) fn fill_new(meta: &mut ObjectMeta, now: Timestamp) {
     drop_empty(meta);
 }
 
+/// When owners are looked at that stand there twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OwnersSeen {
+    AsSent,
+    AfterAdmission,
+}
+
+/// Drops owners that stand there twice, all the same; the warning for who sent them.
+pub(crate) fn drop_repeated_owners(meta: &mut ObjectMeta, seen: OwnersSeen) -> Option<String> {
+    let owners = meta.owner_references.as_mut().filter(|owners| owners.len() > 1)?;
+    let mut repeated: Vec<String> = Vec::new();
+    let mut kept: Vec<OwnerReference> = Vec::with_capacity(owners.len());
+    for owner in std::mem::take(owners) {
+        if !kept.contains(&owner) {
+            kept.push(owner);
+        } else if !repeated.contains(&owner.uid) {
+            repeated.push(owner.uid);
+        }
+    }
+    *owners = kept;
+    let when = if seen == OwnersSeen::AfterAdmission { " after mutating admission" } else { "" };
+    (!repeated.is_empty())
+        .then(|| format!("metadata.ownerReferences names owners twice{when}, which are kept once: uid {}", repeated.join(", ")))
+}
+
 /// Puts back what an update leaves out or may not change without being told so.
 pub(crate) fn carry_over(new: &mut ObjectMeta, old: &ObjectMeta) {
     new.creation_timestamp = old.creation_timestamp.clone();
     new.generation = old.generation;
-    new.self_link = None;
     if new.uid.as_deref().unwrap_or_default().is_empty() {
         new.uid.clone_from(&old.uid);
     }

@@ -6,6 +6,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use machinery::field::{Error, Path};
 use machinery::{GroupKind, ResourceVersion, Status};
 
+use super::metadata::{self, OwnersSeen};
 use super::revision::{Decision, Revision, Settled};
 use super::write::{Ownership, Ready, Write};
 use super::{Body, Caller, Shown, Target, WriteOptions, Written, body, delete, scale};
@@ -45,6 +46,7 @@ impl ApiServer {
         options: &WriteOptions,
     ) -> Result<Written, Status> {
         body::check_address(target, &mut *object)?;
+        let doubt = metadata::drop_repeated_owners(object.meta_mut(), OwnersSeen::AsSent);
         let write = Write::new(self, caller, target, options)?;
         let may_create = target.subresource.is_none() && target.resource.create_on_update();
         let mut revision = Revision::begin(&write, path(&target.namespace, &target.name));
@@ -64,6 +66,7 @@ impl ApiServer {
                 Ok(decide(&write, ready, &*old, &mut warnings))
             });
             if let Some(settled) = revision.settle(decision).await? {
+                warnings.splice(0..0, doubt);
                 return Ok(Written { object: shown(settled), created: false, warnings });
             }
         }

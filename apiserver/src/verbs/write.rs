@@ -15,7 +15,8 @@ use machinery::objectmeta;
 use machinery::{ResourceVersion, Status};
 use storage::{Expect, KeyValue, Outcome};
 
-use super::{Caller, Shown, Target, WriteOptions, metadata};
+use super::metadata::{self, OwnersSeen};
+use super::{Caller, Shown, Target, WriteOptions};
 use crate::admission::{Operation, Request};
 use crate::allocation::Reservation;
 use crate::log::store_status;
@@ -49,12 +50,14 @@ pub(super) struct Ready {
     pub(super) warnings: Vec<String>,
     /// The name was made here, so that another may be tried.
     pub(super) generated: bool,
+    /// The version that the writer of a new object gave it, which a dry run shows.
+    pub(super) given_version: Option<ResourceVersion>,
 }
 
 impl Ready {
     /// A change that the server makes itself: nobody comes to own anything by it.
     pub(super) fn of(object: Box<dyn Object>, managed: Vec<apply::Entry>) -> Self {
-        Self { object, managed, reservation: None, warnings: Vec::new(), generated: false }
+        Self { object, managed, reservation: None, warnings: Vec::new(), generated: false, given_version: None }
     }
 }
 
@@ -100,14 +103,20 @@ impl<'a> Write<'a> {
             meta.name = Some(objectmeta::generate_name(&prefix, &mut rand::rng()));
         }
         resource.default(&mut *object);
+        let mut doubts = Vec::new();
+        if matches!(ownership, Ownership::Record) {
+            doubts.extend(metadata::drop_repeated_owners(object.meta_mut(), OwnersSeen::AsSent));
+        }
         let managed = match ownership {
             Ownership::Record => self.record(resource.update().reset_fields(), None, &mut *object),
             Ownership::Settled(managed) => managed,
         };
         self.admit(Operation::Create, &mut object, None)?;
+        doubts.extend(metadata::drop_repeated_owners(object.meta_mut(), OwnersSeen::AfterAdmission));
         // Before the strategy, whose validation expects addresses to be there. Given back if the object is refused.
         let reservation = self.server.allocation.reserve(resource, &mut *object, None, self.options.dry_run)?;
-        let mut warnings = resource.warnings_given(&*object);
+        let mut warnings = doubts;
+        warnings.extend(resource.warnings_given(&*object));
         resource.prepare_create(&cx, &mut *object);
         let name_rule = |name: &str, prefix| resource.validate_name(name, prefix);
         let mut errors = objectmeta::validate_create(object.meta(), metadata::rules(resource, &name_rule));
@@ -117,7 +126,7 @@ impl<'a> Write<'a> {
         warnings.extend(resource.warnings_create(&*object));
         let found = self.review(Operation::Create, Some(&*object), None).map_err(|status| status.with_warnings(&warnings))?;
         warnings.extend(found);
-        Ok(Ready { object, managed, reservation, warnings, generated })
+        Ok(Ready { object, managed, reservation, warnings, generated, given_version: given.parse().ok() })
     }
 
     /// The pipeline for a new state of the object `old`, which is what `live` says. `new` comes decoded from the writer,
@@ -132,12 +141,17 @@ impl<'a> Write<'a> {
         let resource = self.resource();
         let cx = self.context();
         metadata::carry_over(new.meta_mut(), old.meta());
+        if !self.options.dry_run {
+            // The store does not keep it, and a dry run does not come so far.
+            new.meta_mut().self_link = None;
+        }
         resource.default(&mut *new);
         let managed = match ownership {
             Ownership::Record => self.record(strategy.reset_fields(), Some(live), &mut *new),
             Ownership::Settled(managed) => managed,
         };
         self.admit(Operation::Update, &mut new, Some(old))?;
+        let doubts: Vec<_> = metadata::drop_repeated_owners(new.meta_mut(), OwnersSeen::AfterAdmission).into_iter().collect();
         let reservation = match self.target.subresource {
             None => self.server.allocation.reserve(resource, &mut *new, Some(old), self.options.dry_run)?,
             Some(_) => None,
@@ -148,11 +162,12 @@ impl<'a> Write<'a> {
             objectmeta::validate_update(new.meta(), old.meta(), metadata::rules(resource, &name_rule), strategy.repeated_metadata());
         errors.extend(objectmeta::validate_managed_fields(&managed));
         errors.extend(strategy.validate(&cx, &*new, old));
-        self.refuse(&*new, errors)?;
-        let mut warnings = strategy.warnings(&*new, old);
+        self.refuse(&*new, errors).map_err(|status| status.with_warnings(&doubts))?;
+        let mut warnings = doubts;
+        warnings.extend(strategy.warnings(&*new, old));
         let found = self.review(Operation::Update, Some(&*new), Some(old)).map_err(|status| status.with_warnings(&warnings))?;
         warnings.extend(found);
-        Ok(Ready { object: new, managed, reservation, warnings, generated: false })
+        Ok(Ready { object: new, managed, reservation, warnings, generated: false, given_version: None })
     }
 
     fn refuse(&self, object: &dyn Object, errors: Errors) -> Result<(), Status> {
