@@ -136,7 +136,8 @@ pub fn encode_object(kind: &GroupVersionKind, object: &Value) -> Option<Vec<u8>>
 pub fn encode_json(json: &[u8]) -> Option<Vec<u8>> {
     let value: Value = serde_json::from_slice(json).ok()?;
     let text = |key: &str| value.get(key).and_then(Value::as_str).map(str::to_owned);
-    let gv = crate::GroupVersion::parse(&text("apiVersion")?);
+    // The oldest documents say no version.
+    let gv = crate::GroupVersion::parse(&text("apiVersion").unwrap_or_default());
     encode_object(&GroupVersionKind { group: gv.group, version: gv.version, kind: text("kind")?.into() }, &value)
 }
 
@@ -216,7 +217,19 @@ impl Shape {
 }
 
 fn message_name(group: &str, version: &str, kind: &str) -> String {
-    const META: [&str; 7] = ["Status", "DeleteOptions", "CreateOptions", "UpdateOptions", "PatchOptions", "ListOptions", "WatchEvent"];
+    const META: [&str; 11] = [
+        "Status",
+        "DeleteOptions",
+        "CreateOptions",
+        "UpdateOptions",
+        "PatchOptions",
+        "ListOptions",
+        "WatchEvent",
+        "APIVersions",
+        "APIGroup",
+        "APIGroupList",
+        "APIResourceList",
+    ];
     if group == "meta.k8s.io" || META.contains(&kind) {
         return format!("apimachinery.pkg.apis.meta.v1.{kind}");
     }

@@ -39,12 +39,18 @@ pub struct Table<'a> {
     api_version: &'static str,
     pub metadata: ListMeta,
     /// In a watch, only the first event's table has them.
-    pub column_definitions: Vec<ColumnDefinition<'a>>,
+    /// None in events of a watch after the first.
+    pub column_definitions: Option<Vec<ColumnDefinition<'a>>>,
     pub rows: Vec<Row<'a>>,
 }
 
 impl<'a> Table<'a> {
-    pub fn new(version: MetaVersion, metadata: ListMeta, column_definitions: Vec<ColumnDefinition<'a>>, rows: Vec<Row<'a>>) -> Self {
+    pub fn new(
+        version: MetaVersion,
+        metadata: ListMeta,
+        column_definitions: Option<Vec<ColumnDefinition<'a>>>,
+        rows: Vec<Row<'a>>,
+    ) -> Self {
         Self { kind: "Table", api_version: version.api_version(), metadata, column_definitions, rows }
     }
 }
@@ -182,7 +188,7 @@ mod tests {
         let show = |include| {
             let object = RowObject::of(stored, include, MetaVersion::V1).unwrap();
             let row = Row { cells: vec!["c".into()], conditions: vec![], object };
-            serde_json::to_value(Table::new(MetaVersion::V1, ListMeta::default(), vec![column], vec![row])).unwrap()
+            serde_json::to_value(Table::new(MetaVersion::V1, ListMeta::default(), Some(vec![column]), vec![row])).unwrap()
         };
         assert_eq!(
             show(Include::Metadata),

@@ -51,7 +51,7 @@ impl<'a> Query<'a> {
     }
 
     pub fn number<T: std::str::FromStr>(&self, name: &str) -> status::Result<Option<T>> {
-        match self.given(name) {
+        match self.get(name) {
             None => Ok(None),
             Some(text) => {
                 text.parse().map(Some).map_err(|_| Status::bad_request(format!("{name}: {text:?} is not a whole number in range")))
@@ -102,7 +102,13 @@ impl<'a> Query<'a> {
         let initial = self.boolean("sendInitialEvents");
         let mut errors = Vec::new();
         if watch {
-            validate_watch(&path, matching.as_deref(), initial, &mut errors);
+            // A watch that says nothing of where it begins is one of the present state, asked for in the old way.
+            let is_old = initial.is_none() && matching.is_none() && matches!(version.as_deref(), None | Some("0"));
+            let (matching, initial) = if is_old { (Some("NotOlderThan"), Some(true)) } else { (matching.as_deref(), initial) };
+            validate_watch(&path, matching, initial, &mut errors);
+            if matching.is_some() && self.given("continue").is_some() {
+                errors.push(Error::forbidden(&path, "cannot be combined with a continue token"));
+            }
         } else {
             if let Some(matching) = matching.as_deref() {
                 if version.is_none() {
@@ -187,14 +193,15 @@ fn is_well_encoded(pair: &str) -> bool {
 }
 
 fn validate_watch(path: &Path, matching: Option<&str>, initial: Option<bool>, errors: &mut Vec<Error>) {
-    match (initial, matching) {
-        (None, Some(_)) => errors.push(Error::forbidden(path, "is for watches with sendInitialEvents only")),
-        (Some(_), None) => errors.push(Error::forbidden(path, "sendInitialEvents needs resourceVersionMatch NotOlderThan")),
-        (Some(_), Some(matching)) if matching != "NotOlderThan" => {
-            errors.push(Error::forbidden(path, "sendInitialEvents needs NotOlderThan"));
-            errors.push(Error::not_supported(path, matching, &["NotOlderThan"]));
-        }
-        _ => {}
+    const ONLY: &str = "NotOlderThan";
+    if initial.is_some() && matching != Some(ONLY) {
+        errors.push(Error::forbidden(path, "sendInitialEvents needs resourceVersionMatch NotOlderThan"));
+    }
+    if initial.is_none() && matching.is_some() {
+        errors.push(Error::forbidden(path, "is for watches with sendInitialEvents only"));
+    }
+    if let Some(other) = matching.filter(|matching| *matching != ONLY) {
+        errors.push(Error::not_supported(path, other, &[ONLY]));
     }
 }
 

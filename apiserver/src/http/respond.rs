@@ -108,7 +108,7 @@ pub fn object(code: StatusCode, form: Form, resource: &dyn Resource, shown: &Sho
     };
     match converted {
         Ok(json) => encoded(code, form.format, json),
-        Err(failure) => status(&failure, form.format),
+        Err(failure) => status(&failure, Format::Json),
     }
 }
 
@@ -124,7 +124,7 @@ pub fn list(form: Form, resource: &dyn Resource, list: List, include: Include) -
     };
     match converted {
         Ok(json) => encoded(StatusCode::OK, form.format, json),
-        Err(failure) => status(&failure, form.format),
+        Err(failure) => status(&failure, Format::Json),
     }
 }
 

@@ -59,19 +59,19 @@ impl Tables<'_> {
         let json = presented(self.resource, &Bytes::copy_from_slice(stored));
         let mut row = self.row(stored, Timestamp::now())?;
         row.object = RowObject::of(&json, self.include, self.version).map_err(internal)?;
-        encode(&Table::new(self.version, metadata, self.resource.columns(), vec![row]))
+        encode(&Table::new(self.version, metadata, Some(self.resource.columns()), vec![row]))
     }
 
     /// A table of a list.
     pub fn of_list(&self, list: &List) -> status::Result<Bytes> {
         let now = Timestamp::now();
         let rows = list.items.iter().map(|e| self.row(&e.json, now)).collect::<Result<_, _>>()?;
-        encode(&Table::new(self.version, list_meta(list), self.resource.columns(), rows))
+        encode(&Table::new(self.version, list_meta(list), Some(self.resource.columns()), rows))
     }
 
     /// A watch event's object as a table of one row. Only the first event of a watch carries the column definitions.
     pub fn of_event(&self, stored: &[u8], first: bool) -> status::Result<Bytes> {
-        let columns = if first { self.resource.columns() } else { Vec::new() };
+        let columns = first.then(|| self.resource.columns());
         encode(&Table::new(self.version, meta_of(stored)?, columns, vec![self.row(stored, Timestamp::now())?]))
     }
 }

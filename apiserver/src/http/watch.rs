@@ -80,6 +80,11 @@ impl Frames {
             WatchEvent::Deleted(entry) => ("DELETED", entry),
             WatchEvent::Bookmark { version, initial_state_end } => return self.put_bookmark(out, version.0, *initial_state_end),
         };
+        if self.shape == Shape::PartialObjectMetadataList {
+            // An event's object is no list, which is found out when there is one.
+            self.watch = None;
+            return;
+        }
         if self.protobuf
             && self.shape == Shape::Object
             && let Some(body) = respond::entry_protobuf(&*self.resource, entry)
@@ -95,7 +100,7 @@ impl Frames {
             Shape::Table => {
                 Some(Tables { resource: &*self.resource, include: self.include, version: self.version }.of_event(json, self.first))
             }
-            Shape::PartialObjectMetadata | Shape::PartialObjectMetadataList => Some(table::partial(json, self.version)),
+            _ => Some(table::partial(json, self.version)),
         };
         self.first = false;
         match converted {

@@ -24,6 +24,8 @@ pub enum Start {
     After(ResourceVersion),
     /// With the objects as they stand, each as an ADDED event. `announce_end` sends a bookmark after the last one.
     Present { announce_end: bool },
+    /// Not at all: this is all that it tells.
+    Never(Status),
 }
 
 /// An open watch. Costs nothing while nothing happens.
@@ -42,6 +44,7 @@ pub struct Watch {
     told: ResourceVersion,
     deadline: Instant,
     state: State,
+    refusal: Option<Status>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -54,8 +57,13 @@ impl Watch {
     pub(crate) fn new(feed: Arc<Feed>, log: &Arc<Log>, filter: Filter, start: Start, bookmarks: bool, lasts: Duration) -> Self {
         let subscription = log.subscribe(filter.index_key());
         let now = Instant::now();
+        let mut refusal = None;
         let (position, initial, announce_end) = match start {
             Start::After(version) => (version, Vec::new(), false),
+            Start::Never(status) => {
+                refusal = Some(status);
+                (feed.position(), Vec::new(), false)
+            }
             Start::Present { announce_end } => {
                 // The position is read first: the snapshot then holds everything up to it, and perhaps more.
                 let position = feed.position();
@@ -75,6 +83,7 @@ impl Watch {
             told: ResourceVersion(0),
             deadline: now + lasts,
             state: State::Open,
+            refusal,
         }
     }
 
@@ -126,6 +135,10 @@ impl Watch {
     pub fn ready(&mut self) -> Option<Result<WatchEvent, Status>> {
         if self.state == State::Ended {
             return None;
+        }
+        if let Some(status) = self.refusal.take() {
+            self.state = State::Ended;
+            return Some(Err(status));
         }
         if let Some(entry) = self.initial.next() {
             return Some(Ok(WatchEvent::Added(entry)));

@@ -43,8 +43,13 @@ impl ApiServer {
         if self.feed.reached(version, VERSION_PATIENCE).await {
             return Ok(());
         }
+        Err(self.too_large(version, 1))
+    }
+
+    /// A version has not come yet; clients may ask again after so many seconds.
+    pub(super) fn too_large(&self, version: ResourceVersion, retry_after_seconds: i32) -> Status {
         let message = format!("Too large resource version: {version}, current: {}", self.feed.position());
-        let status = Status::timeout(message, 1);
-        Err(status.with_cause("ResourceVersionTooLarge", "Too large resource version", ""))
+        let status = Status::timeout(message, retry_after_seconds);
+        status.with_cause("ResourceVersionTooLarge", "Too large resource version", "")
     }
 }

@@ -69,12 +69,20 @@ impl ApiServer {
             "" => self.feed.catch_up().await?,
             "0" => {}
             text => {
-                let version = text.parse().map_err(|_| Status::bad_request(format!("invalid resource version {text:?}")))?;
-                self.wait_for(version).await?;
+                let version: ResourceVersion =
+                    text.parse().map_err(|_| Status::bad_request(format!("invalid resource version {text:?}")))?;
+                if version == ResourceVersion(0) {
+                    return Ok(self.newest(log, String::new()));
+                }
                 if exact {
+                    self.feed.catch_up().await?;
+                    if version > self.feed.position() {
+                        return Err(self.too_large(version, 0));
+                    }
                     let snapshot = self.feed.snapshot_at(log, version).await?;
                     return Ok(Source { snapshot, version, from: String::new() });
                 }
+                self.wait_for(version).await?;
             }
         }
         Ok(self.newest(log, String::new()))

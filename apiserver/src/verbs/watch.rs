@@ -35,7 +35,11 @@ impl ApiServer {
         };
         match version {
             None => self.feed.catch_up().await?,
-            Some(version) if options.send_initial_events == Some(true) => self.wait_for(version).await?,
+            Some(version) if options.send_initial_events == Some(true) => {
+                if let Err(status) = self.wait_for(version).await {
+                    return Ok(Start::Never(status));
+                }
+            }
             Some(_) => {}
         }
         Ok(match (options.send_initial_events, version) {

@@ -103,19 +103,18 @@ impl<'a> Write<'a> {
             meta.name = Some(objectmeta::generate_name(&prefix, &mut rand::rng()));
         }
         resource.default(&mut *object);
-        let mut doubts = Vec::new();
+        let mut warnings = Vec::new();
         if matches!(ownership, Ownership::Record) {
-            doubts.extend(metadata::drop_repeated_owners(object.meta_mut(), OwnersSeen::AsSent));
+            warnings.extend(metadata::drop_repeated_owners(object.meta_mut(), OwnersSeen::AsSent));
         }
         let managed = match ownership {
             Ownership::Record => self.record(resource.update().reset_fields(), None, &mut *object),
             Ownership::Settled(managed) => managed,
         };
         self.admit(Operation::Create, &mut object, None)?;
-        doubts.extend(metadata::drop_repeated_owners(object.meta_mut(), OwnersSeen::AfterAdmission));
+        warnings.extend(metadata::drop_repeated_owners(object.meta_mut(), OwnersSeen::AfterAdmission));
         // Before the strategy, whose validation expects addresses to be there. Given back if the object is refused.
         let reservation = self.server.allocation.reserve(resource, &mut *object, None, self.options.dry_run)?;
-        let mut warnings = doubts;
         warnings.extend(resource.warnings_given(&*object));
         resource.prepare_create(&cx, &mut *object);
         let name_rule = |name: &str, prefix| resource.validate_name(name, prefix);
@@ -151,7 +150,7 @@ impl<'a> Write<'a> {
             Ownership::Settled(managed) => managed,
         };
         self.admit(Operation::Update, &mut new, Some(old))?;
-        let doubts: Vec<_> = metadata::drop_repeated_owners(new.meta_mut(), OwnersSeen::AfterAdmission).into_iter().collect();
+        let mut warnings: Vec<_> = metadata::drop_repeated_owners(new.meta_mut(), OwnersSeen::AfterAdmission).into_iter().collect();
         let reservation = match self.target.subresource {
             None => self.server.allocation.reserve(resource, &mut *new, Some(old), self.options.dry_run)?,
             Some(_) => None,
@@ -162,8 +161,7 @@ impl<'a> Write<'a> {
             objectmeta::validate_update(new.meta(), old.meta(), metadata::rules(resource, &name_rule), strategy.repeated_metadata());
         errors.extend(objectmeta::validate_managed_fields(&managed));
         errors.extend(strategy.validate(&cx, &*new, old));
-        self.refuse(&*new, errors).map_err(|status| status.with_warnings(&doubts))?;
-        let mut warnings = doubts;
+        self.refuse(&*new, errors).map_err(|status| status.with_warnings(&warnings))?;
         warnings.extend(strategy.warnings(&*new, old));
         let found = self.review(Operation::Update, Some(&*new), Some(old)).map_err(|status| status.with_warnings(&warnings))?;
         warnings.extend(found);
