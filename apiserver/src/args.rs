@@ -149,6 +149,12 @@ pub struct AuditArgs {
     /// Events that may wait to be written; in batch mode more are dropped.
     #[arg(long, default_value_t = 10_000)]
     pub audit_log_batch_buffer_size: usize,
+    /// Whether events that are too large are recorded without their objects, and not at all if that does not help.
+    #[arg(long, default_value_t = false, action = clap::ArgAction::Set, num_args = 0..=1, default_missing_value = "true")]
+    pub audit_log_truncate_enabled: bool,
+    /// The bytes from which on an event is too large.
+    #[arg(long, default_value_t = 100 << 10, value_parser = clap::value_parser!(u64).range(1..))]
+    pub audit_log_truncate_max_event_size: u64,
 }
 
 impl AuditArgs {
@@ -172,7 +178,8 @@ impl AuditArgs {
         let opened = || anyhow::Context::with_context(LogFile::open(path, rotation), || format!("cannot open {}", path.display()));
         let output = if path.as_os_str() == "-" { Output::Stdout } else { Output::File(opened()?) };
         let journal = Journal::start(output, self.audit_log_mode, self.audit_log_batch_buffer_size, metrics)?;
-        Ok(Some(Arc::new(Audit::new(policy, journal))))
+        let most_bytes = self.audit_log_truncate_enabled.then_some(self.audit_log_truncate_max_event_size as usize);
+        Ok(Some(Arc::new(Audit::new(policy, journal, most_bytes))))
     }
 }
 

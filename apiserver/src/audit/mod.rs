@@ -38,6 +38,8 @@ use trail::{Found, Record};
 pub struct Audit {
     policy: Policy,
     journal: Arc<Journal>,
+    /// Of an event; None: any.
+    most_bytes: Option<usize>,
 }
 
 /// A request as it came in.
@@ -61,8 +63,8 @@ impl std::fmt::Debug for Audit {
 }
 
 impl Audit {
-    pub fn new(policy: Policy, journal: Journal) -> Self {
-        Self { policy, journal: Arc::new(journal) }
+    pub fn new(policy: Policy, journal: Journal, most_bytes: Option<usize>) -> Self {
+        Self { policy, journal: Arc::new(journal), most_bytes }
     }
 
     /// Begins to record a request. `user`: None if the caller is not known; then the answer is recorded alone.
@@ -80,6 +82,7 @@ impl Audit {
         };
         let trail = Trail::of(Record {
             journal: self.journal.clone(),
+            most_bytes: self.most_bytes,
             verdict,
             id: incoming.id.to_owned(),
             uri: incoming.uri.to_owned(),

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use api::strategy::UserInfo;
 use bytes::Bytes;
@@ -25,12 +26,19 @@ use crate::verbs::{Deleted, List, Shown, Written};
 const DECISION: &str = "authorization.k8s.io/decision";
 const REASON: &str = "authorization.k8s.io/reason";
 
+/// Requests that take longer have the time they took noted.
+const SLOW: Duration = Duration::from_millis(500);
+const TOTAL_LATENCY: &str = "apiserver.latency.k8s.io/total";
+const TRUNCATED: &str = "audit.k8s.io/truncated";
+
 /// What is recorded of a request; clones are of the same one.
 #[derive(Clone, Default)]
 pub struct Trail(Option<Arc<Record>>);
 
 pub(super) struct Record {
     pub journal: Arc<Journal>,
+    /// An event that is larger is recorded without its objects.
+    pub most_bytes: Option<usize>,
     pub verdict: Verdict,
     pub id: String,
     pub uri: String,
@@ -260,7 +268,31 @@ impl Record {
         if self.verdict.omitted.contains(stage) {
             return None;
         }
-        let found = self.found.lock();
+        let mut found = self.found.lock();
+        if stage == Stage::ResponseComplete {
+            let took = Timestamp::now().duration_since(self.received).unsigned_abs();
+            if took > SLOW {
+                found.annotations.entry(TOTAL_LATENCY.to_owned()).or_insert_with(|| go_duration(took));
+            }
+        }
+        let line = self.line(stage, &found);
+        if self.most_bytes.is_none_or(|most| line.len() <= most) {
+            return Some(line);
+        }
+        if self.verdict.level >= Level::Request {
+            (found.request, found.response) = (None, None);
+            found.annotations.insert(TRUNCATED.to_owned(), "true".to_owned());
+        }
+        Some(self.line(stage, &found)).filter(|line| {
+            let fits = self.most_bytes.is_none_or(|most| line.len() <= most);
+            if !fits {
+                tracing::warn!(audit_id = self.id, bytes = line.len(), "an audit event is too large, and is not recorded");
+            }
+            fits
+        })
+    }
+
+    fn line(&self, stage: Stage, found: &Found) -> Vec<u8> {
         let head = Head {
             kind: "Event",
             api_version: "audit.k8s.io/v1",
@@ -279,7 +311,7 @@ impl Record {
         };
         let stage_timestamp = if stage == Stage::RequestReceived { self.received } else { Timestamp::now() };
         let tail = Tail { request_received_timestamp: self.received, stage_timestamp, annotations: &found.annotations };
-        Some(event::line(&head, [found.request.as_deref(), found.response.as_deref()], &tail))
+        event::line(&head, [found.request.as_deref(), found.response.as_deref()], &tail)
     }
 
     async fn record(&self, stage: Stage) -> bool {
@@ -315,5 +347,31 @@ impl From<Status> for Outcome {
     fn from(status: Status) -> Self {
         let Status { metadata, status, message, reason, details, code, .. } = status;
         Self { metadata, status, message, reason, details, code }
+    }
+}
+
+/// A time as Go writes it: `501.2ms`, `1.5s`, `2m3.25s`.
+fn go_duration(time: Duration) -> String {
+    let trimmed = |seconds: f64| format!("{seconds:.9}").trim_end_matches('0').trim_end_matches('.').to_owned();
+    let (whole, rest) = (time.as_secs(), f64::from(time.subsec_nanos()) / 1e9);
+    let (hours, minutes, seconds) = (whole / 3600, whole / 60 % 60, (whole % 60) as f64 + rest);
+    match (hours, minutes) {
+        (0, 0) if whole == 0 => format!("{}ms", trimmed(rest * 1e3)),
+        (0, 0) => format!("{}s", trimmed(seconds)),
+        (0, _) => format!("{minutes}m{}s", trimmed(seconds)),
+        _ => format!("{hours}h{minutes}m{}s", trimmed(seconds)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_written_as_go_writes_them() {
+        for (millis, text) in [(501, "501ms"), (1500, "1.5s"), (123_250, "2m3.25s"), (3_600_000, "1h0m0s")] {
+            assert_eq!(go_duration(Duration::from_millis(millis)), text);
+        }
+        assert_eq!(go_duration(Duration::from_nanos(512_345_678)), "512.345678ms");
     }
 }
