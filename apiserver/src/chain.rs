@@ -9,12 +9,14 @@ use std::time::Duration;
 
 use api::strategy::UserInfo;
 use http::HeaderMap;
+use jiff::Timestamp;
 use machinery::{Status, status};
 use runtime::health::Health;
 use runtime::metrics::Metrics;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::audit::{Audit, Incoming, Trail};
+use crate::auth::authenticate::Remarks;
 use crate::auth::{Attributes, Authorizer, PeerCertificate, authorize, impersonation};
 use crate::server::ApiServer;
 use crate::verbs::Caller;
@@ -28,6 +30,8 @@ pub struct Chain {
     pub authorizer: Arc<dyn Authorizer>,
     pub health: Health,
     pub metrics: Metrics,
+    /// When this server began to serve.
+    pub started: Timestamp,
     reads: Arc<Semaphore>,
     writes: Arc<Semaphore>,
 }
@@ -118,6 +122,7 @@ impl Chain {
             authorizer,
             health,
             metrics,
+            started: Timestamp::now(),
             reads: Arc::new(Semaphore::new(limits.reads)),
             writes: Arc::new(Semaphore::new(limits.writes)),
         })
@@ -136,12 +141,15 @@ impl Chain {
         wanted: &Wanted<'_>,
         trail: &mut Trail,
     ) -> status::Result<Caller> {
-        let user = self.authenticate(incoming, peer, wanted).await?;
+        let (user, remarks) = self.authenticate(incoming, peer, wanted).await?;
         if let Some(audit) = self.audit() {
             *trail = audit.begin(incoming, Some(&user), wanted).await?;
+            remarks.note.into_iter().for_each(|(key, value)| trail.note(key, || value));
         }
-        let caller = self.acting(&user, incoming.headers, wanted, trail)?;
-        self.permit(&caller, wanted)?;
+        let warned = |status: Status| status.with_warnings(remarks.warning.map(str::to_owned).as_slice());
+        let mut caller = self.acting(&user, incoming.headers, wanted, trail).map_err(warned)?;
+        self.permit(&caller, wanted).map_err(warned)?;
+        caller.warning = remarks.warning;
         Ok(caller)
     }
 
@@ -151,16 +159,18 @@ impl Chain {
         incoming: &Incoming<'_>,
         peer: Option<&PeerCertificate>,
         wanted: &Wanted<'_>,
-    ) -> status::Result<Arc<UserInfo>> {
-        let found = self.api.authenticate(peer, incoming.headers).await;
+    ) -> status::Result<(Arc<UserInfo>, Remarks)> {
+        let (found, remarks) = self.api.authenticate(peer, incoming.headers).await;
         if let (Some(audit), Err(status)) = (self.audit(), &found) {
             // As upstream: one event, and none that the answer is complete.
             let trail = audit.begin(incoming, None, wanted).await?;
+            remarks.note.iter().for_each(|(key, value)| trail.note(key, || value.clone()));
             trail.answers(status);
             trail.started(status.code).await;
             trail.close();
         }
-        found
+        let warned = |status: Status| status.with_warnings(remarks.warning.map(str::to_owned).as_slice());
+        found.map_err(warned).map(|user| (user, remarks))
     }
 
     /// Whom a caller acts as, and what the chain knows of them from here on.
@@ -170,7 +180,7 @@ impl Chain {
             trail.impersonates(&acting.user, acting.constraint);
         }
         let user = acting.as_ref().map_or(user, |acting| &acting.user);
-        Ok(Caller { user: (**user).clone(), agent: agent(headers), trail: trail.clone() })
+        Ok(Caller { user: (**user).clone(), agent: agent(headers), trail: trail.clone(), warning: None })
     }
 
     fn permit(&self, caller: &Caller, wanted: &Wanted<'_>) -> status::Result<()> {
@@ -181,7 +191,7 @@ impl Chain {
 
     /// Whoever sends a batch of requests in one. Each is still to be let in, by [`Batch::entry`].
     pub async fn batch(&self, incoming: &Incoming<'_>, peer: Option<&PeerCertificate>, wanted: &Wanted<'_>) -> status::Result<Batch> {
-        let user = self.authenticate(incoming, peer, wanted).await?;
+        let (user, _) = self.authenticate(incoming, peer, wanted).await?;
         let caller = self.acting(&user, incoming.headers, wanted, &Trail::default())?;
         let origin = self.audit().map(|_| (user, incoming.uri.to_owned(), incoming.headers.clone(), incoming.address));
         Ok(Batch { caller, origin })

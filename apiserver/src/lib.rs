@@ -22,6 +22,7 @@ pub mod discovery;
 mod flow_control;
 pub mod grpc;
 pub mod http;
+mod identity;
 pub mod in_process;
 mod leases;
 pub mod log;

@@ -15,10 +15,11 @@ use crate::admission::resource_quota::charge::Cashier;
 use crate::admission::{self, World};
 use crate::allocation::{self, Allocation};
 use crate::audit::Audit;
-use crate::auth::{Access, Authenticator, Mode};
+use crate::auth::{Access, Authenticator, Mode, token_tracking};
 use crate::connect::{Connector, KubeletAccess};
 use crate::definitions::{self, Definitions};
 use crate::flow_control::dangling;
+use crate::identity;
 use crate::leases::Leases;
 use crate::log::{Bounds, Feed, Log};
 use crate::served::Served;
@@ -130,6 +131,8 @@ impl ApiServer {
         server.follow_definitions().await?;
         tokio::spawn(definitions::keep_served(Arc::downgrade(&server), server.feed.watches().clone()));
         tokio::spawn(allocation::addresses::keep_repaired(Arc::downgrade(&server), server.feed.stop().clone()));
+        tokio::spawn(identity::keep(Arc::downgrade(&server), server.feed.watches().clone()));
+        tokio::spawn(token_tracking::keep_since(Arc::downgrade(&server), server.feed.watches().clone()));
         tokio::spawn(dangling::keep_told(Arc::downgrade(&server), server.feed.watches().clone()));
         Ok(server)
     }

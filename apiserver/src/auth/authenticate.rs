@@ -88,6 +88,26 @@ impl PeerCertificate {
 pub struct Identified {
     pub user: Arc<UserInfo>,
     pub audiences: Vec<String>,
+    pub remarks: Remarks,
+}
+
+/// What there is to tell of a proof besides whose it is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Remarks {
+    /// For the client.
+    pub warning: Option<&'static str>,
+    /// For the audit log: a key and a value.
+    pub note: Option<(&'static str, String)>,
+    /// The token is kept in this secret, on which its use is to be written down.
+    pub kept: Option<KeptToken>,
+}
+
+/// A secret that holds a token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeptToken {
+    pub namespace: String,
+    pub name: String,
+    pub uid: String,
 }
 
 /// Why a token makes nobody known. The caller is not told; reviewers of tokens are.
@@ -96,6 +116,8 @@ pub enum Refused {
     /// It is of no kind that is known here.
     Unknown,
     Because(String),
+    /// It was good once.
+    Invalidated(String, Box<Remarks>),
     /// Something that it depends on is not in the logs, which may be a moment behind.
     Absent(String),
 }
@@ -197,7 +219,7 @@ impl Authenticator {
         if meant.is_empty() && !audiences.is_empty() {
             return Err(Refused::Because(format!("the token is for {own:?}, not for {audiences:?}")));
         }
-        Ok(Identified { user, audiences: meant })
+        Ok(Identified { user, audiences: meant, remarks: Remarks::default() })
     }
 
     /// For whom a proxy asks, if the connection is a proxy's.
@@ -226,25 +248,39 @@ static ANONYMOUS: LazyLock<Arc<UserInfo>> = LazyLock::new(|| {
 impl ApiServer {
     /// Who bears a token, also where what it depends on was made a moment ago.
     pub async fn identify(&self, token: &str, audiences: &[String]) -> Result<Identified, Refused> {
-        match self.authenticator().token(self.world(), token, audiences) {
+        let found = match self.authenticator().token(self.world(), token, audiences) {
             Err(Refused::Absent(_)) if self.feed.catch_up().await.is_ok() => self.authenticator().token(self.world(), token, audiences),
             found => found,
+        };
+        let remarks = match &found {
+            Ok(found) => Some(&found.remarks),
+            Err(Refused::Invalidated(_, remarks)) => Some(&**remarks),
+            Err(_) => None,
+        };
+        if let Some(kept) = remarks.and_then(|remarks| remarks.kept.as_ref()) {
+            self.token_used(kept).await;
         }
+        found
     }
 
-    /// The caller of a request: whom a proxy asks for, the bearer of a token, or who made the connection. A bearer token that is wrong is refused even where a certificate is right: the client
-    /// meant to be somebody else.
-    pub async fn authenticate(&self, peer: Option<&PeerCertificate>, headers: &HeaderMap) -> status::Result<Arc<UserInfo>> {
+    /// The caller of a request: whom a proxy asks for, the bearer of a token, or who made the connection; and what there is to
+    /// tell of that, also where it is refused. A bearer token that is wrong is refused even where a certificate is right: the
+    /// client meant to be somebody else.
+    pub async fn authenticate(&self, peer: Option<&PeerCertificate>, headers: &HeaderMap) -> (status::Result<Arc<UserInfo>>, Remarks) {
+        let plain = |found| (found, Remarks { warning: warning(headers), ..Remarks::default() });
         if let Some(user) = self.authenticator().fronted(peer, headers) {
-            return Ok(user);
+            return plain(Ok(user));
         }
         let given = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).map_or(Proof::Other, proof);
-        let Proof::Bearer(token) = given else { return self.authenticator().connection(peer) };
+        let Proof::Bearer(token) = given else { return plain(self.authenticator().connection(peer)) };
         match self.identify(token, &[]).await {
-            Ok(found) => Ok(found.user),
+            Ok(found) => (Ok(found.user), found.remarks),
             Err(refused) => {
                 tracing::debug!(?refused, "a token was refused");
-                Err(Status::unauthorized())
+                match refused {
+                    Refused::Invalidated(_, remarks) => (Err(Status::unauthorized()), *remarks),
+                    _ => plain(Err(Status::unauthorized())),
+                }
             }
         }
     }
@@ -272,7 +308,7 @@ fn proof(value: &str) -> Proof<'_> {
 }
 
 /// What the client should know about its proofs.
-pub fn warning(headers: &HeaderMap) -> Option<&'static str> {
+fn warning(headers: &HeaderMap) -> Option<&'static str> {
     let value = headers.get(AUTHORIZATION)?.to_str().ok()?;
     (proof(value) == Proof::Spaced)
         .then_some("the provided Authorization header contains extra space before the bearer token, and is ignored")

@@ -9,6 +9,7 @@ pub mod impersonation;
 pub mod node;
 pub mod rbac;
 pub mod service_accounts;
+pub(crate) mod token_tracking;
 
 use api::strategy::UserInfo;
 

@@ -27,7 +27,7 @@ use machinery::{Status, status};
 
 use crate::audit::{Incoming, PeerAddress, Trail};
 use crate::auth::authorize::ResourceAccess;
-use crate::auth::{Attributes, PeerCertificate, authenticate};
+use crate::auth::{Attributes, PeerCertificate};
 use crate::chain::{Chain, Wanted};
 use crate::verbs::Caller;
 use path::{Path, ResourcePath};
@@ -141,8 +141,9 @@ impl Exchange<'_> {
             headers: &parts.headers,
             address: parts.extensions.get::<PeerAddress>().map(|address| address.0),
         };
-        self.warning = authenticate::warning(&parts.headers);
         let peer = parts.extensions.get::<PeerCertificate>();
-        self.chain.admit(&incoming, peer, wanted, &mut self.trail).await
+        let caller = self.chain.admit(&incoming, peer, wanted, &mut self.trail).await?;
+        self.warning = caller.warning;
+        Ok(caller)
     }
 }

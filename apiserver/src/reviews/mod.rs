@@ -104,7 +104,7 @@ impl ApiServer {
         let json = match review {
             Review::Token => {
                 let question = asked.read(body, &TOKEN)?;
-                encode(&token::answer(&asked, question).await?)
+                encode(&token::answer(&mut asked, question).await?)
             }
             Review::SelfSubject => {
                 asked.read::<SelfSubjectReview>(body, &SELF_SUBJECT)?;

@@ -46,6 +46,8 @@ pub struct Caller {
     pub agent: String,
     /// What is recorded of the call.
     pub trail: Trail,
+    /// What the caller should know about how it proves who it is.
+    pub warning: Option<&'static str>,
 }
 
 /// What a call is about.

@@ -78,7 +78,7 @@ async fn caller(server: &ApiServer, token: &str) -> Result<Arc<UserInfo>, Status
     server.list(&admin(), &target(server, "pods", "", ""), &Default::default()).await.unwrap();
     let mut headers = HeaderMap::new();
     headers.insert(header::AUTHORIZATION, format!("Bearer {token}").parse().unwrap());
-    server.authenticate(None, &headers).await
+    server.authenticate(None, &headers).await.0
 }
 
 async fn refused(server: &ApiServer, token: &str) -> bool {
