@@ -2,10 +2,8 @@
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
-
 fn main() -> ExitCode {
-    let args = apiserver::args::Args::parse();
+    let args: apiserver::args::Args = runtime::flags::parse();
     let logs = args.logs.clone();
     runtime::shutdown::main(&logs, |shutdown| apiserver::start::run(args, shutdown.token()))
 }

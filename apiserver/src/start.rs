@@ -47,8 +47,8 @@ pub async fn core(
     store: Arc<dyn Store>,
     port: u16,
     authorities: &Authorities,
-    health: Health,
     metrics: Metrics,
+    shutdown: &CancellationToken,
 ) -> anyhow::Result<Arc<Chain>> {
     let options = Options {
         prefix: args.etcd_prefix.trim_matches('/').to_owned(),
@@ -65,8 +65,66 @@ pub async fn core(
         audit: args.audit.open(&metrics)?,
     };
     let api = ApiServer::start(store, Registry::built_in(), options).await?;
+    let health = health(&api, shutdown.clone());
     let limits = Limits { reads: args.max_requests_inflight, writes: args.max_mutating_requests_inflight };
     Ok(Chain::new(api, health, metrics, limits))
+}
+
+/// What has been done by now, by the names under which upstream tells of it: its hooks after the start.
+const DONE_BY_THEN: [&str; 32] = [
+    "poststarthook/start-apiserver-admission-initializer",
+    "poststarthook/generic-apiserver-start-informers",
+    "poststarthook/priority-and-fairness-config-consumer",
+    "poststarthook/priority-and-fairness-filter",
+    "poststarthook/storage-object-count-tracker-hook",
+    "poststarthook/start-apiextensions-informers",
+    "poststarthook/start-apiextensions-controllers",
+    "poststarthook/crd-informer-synced",
+    "poststarthook/start-system-namespaces-controller",
+    "poststarthook/peer-endpoint-reconciler-controller",
+    "poststarthook/start-cluster-authentication-info-controller",
+    "poststarthook/start-kube-apiserver-identity-lease-controller",
+    "poststarthook/start-kube-apiserver-identity-lease-garbage-collector",
+    "poststarthook/storage-readiness",
+    "poststarthook/start-legacy-token-tracking-controller",
+    "poststarthook/start-service-ip-repair-controllers",
+    "poststarthook/rbac/bootstrap-roles",
+    "poststarthook/scheduling/bootstrap-system-priority-classes",
+    "poststarthook/priority-and-fairness-config-producer",
+    "poststarthook/bootstrap-controller",
+    "poststarthook/start-kubernetes-service-cidr-controller",
+    "poststarthook/aggregator-reload-proxy-client-cert",
+    "poststarthook/start-kube-aggregator-informers",
+    "poststarthook/apiservice-status-local-available-controller",
+    "poststarthook/apiservice-status-remote-available-controller",
+    "poststarthook/apiservice-registration-controller",
+    "poststarthook/apiservice-wait-for-first-sync",
+    "poststarthook/apiservice-discovery-controller",
+    "poststarthook/kube-apiserver-autoregistration",
+    "autoregister-completion",
+    "poststarthook/apiservice-openapi-controller",
+    "poststarthook/apiservice-openapiv3-controller",
+];
+
+/// The checks of a server that has started: it serves only then, so that what belongs to the start is done.
+fn health(api: &Arc<ApiServer>, shutdown: CancellationToken) -> Health {
+    let health = Health::default();
+    health.always("log", || Ok(()));
+    health.vital("loopback-serving-certificate", || Ok(()));
+    let reads = {
+        let api = Arc::downgrade(api);
+        move || match api.upgrade() {
+            Some(api) if !api.feed.is_following() => Err("the store cannot be followed".to_owned()),
+            _ => Ok(()),
+        }
+    };
+    health.vital("etcd", reads.clone());
+    health.ready("informer-sync", reads);
+    for name in DONE_BY_THEN {
+        health.always(name, || Ok(()));
+    }
+    health.ready("shutdown", move || if shutdown.is_cancelled() { Err("shutting down".to_owned()) } else { Ok(()) });
+    health
 }
 
 /// The authorities that callers' certificates are judged by, PEM.
@@ -175,10 +233,7 @@ pub async fn run(args: Args, shutdown: CancellationToken) -> anyhow::Result<()> 
     let address = std::net::SocketAddr::new(args.bind_address, args.secure_port);
     let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
     let store = open_store(&args.api, args.data_dir.as_deref()).await?;
-    let health = Health::default();
-    let draining = shutdown.clone();
-    health.ready("shutdown", move || if draining.is_cancelled() { Err("shutting down".to_owned()) } else { Ok(()) });
-    let chain = core(&args.api, store.clone(), listener.local_addr()?.port(), &authorities, health, Metrics::default()).await?;
+    let chain = core(&args.api, store.clone(), listener.local_addr()?.port(), &authorities, Metrics::default(), &shutdown).await?;
     tracing::info!(%address, "serving");
     let api = chain.api.clone();
     serve::serve(listener, tls, chain, shutdown).await;

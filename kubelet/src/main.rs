@@ -2,10 +2,8 @@
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
-
 fn main() -> ExitCode {
-    let args = kubelet::Args::parse();
+    let args: kubelet::Args = runtime::flags::parse();
     let logs = args.logs.clone();
     runtime::shutdown::main(&logs, |shutdown| kubelet::start::run(args, shutdown.token()))
 }

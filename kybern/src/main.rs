@@ -36,7 +36,7 @@ fn main() -> ExitCode {
     if let Err(error) = nix::sys::prctl::set_thp_disable(true) {
         eprintln!("huge pages stay on: {error}");
     }
-    match Command::parse() {
+    match runtime::flags::parse::<Command>() {
         Command::Up(args) => {
             let logs = args.logs.clone();
             runtime::shutdown::main(&logs, |shutdown| up::run(*args, shutdown))

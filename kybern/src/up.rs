@@ -75,11 +75,8 @@ pub async fn run(mut args: Args, shutdown: Shutdown) -> anyhow::Result<()> {
     let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
     let address = listener.local_addr()?;
     let store = apiserver::start::open_store(&args.api, Some(&args.data_dir)).await?;
-    let health = Health::default();
     let metrics = Metrics::default();
-    let draining = shutdown.token();
-    health.ready("shutdown", move || if draining.is_cancelled() { Err("shutting down".to_owned()) } else { Ok(()) });
-    let chain = apiserver::start::core(&args.api, store.clone(), address.port(), &authorities, health, metrics.clone()).await?;
+    let chain = apiserver::start::core(&args.api, store.clone(), address.port(), &authorities, metrics.clone(), &shutdown.token()).await?;
     let api = chain.api.clone();
 
     let kubeconfig = args.data_dir.join("kubeconfig");

@@ -14,7 +14,7 @@ pub enum Probe {
     Livez,
     /// Should it be sent work?
     Readyz,
-    /// The old name of the first, with all checks of both.
+    /// The old name of the first.
     Healthz,
 }
 
@@ -35,12 +35,31 @@ impl Probe {
 
 type CheckFn = Arc<dyn Fn() -> Result<(), String> + Send + Sync>;
 
+/// Which probes ask a check.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Asked {
+    Always,
+    /// Its failure is a reason to restart the process, and none to send it no work.
+    ByLiveness,
+    /// Its failure is a reason to send the process no work, and none to restart it.
+    ByReadiness,
+}
+
 #[derive(Clone)]
 struct Check {
     name: &'static str,
-    /// Whether a failure is a reason to restart the process, and not just to send it no work.
-    vital: bool,
+    asked: Asked,
     check: CheckFn,
+}
+
+impl Check {
+    fn is_asked(&self, probe: Probe) -> bool {
+        match self.asked {
+            Asked::Always => true,
+            Asked::ByLiveness => probe != Probe::Readyz,
+            Asked::ByReadiness => probe == Probe::Readyz,
+        }
+    }
 }
 
 /// The checks of a process. Clones share them.
@@ -52,7 +71,7 @@ pub struct Health {
 impl Default for Health {
     fn default() -> Self {
         let health = Self { checks: Arc::default() };
-        health.vital("ping", || Ok(()));
+        health.always("ping", || Ok(()));
         health
     }
 }
@@ -65,14 +84,28 @@ pub struct Answer {
 }
 
 impl Health {
-    /// Adds a check whose failure means that the process should be restarted. The check must not block.
-    pub fn vital(&self, name: &'static str, check: impl Fn() -> Result<(), String> + Send + Sync + 'static) {
-        self.checks.write().push(Check { name, vital: true, check: Arc::new(check) });
+    /// Adds a check that every probe asks. No check must block.
+    pub fn always(&self, name: &'static str, check: impl Fn() -> Result<(), String> + Send + Sync + 'static) {
+        self.add(name, Asked::Always, check);
     }
 
-    /// Adds a check whose failure means that the process should get no work for now. The check must not block.
+    /// Adds a check whose failure means that the process should be restarted.
+    pub fn vital(&self, name: &'static str, check: impl Fn() -> Result<(), String> + Send + Sync + 'static) {
+        self.add(name, Asked::ByLiveness, check);
+    }
+
+    /// Adds a check whose failure means that the process should get no work for now.
     pub fn ready(&self, name: &'static str, check: impl Fn() -> Result<(), String> + Send + Sync + 'static) {
-        self.checks.write().push(Check { name, vital: false, check: Arc::new(check) });
+        self.add(name, Asked::ByReadiness, check);
+    }
+
+    fn add(&self, name: &'static str, asked: Asked, check: impl Fn() -> Result<(), String> + Send + Sync + 'static) {
+        self.checks.write().push(Check { name, asked, check: Arc::new(check) });
+    }
+
+    /// The names of the checks that a probe asks.
+    pub fn names(&self, probe: Probe) -> Vec<&'static str> {
+        self.checks.read().iter().filter(|check| check.is_asked(probe)).map(|check| check.name).collect()
     }
 
     /// Whether all checks pass.
@@ -82,7 +115,7 @@ impl Health {
 
     /// Answers `/<probe>?<query>`, or `/<probe>/<name>` for one check.
     pub fn answer(&self, probe: Probe, name: Option<&str>, query: &str) -> Answer {
-        let checks: Vec<Check> = self.checks.read().iter().filter(|check| probe != Probe::Livez || check.vital).cloned().collect();
+        let checks: Vec<Check> = self.checks.read().iter().filter(|check| check.is_asked(probe)).cloned().collect();
         match name {
             Some(name) => one(&checks, name),
             None => all(&checks, probe, query),
@@ -152,6 +185,8 @@ mod tests {
     #[test]
     fn a_failed_check_fails_readiness_but_not_liveness() {
         assert_eq!(health().answer(Probe::Livez, None, "").text, "ok");
+        assert_eq!(health().answer(Probe::Healthz, None, "").text, "ok");
+        assert_eq!((health().names(Probe::Livez), health().names(Probe::Readyz)), (vec!["ping"], vec!["ping", "etcd"]));
         let answer = health().answer(Probe::Readyz, None, "");
         assert_eq!(answer.code, StatusCode::INTERNAL_SERVER_ERROR);
         assert_eq!(answer.text, "[+]ping ok\n[-]etcd failed: reason withheld\nreadyz check failed\n");

@@ -2,6 +2,7 @@
 //! metrics, and an orderly end.
 
 pub mod args;
+pub mod flags;
 pub mod health;
 pub mod jwt;
 pub mod kubeconfig;

@@ -2,11 +2,10 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
 use scheduler::start::{self, Args};
 
 fn main() -> ExitCode {
-    let args = Args::parse();
+    let args: Args = runtime::flags::parse();
     let logs = args.logs.clone();
     runtime::shutdown::main(&logs, |shutdown| start::run(args, shutdown.token()))
 }

@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use super::accept::{self, Format};
 use super::respond::{self, Answer};
+use super::{pretty, zpages};
 use crate::chain::Chain;
 use crate::served::Served;
 
@@ -35,8 +36,10 @@ pub async fn serve(chain: &Arc<Chain>, request: &Parts) -> status::Result<Answer
         ["version"] if !accept::is_routed(headers, &accept::SERVED[..1]) => {
             Err(Status::not_acceptable(&accept::SERVED[..1]).without_details())
         }
-        ["version"] => Ok(respond::document(&version(), Format::Json)),
+        ["version"] => Ok(laid_out(&version())),
         ["healthz" | "livez" | "readyz", ..] => Ok(health(chain, &segments, query)),
+        ["statusz"] => zpages::statusz(headers, chain.started),
+        ["flagz"] => zpages::flagz(headers),
         [".well-known", "openid-configuration"] => Ok(issuer(chain).unwrap_or_else(respond::not_found)),
         ["openid", "v1", "jwks"] => Ok(key_set(chain).unwrap_or_else(respond::not_found)),
         ["metrics"] => Ok(respond::text(StatusCode::OK, chain.metrics.encode())),
@@ -53,9 +56,20 @@ pub async fn serve(chain: &Arc<Chain>, request: &Parts) -> status::Result<Answer
         }
         ["apis", group, version] => group_version(&served, group, version, headers),
         ["openapi", ..] => Ok(served.openapi().serve(&served, &segments, query, headers).await.unwrap_or_else(respond::not_found)),
-        ["" | "index.html"] => Ok(index(&served)),
+        ["" | "index.html"] => Ok(index(chain, &served)),
         _ => Ok(respond::not_found()),
     }
+}
+
+/// Whether the form of the document at this path is up to the client.
+pub fn is_negotiated(path: &str) -> bool {
+    path.starts_with("/api")
+}
+
+/// A document for readers, whoever asks.
+fn laid_out(document: &impl Serialize) -> Answer {
+    let json = serde_json::to_vec(document).unwrap_or_default();
+    respond::body(StatusCode::OK, HeaderValue::from_static("application/json"), pretty::laid_out(&json.into()))
 }
 
 /// Who issues the tokens of service accounts, as OpenID clients ask for it.
@@ -115,8 +129,11 @@ fn version() -> impl Serialize {
 
 fn health(chain: &Chain, segments: &[&str], query: Option<&str>) -> Answer {
     let Some(probe) = segments.first().and_then(|s| Probe::of(s)) else { return respond::not_found() };
-    let answer = chain.health.answer(probe, segments.get(1).copied(), query.unwrap_or_default());
-    respond::text(answer.code, answer.text)
+    let name = segments[1..].join("/");
+    let answer = chain.health.answer(probe, Some(name.as_str()).filter(|name| !name.is_empty()), query.unwrap_or_default());
+    let mut answer = respond::text(answer.code, answer.text);
+    answer.headers_mut().insert(http::header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    answer
 }
 
 fn discovery(chain: &Chain, served: &Served, headers: &HeaderMap, core: bool) -> status::Result<Answer> {
@@ -205,18 +222,25 @@ fn group_version(served: &Served, group: &str, version: &str, headers: &HeaderMa
 }
 
 /// `/`: the paths that are served.
-fn index(served: &Served) -> Answer {
+fn index(chain: &Chain, served: &Served) -> Answer {
     #[derive(Serialize)]
     struct Paths {
         paths: Vec<String>,
     }
-    let mut paths = vec!["/api".to_owned(), "/api/v1".to_owned(), "/apis".to_owned()];
+    let mut paths = ["/api", "/api/v1", "/apis", "/apis/"].map(str::to_owned).to_vec();
     for (group, version) in served.discovery().group_versions().filter(|(g, _)| !g.is_empty()) {
         paths.push(format!("/apis/{group}"));
         paths.push(format!("/apis/{group}/{version}"));
     }
-    paths.extend(["/healthz", "/livez", "/metrics", "/openapi/v2", "/openapi/v3", "/readyz", "/version"].map(str::to_owned));
+    for (path, probe) in [("/healthz", Probe::Healthz), ("/livez", Probe::Livez), ("/readyz", Probe::Readyz)] {
+        paths.push(path.to_owned());
+        paths.extend(chain.health.names(probe).into_iter().map(|name| format!("{path}/{name}")));
+    }
+    if chain.api.authenticator().service_accounts().is_some() {
+        paths.extend(["/.well-known/openid-configuration", "/openid/v1/jwks"].map(str::to_owned));
+    }
+    paths.extend(["/flagz", "/metrics", "/openapi/v2", "/openapi/v3", "/openapi/v3/", "/statusz", "/version"].map(str::to_owned));
     paths.sort();
     paths.dedup();
-    respond::document(&Paths { paths }, Format::Json)
+    laid_out(&Paths { paths })
 }

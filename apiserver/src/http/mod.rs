@@ -7,6 +7,7 @@ mod connect;
 mod documents;
 mod gzip;
 mod path;
+mod pretty;
 pub(crate) mod query;
 mod recorded;
 mod resource;
@@ -14,6 +15,7 @@ mod respond;
 mod table;
 mod watch;
 mod yaml;
+mod zpages;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -48,15 +50,23 @@ async fn serve(State(chain): State<Arc<Chain>>, request: Request) -> Answer {
     let id = Chain::request_id(request.headers());
     let runs_long = connect::runs_long(request.uri().path());
     let accept = request.headers().get(ACCEPT).cloned();
-    let mut exchange = Exchange { chain: &chain, id: &id, trail: Trail::default(), runs_long, warning: None };
-    let answered =
-        if runs_long { Ok(exchange.route(request).await) } else { tokio::time::timeout(REQUEST_TIMEOUT, exchange.route(request)).await };
+    let (head, body) = request.into_parts();
+    let is_pretty = pretty::is_wanted(&head);
+    let patience = head.uri.query().map_or(Ok(REQUEST_TIMEOUT), |query| patience(&Query::parse(Some(query))));
+    let request = Request::from_parts(head, body);
+    let mut exchange = Exchange { chain: &chain, id: &id, trail: Trail::default(), runs_long, warning: None, is_pretty };
+    let answered = match patience {
+        _ if runs_long => Ok(exchange.route(request).await),
+        Ok(patience) => tokio::time::timeout(patience, exchange.route(request)).await,
+        Err(status) => Ok(Err(status)),
+    };
     let failed = |status: &Status| {
         exchange.trail.answers(status);
         respond::status(status, accept::of_failures(accept.as_ref()))
     };
     let answer = match answered {
         Ok(Ok(answer)) => answer,
+        Ok(Err(status)) if is_pretty => pretty::answer(failed(&status)).await,
         Ok(Err(status)) => failed(&status),
         Err(_) => failed(&Status::timeout("the request took longer than a minute", 0)),
     };
@@ -71,6 +81,21 @@ async fn serve(State(chain): State<Arc<Chain>>, request: Request) -> Answer {
     answer
 }
 
+/// How long the client waits, if it says so and that is less than this server does.
+fn patience(query: &Query<'_>) -> status::Result<Duration> {
+    if query.watch() {
+        return Ok(REQUEST_TIMEOUT);
+    }
+    let Some(said) = query.given("timeout") else { return Ok(REQUEST_TIMEOUT) };
+    let said = match said.strip_prefix('-') {
+        // No time at all is no limit.
+        Some(negative) => runtime::args::duration(negative).map(|_| Duration::ZERO),
+        None => runtime::args::duration(&said),
+    };
+    let said = said.map_err(|why| Status::bad_request(format!("invalid timeout specified in the request URL: {why}")))?;
+    Ok(if said.is_zero() { REQUEST_TIMEOUT } else { said.min(REQUEST_TIMEOUT) })
+}
+
 /// A request on its way to its answer.
 struct Exchange<'a> {
     chain: &'a Arc<Chain>,
@@ -79,6 +104,8 @@ struct Exchange<'a> {
     /// The answer's body may take as long as it likes.
     runs_long: bool,
     warning: Option<&'static str>,
+    /// JSON is to be laid out for readers.
+    is_pretty: bool,
 }
 
 impl Exchange<'_> {
@@ -118,13 +145,20 @@ impl Exchange<'_> {
         self.runs_long = verb == "watch";
         let call = resource::Call { chain, caller, path: found, verb, query, method: &parts.method, headers: &parts.headers };
         let _running = chain.running(verb).await?;
-        Ok(gzip::answer(&parts.headers, call.serve(body).await?))
+        let mut answer = call.serve(body).await?;
+        if self.is_pretty && !self.runs_long {
+            answer = pretty::answer(answer).await;
+        }
+        Ok(gzip::answer(&parts.headers, answer))
     }
 
     async fn document(&mut self, parts: &Parts) -> status::Result<Answer> {
         self.admit_path(parts).await?;
         let answer = documents::serve(self.chain, parts).await?;
-        let answer = recorded::document(&self.trail, parts.uri.path(), answer).await;
+        let mut answer = recorded::document(&self.trail, parts.uri.path(), answer).await;
+        if self.is_pretty && documents::is_negotiated(parts.uri.path()) {
+            answer = pretty::answer(answer).await;
+        }
         Ok(gzip::answer(&parts.headers, answer))
     }
 

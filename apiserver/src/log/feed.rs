@@ -10,7 +10,7 @@ mod late;
 use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use api::kind::Scope;
@@ -51,6 +51,8 @@ pub struct Feed {
     /// The store's revision as last asked for, and how many times it was asked.
     latest: tokio::sync::Mutex<Latest>,
     asked: AtomicU64,
+    /// The store's watch broke off, and has not been opened again.
+    adrift: AtomicBool,
     stop: CancellationToken,
     /// Part of `stop`.
     watches: CancellationToken,
@@ -91,6 +93,7 @@ impl Feed {
             written: Mutex::default(),
             latest: tokio::sync::Mutex::default(),
             asked: AtomicU64::new(0),
+            adrift: AtomicBool::new(false),
             watches: stop.child_token(),
             stop,
         }
@@ -186,6 +189,11 @@ impl Feed {
         tokio::time::timeout(patience, wait).await.is_ok()
     }
 
+    /// Whether what is written to the store arrives here.
+    pub fn is_following(&self) -> bool {
+        !self.adrift.load(Ordering::Acquire)
+    }
+
     /// Waits until the logs hold everything that was written before this call. What is read afterwards is linearizable.
     pub async fn catch_up(&self) -> Result<(), Status> {
         const PATIENCE: Duration = Duration::from_secs(10);
@@ -256,7 +264,9 @@ impl Feed {
         let stop = self.stop.clone();
         let work = async {
             loop {
-                match self.follow().await {
+                let followed = self.follow().await;
+                self.adrift.store(true, Ordering::Release);
+                match followed {
                     Err(storage::Error::Compacted { .. }) => {
                         tracing::warn!("the store forgot history that was not read yet; reading everything anew");
                         if let Err(error) = self.load().await {
@@ -278,6 +288,7 @@ impl Feed {
     async fn follow(&self) -> Result<(), storage::Error> {
         let after = Revision(self.position().0);
         let watch = self.store.watch(Bytes::from(self.root.clone()), after).await?;
+        self.adrift.store(false, Ordering::Release);
         let mut batches = watch.ready_chunks(BATCH);
         while let Some(batch) = batches.next().await {
             let mut failed = None;
