@@ -3,12 +3,14 @@
 //! `Ignore` drops. What is left has only fields that the schema knows, in the form in which the API keeps them:
 //! no nulls, quantities and times normalised.
 
+mod order;
 mod scalar;
 #[cfg(test)]
 mod tests;
 
 use std::fmt;
 
+pub use order::by_place;
 use serde_json::{Map, Value};
 
 use crate::Status;
@@ -71,6 +73,14 @@ pub enum Finding {
     Duplicate(String),
 }
 
+impl Finding {
+    fn path(&self) -> &str {
+        match self {
+            Self::Unknown(path) | Self::Duplicate(path) => path,
+        }
+    }
+}
+
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -123,6 +133,9 @@ pub fn decode(body: &[u8], encoding: Encoding, schema: &Schema, validation: Fiel
     let mut value = parsed.value;
     let mut findings: Vec<Finding> = parsed.duplicates.into_iter().map(Finding::Duplicate).collect();
     conform(&mut value, schema, &mut findings)?;
+    if encoding == Encoding::Json {
+        findings = by_place(body, findings);
+    }
     Ok(Decoded { value, warnings: validation.judge(findings)? })
 }
 

@@ -40,6 +40,9 @@ pub(super) fn object(resource: &dyn Resource, body: Body, validation: FieldValid
     let parsed = decode::parse(&bytes, encoding).map_err(unfit)?;
     let (mut value, mut findings) = (parsed.value, parsed.duplicates.into_iter().map(decode::Finding::Duplicate).collect());
     resource.conform(&mut value, &mut findings).map_err(|error| unfit(error.into()))?;
+    if encoding == Encoding::Json && !resource.is_custom() {
+        findings = decode::by_place(&bytes, findings);
+    }
     let validation: decode::FieldValidation = validation.into();
     let findings = validation.judge(findings).map_err(unfit)?;
     if resource.is_custom() {

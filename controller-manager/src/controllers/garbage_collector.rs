@@ -4,6 +4,8 @@
 //! Its keys are uids. What looks absent in the graph is asked of the server before anything is deleted: an owner's
 //! watch may lag behind its dependent's.
 
+use std::collections::HashSet;
+
 use api::kind::Propagation;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
@@ -167,8 +169,10 @@ fn orphan(graph: &Graph, entry: &Entry, plan: &mut Plan) {
 /// Deletes the dependents; when none is left that blocks, lets the owner go.
 fn foreground(graph: &Graph, entry: &Entry, plan: &mut Plan) {
     let uid = &entry.header().uid;
-    let blocks =
-        |dependent: &Entry| dependent.header().owners.iter().any(|owner| owner.uid == **uid && owner.block_owner_deletion == Some(true));
+    let blocks = |dependent: &Entry| {
+        let names = dependent.header().owners.iter().any(|owner| owner.uid == **uid && owner.block_owner_deletion == Some(true));
+        names && !waits_for(graph, dependent.header(), entry.header())
+    };
     let alive = graph.dependents(uid).filter(|dependent| !dependent.header().is_terminating());
     for write in alive.filter_map(|dependent| judge(graph, dependent)).take(BURST) {
         plan.write(write);
@@ -176,6 +180,28 @@ fn foreground(graph: &Graph, entry: &Entry, plan: &mut Plan) {
     if !graph.dependents(uid).any(blocks) {
         plan.then(vec![remove_finalizer(graph, entry, FOREGROUND)]);
     }
+}
+
+/// Whether `waiter` is deleted in the foreground and cannot go before `last` has: then `last` must not wait for it, or neither
+/// would ever go. Owners may form a circle.
+fn waits_for(graph: &Graph, waiter: &Header, last: &Header) -> bool {
+    let waits = |header: &Header| header.is_terminating() && header.has_finalizer(FOREGROUND);
+    if !waits(waiter) {
+        return false;
+    }
+    let (mut seen, mut next) = (HashSet::new(), vec![last]);
+    while let Some(one) = next.pop() {
+        let held = one.owners.iter().filter(|owner| owner.block_owner_deletion == Some(true));
+        for owner in held.filter_map(|owner| graph.get(&owner.uid)).map(Entry::header).filter(|owner| waits(owner)) {
+            if owner.uid == waiter.uid {
+                return true;
+            }
+            if seen.insert(&*owner.uid) {
+                next.push(owner);
+            }
+        }
+    }
+    false
 }
 
 fn named(graph: &Graph, entry: &Entry) -> Named {
@@ -272,6 +298,25 @@ mod tests {
         });
         assert_eq!(names(&server), ["child", "grandchild"]);
         assert!(server.get("configmaps", "default", "child").unwrap()["metadata"]["ownerReferences"].is_null());
+    }
+
+    #[test]
+    fn a_circle_of_owners_goes_as_a_whole() {
+        let server = check(&Scenario {
+            controllers: &[&GarbageCollector],
+            phases: &[
+                &family,
+                &|s| {
+                    let uid = s.get("configmaps", "default", "grandchild").unwrap()["metadata"]["uid"].clone();
+                    let owner =
+                        json!([{"apiVersion": "v1", "kind": "ConfigMap", "name": "grandchild", "uid": uid, "blockOwnerDeletion": true}]);
+                    s.change("configmaps", "root", |root| root["metadata"]["ownerReferences"] = owner);
+                },
+                &|s| delete_with(s, "root", Propagation::Foreground),
+            ],
+            ..Scenario::default()
+        });
+        assert!(names(&server).is_empty());
     }
 
     #[test]

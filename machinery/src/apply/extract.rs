@@ -41,7 +41,7 @@ fn extract<'a>(at: Cursor<'a>, value: &'a Value) -> Result<Set<'a>, Mismatch> {
             let mut set = Set::new();
             for (name, value) in fields {
                 let element = Element::field(name.as_str());
-                let Some(child) = at.child(name) else { return Err(Mismatch::new("there is no such field").below(&element)) };
+                let Some(child) = at.child(name) else { return Err(Mismatch::new("field not declared in schema").below(&element)) };
                 let below = extract(child, value).map_err(|error| error.below(&element))?;
                 if !atomic {
                     set.push(element, at.field(name).is_none() || owns_itself(child, value), below);

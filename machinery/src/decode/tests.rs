@@ -29,9 +29,9 @@ fn unknown_and_duplicate_fields() {
     assert_eq!(
         findings(&POD, body),
         [
-            "duplicate field \"spec.hostNetwork\"",
             "unknown field \"spec.colour\"",
             "unknown field \"spec.containers[0].imagePolicy\"",
+            "duplicate field \"spec.hostNetwork\"",
             "unknown field \"zap\""
         ]
     );
@@ -41,6 +41,28 @@ fn unknown_and_duplicate_fields() {
     assert_eq!(strict.to_string(), "strict decoding error: unknown field \"DATA\"");
     let ignored = decode(b"date: 1", Encoding::Yaml, &CONFIG_MAP, FieldValidation::Ignore).unwrap();
     assert_eq!(ignored, Decoded { value: json!({}), warnings: vec![] });
+}
+
+/// As whoever wrote the body would look for them; in YAML, which is turned into JSON first, by kind and by name.
+#[test]
+fn findings_are_in_the_order_of_the_body() {
+    let body = r#"{"z":1,"metadata":{"labels":{"b":"1","a":"1","b":"2","a":"2"},"y":0},"spec":{"containers":[{"x":1},{"x":1,"w":{"z":1}}]},"a":1}"#;
+    let of = |finding: &str| finding.split('"').nth(1).map(str::to_owned);
+    let order: Vec<_> = findings(&POD, body).iter().filter_map(|finding| of(finding)).collect();
+    let expected = [
+        "z",
+        "metadata.labels.b",
+        "metadata.labels.a",
+        "metadata.y",
+        "spec.containers[0].x",
+        "spec.containers[1].x",
+        "spec.containers[1].w",
+        "a",
+    ];
+    assert_eq!(order, expected);
+    let yaml = decode(b"z: 1\na: 1\nspec: {}\nspec: {}", Encoding::Yaml, &POD, FieldValidation::Warn).unwrap();
+    let order: Vec<_> = yaml.warnings.iter().map(Finding::to_string).collect();
+    assert_eq!(order, ["duplicate field \"spec\"", "unknown field \"a\"", "unknown field \"z\""]);
 }
 
 #[test]

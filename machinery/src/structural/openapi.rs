@@ -27,8 +27,8 @@ fn add_below(fields: &mut Map<String, Value>) {
 fn add_meta(fields: &mut Map<String, Value>) {
     let Value::Object(properties) = fields.entry("properties").or_insert_with(|| json!({})) else { return };
     let text = |description: &str| json!({ "type": "string", "description": description });
-    properties.insert("apiVersion".to_owned(), text("The group and version of the object."));
-    properties.insert("kind".to_owned(), text("The kind of the object."));
+    properties.insert("apiVersion".to_owned(), text("APIVersion defines the group and the version whose schema the object follows."));
+    properties.insert("kind".to_owned(), text("Kind is what the object is, as its definition names it."));
     properties.insert("metadata".to_owned(), json!({ "$ref": OBJECT_META, "description": "The object's metadata." }));
 }
 
