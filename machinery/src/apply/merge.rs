@@ -123,7 +123,8 @@ fn prune_below(at: Cursor<'_>, value: &mut Value, last: &Set<'_>, managed: &Set<
                 } else if let Some(value) = fields.get_mut(name) {
                     prune_below(child, value, &node.below, holder.map_or(&NOTHING, |holder| &holder.below));
                     let emptied = match value {
-                        Value::Object(fields) => fields.is_empty(),
+                        // An object that is still named, without anything in it, is meant to be there.
+                        Value::Object(fields) => fields.is_empty() && !holder.is_some_and(|holder| holder.member),
                         Value::Array(items) => items.is_empty(),
                         _ => false,
                     };
