@@ -13,6 +13,7 @@ mod api_services;
 pub mod args;
 pub mod audit;
 pub mod auth;
+mod availability;
 mod bootstrap;
 pub mod catalogue;
 pub mod chain;
@@ -32,6 +33,7 @@ pub mod serve;
 mod served;
 pub mod server;
 pub mod start;
+mod type_checking;
 pub mod verbs;
 
 pub use chain::Chain;

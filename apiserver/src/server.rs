@@ -16,6 +16,7 @@ use crate::admission::{self, World};
 use crate::allocation::{self, Allocation};
 use crate::audit::Audit;
 use crate::auth::{Access, Authenticator, Mode, token_tracking};
+use crate::availability;
 use crate::connect::{Connector, KubeletAccess};
 use crate::definitions::{self, Definitions};
 use crate::flow_control::dangling;
@@ -23,6 +24,7 @@ use crate::identity;
 use crate::leases::Leases;
 use crate::log::{Bounds, Feed, Log};
 use crate::served::Served;
+use crate::type_checking;
 
 /// What an operator may choose of the serving core.
 #[derive(Clone, Debug)]
@@ -133,6 +135,8 @@ impl ApiServer {
         tokio::spawn(allocation::addresses::keep_repaired(Arc::downgrade(&server), server.feed.stop().clone()));
         tokio::spawn(identity::keep(Arc::downgrade(&server), server.feed.watches().clone()));
         tokio::spawn(token_tracking::keep_since(Arc::downgrade(&server), server.feed.watches().clone()));
+        tokio::spawn(type_checking::keep_checked(Arc::downgrade(&server), server.feed.watches().clone()));
+        tokio::spawn(availability::keep_told(Arc::downgrade(&server), server.feed.watches().clone()));
         tokio::spawn(dangling::keep_told(Arc::downgrade(&server), server.feed.watches().clone()));
         Ok(server)
     }

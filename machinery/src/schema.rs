@@ -6,6 +6,7 @@
 //! through it with a [`Cursor`].
 
 mod build;
+mod declared;
 pub mod definitions;
 
 pub use definitions::{Definitions, referenced};

@@ -11,6 +11,9 @@ use machinery::cel::{Declared, Environment, Program, Type, is_object, is_patch};
 pub struct Visible {
     pub params: bool,
     pub authorizer: bool,
+    /// The types of objects and of parameters, where they are known; else they are dyn.
+    pub object: Option<Declared>,
+    pub params_type: Option<Declared>,
     /// Types of the policy's own variables that come before the expression.
     pub variables: Vec<(String, Type)>,
     /// Whether mutations can be written.
@@ -24,13 +27,14 @@ impl Visible {
     }
 
     pub fn environment(&self) -> Arc<Environment> {
+        let object = || self.object.clone().unwrap_or_else(Declared::any);
         let mut environment = Environment::new()
-            .variable("object", Declared::any())
-            .variable("oldObject", Declared::any())
+            .variable("object", object())
+            .variable("oldObject", object())
             .variable("request", request())
             .variable("namespaceObject", namespace());
         if self.params {
-            environment = environment.variable("params", Declared::any());
+            environment = environment.variable("params", self.params_type.clone().unwrap_or_else(Declared::any));
         }
         if self.authorizer {
             environment = environment
@@ -153,7 +157,7 @@ mod tests {
 
     #[test]
     fn expressions_see_what_they_may() {
-        let visible = Visible { params: true, authorizer: true, variables: vec![("n".to_owned(), Type::Int)], mutations: false };
+        let visible = Visible { params: true, authorizer: true, variables: vec![("n".to_owned(), Type::Int)], ..Visible::default() };
         let environment = visible.environment();
         for (right, wanted) in [
             ("object.spec.replicas <= params.most && request.userInfo.groups.exists(g, g == 'a')", Wanted::Condition),
