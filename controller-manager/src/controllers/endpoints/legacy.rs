@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{EndpointAddress, EndpointPort, EndpointSubset, Service, ServiceSpec};
+use k8s_openapi::api::core::v1::{EndpointAddress, EndpointPort, EndpointSubset, Endpoints, Service, ServiceSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
-use super::{Family, Port, families, hostname, labels, pod_reference, pods, ports, publishes_all, selecting, wake_services};
+use super::{Family, Port, families, hostname, labels, pod_reference, pods, ports, publishes_all, selecting, trigger, wake_services};
 use crate::controller::{Controller, Key, Wake};
 use crate::plan::{Plan, Write};
 use crate::world::{Change, Kind, Whole, World};
@@ -60,13 +60,17 @@ impl Controller for EndpointsController {
             annotations.remove(OVER_CAPACITY);
         }
         object.metadata.annotations = Some(annotations).filter(|annotations| !annotations.is_empty());
+        let noted = |mut object: Endpoints| {
+            object.metadata.annotations.get_or_insert_default().extend(trigger(world, service, spec));
+            object
+        };
         match known {
             None => {
                 let (name, namespace) = (Some(key.name.to_string()), Some(key.namespace.to_string()));
                 object.metadata = ObjectMeta { name, namespace, ..object.metadata };
-                plan.write(Write::create(object));
+                plan.write(Write::create(noted(object)));
             }
-            Some(known) if object != ***known => plan.write(Write::update(object)),
+            Some(known) if object != ***known => plan.write(Write::update(noted(object))),
             Some(_) => {}
         }
         plan

@@ -71,6 +71,7 @@ impl Controller for EndpointSliceMirroringController {
         let taken = |name: &str| world.endpoint_slices.find(&key.namespace, name).is_some();
         let mould = Mould {
             metadata: metadata(endpoints),
+            trigger: None,
             names: Names::new(&format!("{}-", key.name), &endpoints.header().uid, taken),
             placeholders: Vec::new(),
             identity: |endpoint| endpoint.addresses.join(","),

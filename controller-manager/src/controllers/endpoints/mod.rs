@@ -23,6 +23,7 @@ use crate::world::{Change, Delta, Labels, PodRow, Whole, World};
 const SERVICE_NAME: &str = "kubernetes.io/service-name";
 const MANAGED_BY: &str = "endpointslice.kubernetes.io/managed-by";
 const HEADLESS: &str = "service.kubernetes.io/headless";
+const TRIGGER_TIME: &str = "endpoints.kubernetes.io/last-change-trigger-time";
 const ZONE: &str = "topology.kubernetes.io/zone";
 
 /// A port as an endpoint serves it.
@@ -96,6 +97,14 @@ fn pods<'a>(world: &'a World, service: &'a Whole<Service>, spec: &'a ServiceSpec
         .namespace(service.header().namespace())
         .filter(|pod| selects(service, &pod.labels) && !pod.phase.is_finished() && !pod.ips.is_empty())
         .filter(move |pod| anywhere || pod.node.as_ref().is_some_and(|node| world.nodes.find("", node).is_some()))
+}
+
+/// Upon what the endpoints were last written, by which the delay until they are is measured: the newest among the Service's
+/// creation and the changes of its pods' readiness. An annotation and its value.
+fn trigger(world: &World, service: &Whole<Service>, spec: &ServiceSpec) -> Option<(String, String)> {
+    let changes = pods(world, service, spec).filter_map(|pod| pod.ready_changed);
+    let newest = changes.chain(service.header().created).max()?;
+    Some((TRIGGER_TIME.to_owned(), newest.to_string()))
 }
 
 fn publishes_all(spec: &ServiceSpec) -> bool {

@@ -26,6 +26,8 @@ type Slices = Vec<Arc<Whole<EndpointSlice>>>;
 /// What slices have in common.
 pub(super) struct Mould<'a> {
     pub metadata: ObjectMeta,
+    /// An annotation of slices that are written, for which alone none is.
+    pub trigger: Option<(String, String)>,
     pub names: Names<'a>,
     /// Address families that have a slice even where nothing is to be listed.
     pub placeholders: Vec<Family>,
@@ -121,7 +123,8 @@ fn write(
 ) -> Option<Write> {
     let ports = to_api(ports);
     let Some(slice) = slice else {
-        let metadata = ObjectMeta { name: Some(mould.names.next_free()), ..mould.metadata.clone() };
+        let mut metadata = ObjectMeta { name: Some(mould.names.next_free()), ..mould.metadata.clone() };
+        note_trigger(&mut metadata, mould);
         let address_type = family.name().to_owned();
         let slice = EndpointSlice { metadata, address_type, endpoints: Some(endpoints), ports };
         return Some(Write::create(slice));
@@ -135,7 +138,15 @@ fn write(
     let differs = changed || ports_changed || object.metadata != slice.metadata;
     object.endpoints = Some(endpoints);
     object.ports = ports;
-    differs.then(|| Write::update(object))
+    differs.then(|| {
+        note_trigger(&mut object.metadata, mould);
+        Write::update(object)
+    })
+}
+
+fn note_trigger(metadata: &mut ObjectMeta, mould: &Mould<'_>) {
+    metadata.annotations.get_or_insert_default().extend(mould.trigger.clone());
+    metadata.annotations.take_if(|annotations| annotations.is_empty());
 }
 
 fn to_api(ports: &[Port]) -> Option<Vec<EndpointPort>> {

@@ -10,7 +10,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use super::packing::{Groups, Mould, pack};
 use super::{
-    Family, MANAGED_BY, SERVICE_NAME, ZONE, families, hostname, labels, pod_reference, pods, ports, publishes_all, selecting, wake_services,
+    Family, MANAGED_BY, SERVICE_NAME, ZONE, families, hostname, labels, pod_reference, pods, ports, publishes_all, selecting, trigger,
+    wake_services,
 };
 use crate::controller::{Controller, Key, Wake};
 use crate::naming::Names;
@@ -59,6 +60,7 @@ impl Controller for EndpointSliceController {
         let taken = |name: &str| world.endpoint_slices.find(&key.namespace, name).is_some();
         let mould = Mould {
             metadata,
+            trigger: trigger(world, service, spec),
             names: Names::new(&format!("{}-", key.name), &service.header().uid, taken),
             placeholders: families(spec),
             identity: |endpoint| endpoint.target_ref.as_ref().and_then(|target| target.uid.clone()).unwrap_or_default(),
