@@ -13,6 +13,7 @@ use crate::columns;
 use crate::kind::{Column, Kind, Names, Scope, Subresource, View};
 use crate::scheduling::resources::{List, round_up};
 use crate::strategy::{Context, UpdateStrategy};
+use crate::zero;
 
 const SCOPES: [&str; 7] =
     ["Terminating", "NotTerminating", "BestEffort", "NotBestEffort", "PriorityClass", "CrossNamespacePodAffinity", "VolumeAttributesClass"];
@@ -53,6 +54,8 @@ impl Kind for ResourceQuotas {
         let status = quota.status.get_or_insert_default();
         round_up(&mut status.hard);
         round_up(&mut status.used);
+        zero::omit(&mut status.hard);
+        zero::omit(&mut status.used);
     }
 
     fn prepare_create(_cx: &Context<'_>, quota: &mut ResourceQuota) {

@@ -47,13 +47,12 @@ impl Kind for IPAddresses {
         &Update
     }
 
-    /// There is a cell for the age, though no column of it.
-    fn row(address: &IPAddress, now: Timestamp) -> Vec<Value> {
+    fn row(address: &IPAddress, _now: Timestamp) -> Vec<Value> {
         let parent = &address.spec.parent_ref;
         let resource = GroupResource::new(parent.group.clone().unwrap_or_default(), parent.resource.clone());
         let parts = [Some(resource.to_string()), parent.namespace.clone(), Some(parent.name.clone())];
         let parent = parts.into_iter().flatten().collect::<Vec<_>>().join("/");
-        vec![columns::name(&address.metadata), json!(parent), columns::age(&address.metadata, now)]
+        vec![columns::name(&address.metadata), json!(parent)]
     }
 }
 
