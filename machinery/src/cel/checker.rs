@@ -4,6 +4,7 @@
 use super::Error;
 use super::ast::{Bind, BindKind, Element, Entry, Expr, FieldValue, Fold, FoldKind, Id, Kind, Literal};
 use super::environment::Environment;
+use super::libraries::text_format;
 use super::library::{self, Overload};
 use super::types::{Bindings, Type};
 use super::{pattern, time};
@@ -272,11 +273,34 @@ impl Checker<'_> {
             return Err(self.error(expr.at, format!("{why} `{}` applied to ({})", shown_name(function), shown.join(", "))));
         };
         self.literals(function, args)?;
+        if function == "format" {
+            self.formatted(target, args)?;
+        }
         self.notes[expr.id as usize] = Note::Call { overloads: fitting, qualified };
         Ok(result)
     }
 
     /// Texts that functions could not read are refused where they are written out.
+    /// Whether a pattern fits what is to be formatted, where both are written out.
+    fn formatted(&self, target: Option<&Expr>, args: &[Expr]) -> Result<(), Error> {
+        let (Some(Expr { kind: Kind::Literal(Literal::String(pattern)), at, .. }), [Expr { kind: Kind::List(elements), .. }]) =
+            (target, args)
+        else {
+            return Ok(());
+        };
+        let letters = text_format::clauses(pattern).map_err(|why| self.error(*at, why))?;
+        if letters.len() != elements.len() {
+            return Err(self.error(*at, format!("the format has {} clauses, for {} arguments", letters.len(), elements.len())));
+        }
+        for (letter, element) in letters.into_iter().zip(elements) {
+            let found = &self.types[element.value.id as usize];
+            if !text_format::may_format(letter, found) {
+                return Err(self.error(element.value.at, format!("%{letter} does not format a {found}")));
+            }
+        }
+        Ok(())
+    }
+
     fn literals(&self, function: &str, args: &[Expr]) -> Result<(), Error> {
         let Some(Expr { kind: Kind::Literal(Literal::String(text)), at, .. }) = args.last() else { return Ok(()) };
         match function {

@@ -50,6 +50,16 @@ fn all_begin(beginning: &str, expressions: &[&str]) {
 }
 
 #[test]
+fn the_end_of_time_can_be_compared_with() {
+    for late in ["9999-12-31T23:59:59Z", "9999-12-30T23:00:00.5Z"] {
+        assert!(time::parse_timestamp(late) > time::parse_timestamp("9999-12-29T00:00:00Z"), "{late}");
+    }
+    for never in ["10000-01-01T00:00:00Z", "9999-12-31T25:00:00Z", "9999-12-31"] {
+        assert_eq!(time::parse_timestamp(never), None, "{never}");
+    }
+}
+
+#[test]
 fn the_language_means_what_its_specification_says() {
     all_true(&[
         "1 + 2 * 3 == 7",

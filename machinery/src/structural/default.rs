@@ -126,6 +126,23 @@ fn validate_one(node: &Node, path: &Path, default: &Value, within_meta: bool) ->
             return errors;
         }
     }
-    errors.extend(validate::validate(node, path, default, None));
+    let of_any_type = without_int_or_string(node.clone());
+    // Paths begin anew at the default, as upstream joins them.
+    let list = path.as_str().len();
+    errors.extend(validate::validate(&of_any_type, path, default, None).into_iter().map(|error| {
+        let below = error.field.as_str().get(list..).filter(|below| below.starts_with('[')).map(|below| path.child(below));
+        Error { field: below.unwrap_or_else(|| error.field.clone()), ..error }
+    }));
     errors
+}
+
+/// The schema by which defaults are looked at: what may be a number or text may be anything there.
+fn without_int_or_string(mut node: Node) -> Node {
+    node.int_or_string = false;
+    node.properties = node.properties.into_iter().map(|(name, child)| (name, without_int_or_string(child))).collect();
+    node.items = node.items.map(|items| Box::new(without_int_or_string(*items)));
+    if let Some(Additional::Schema(child)) = node.additional {
+        node.additional = Some(Additional::Schema(Box::new(without_int_or_string(*child))));
+    }
+    node
 }

@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use super::strings::quoted;
 use crate::cel::evaluate::Run;
+use crate::cel::types::Type;
 use crate::cel::value::{List, Map, Value as V};
 use crate::cel::{Stop, text};
 
@@ -36,6 +37,38 @@ pub(super) fn format<'v>(run: &mut Run<'v>, pattern: &str, values: &List<'v>) ->
     run.work(out.len())?;
     run.spend(crate::cel::library::tenth(out.len() as u64))?;
     Ok(out)
+}
+
+/// The letters of a pattern's clauses, in order.
+pub fn clauses(pattern: &str) -> Result<Vec<char>, String> {
+    let (mut letters, mut rest) = (Vec::new(), pattern);
+    while let Some((_, after)) = rest.split_once('%') {
+        if let Some(after) = after.strip_prefix('%') {
+            rest = after;
+            continue;
+        }
+        let (_, after) = precision(after).map_err(|stop| stop.to_string())?;
+        let mut remaining = after.chars();
+        let letter = remaining.next().ok_or("a format ends within a clause")?;
+        if !"sdfebxXo".contains(letter) {
+            return Err(format!("there is no clause %{letter}"));
+        }
+        letters.push(letter);
+        rest = remaining.as_str();
+    }
+    Ok(letters)
+}
+
+/// Whether a clause may format values of this type. What some texts stand for (`NaN`) counts as a number with a point.
+pub fn may_format(letter: char, value: &Type) -> bool {
+    match letter {
+        _ if value.is_dyn() => true,
+        'd' | 'o' => matches!(value, Type::Int | Type::Uint),
+        'f' | 'e' => matches!(value, Type::Double | Type::String),
+        'b' => matches!(value, Type::Int | Type::Uint | Type::Bool),
+        'x' | 'X' => matches!(value, Type::Int | Type::Uint | Type::String | Type::Bytes),
+        _ => true,
+    }
 }
 
 fn precision(clause: &str) -> Result<(Option<usize>, &str), Stop> {
