@@ -119,11 +119,17 @@ fn hostname() -> String {
     if told.is_empty() { "localhost".to_owned() } else { told.to_owned() }
 }
 
-/// A name for the server on a host, the same at each start: of the host's name's digest, as upstream makes it.
+/// A name for the server on a host, the same at each start: of the digest of its host's name and its own, as upstream makes it.
 fn name_of(host: &str) -> String {
     const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
     const DIGEST_BYTES: usize = 16;
-    let digest = ring::digest::digest(&ring::digest::SHA256, host.as_bytes());
+    let mut digest = ring::digest::Context::new(&ring::digest::SHA256);
+    for part in [host, IDENTITY.1] {
+        // Names of hosts are far shorter than what two bytes count.
+        digest.update(&u16::try_from(part.len()).unwrap_or(u16::MAX).to_be_bytes());
+        digest.update(part.as_bytes());
+    }
+    let digest = digest.finish();
     let mut name = "apiserver-".to_owned();
     let (mut bits, mut held) = (0_u32, 0_u32);
     for byte in &digest.as_ref()[..DIGEST_BYTES] {

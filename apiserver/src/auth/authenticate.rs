@@ -258,7 +258,8 @@ impl ApiServer {
             Err(_) => None,
         };
         if let Some(kept) = remarks.and_then(|remarks| remarks.kept.as_ref()) {
-            self.token_used(kept).await;
+            // Once a day: its future is not to make those of all requests larger.
+            Box::pin(self.token_used(kept)).await;
         }
         found
     }
