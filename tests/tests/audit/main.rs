@@ -19,6 +19,7 @@ fn main() -> ExitCode {
         ("kills_lose_no_event_of_an_acknowledged_write", kills_lose_no_event_of_an_acknowledged_write),
         ("requests_leave_events", requests_leave_events),
         ("components_of_the_process_leave_events", components_of_the_process_leave_events),
+        ("large_events_are_recorded_without_their_objects", large_events_are_recorded_without_their_objects),
         ("a_full_disk_stops_only_those_who_want_it", a_full_disk_stops_only_those_who_want_it),
         ("policies_that_cannot_be_refuse_to_start", policies_that_cannot_be_refuse_to_start),
     ])
@@ -77,6 +78,26 @@ fn send(http: &Http, id: &str, method: &str, path: &str, media: &str, headers: &
     let answer = http.send(method, path, media, &all, body.as_bytes()).unwrap();
     assert_eq!(answer.header("audit-id"), Some(id));
     answer.code
+}
+
+fn large_events_are_recorded_without_their_objects() {
+    let files = Files::new(&json!([{"level": "RequestResponse", "omitStages": ["RequestReceived"], "verbs": ["create"]}]));
+    let limits = ["--audit-log-truncate-enabled", "--audit-log-truncate-max-event-size=3000"];
+    let cluster = files.cluster(Shape::Embedded, 0, &limits);
+    let http = cluster.http();
+    let of_size = |name: &str, bytes: usize| json!({"metadata": {"name": name}, "data": {"k": "x".repeat(bytes)}}).to_string();
+    for (id, bytes) in [("small", 10), ("large", 3000)] {
+        assert_eq!(send(&http, id, "POST", MAPS, "application/json", &[], &of_size(id, bytes)), 201);
+    }
+    let (small, large) = (files.of("small").remove(0), files.of("large").remove(0));
+    assert!(small["requestObject"].is_object() && small["annotations"]["audit.k8s.io/truncated"].is_null());
+    assert!(large["requestObject"].is_null() && large["responseObject"].is_null());
+    assert_eq!((&large["annotations"]["audit.k8s.io/truncated"], &large["level"]), (&json!("true"), &json!("RequestResponse")));
+    // What does not fit even so is not recorded, and done nevertheless.
+    let agent = format!("User-Agent: {}", "y".repeat(900));
+    let path = format!("{MAPS}?{}", "z".repeat(2500));
+    assert_eq!(send(&http, "huge", "POST", &path, "application/json", &[&agent], &of_size("huge", 10)), 201);
+    assert_eq!(files.of("huge"), Vec::<Value>::new());
 }
 
 fn requests_leave_events() {
