@@ -104,6 +104,11 @@ impl Passing<'_> {
         if self.action == Action::Log && !accept::is_routed(request.headers(), &LOG_MEDIA) {
             return Err(Status::not_acceptable(&LOG_MEDIA).without_details());
         }
+        if !matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS)
+            && Query::parse(request.uri().query()).given("dryRun").is_some()
+        {
+            return Err(Status::bad_request("dryRun is not supported"));
+        }
         // The pod or node may have been written a moment ago.
         self.chain.api.feed.catch_up().await?;
         match self.action {
@@ -181,10 +186,6 @@ impl Passing<'_> {
     async fn proxy(&self, request: Request<Body>) -> status::Result<Answer> {
         let (prefix, rest) = split(request.uri().path(), self.path.resource == "nodes");
         let query = request.uri().query().map(|query| format!("?{query}")).unwrap_or_default();
-        if rest.is_empty() && matches!(*request.method(), Method::GET | Method::HEAD) {
-            // Relative links of the answer are to stay below it.
-            return redirect(&format!("{prefix}/{query}"));
-        }
         let (world, namespace) = (self.chain.api.world(), &self.path.namespace);
         let named = Named::parse(&self.path.name)?;
         let destination = match self.path.resource.as_str() {
@@ -192,6 +193,10 @@ impl Passing<'_> {
             "services" => destination::service(world, namespace, &named)?,
             _ => destination::pod(world, namespace, &named)?,
         };
+        if rest.is_empty() && matches!(*request.method(), Method::GET | Method::HEAD) {
+            // Relative links of the answer are to stay below it.
+            return redirect(&format!("{prefix}/{query}"));
+        }
         let path = uri(&format!("{}{query}", if rest.is_empty() { "/" } else { rest }))?;
         let prefix = prefix.to_owned();
         let passed = self.forward(&destination, path, request, Some(Rewrite { prefix: &prefix })).await;

@@ -69,7 +69,9 @@ impl Call<'_> {
             trail.answers(&status);
             respond::status(&status, accept::of_failures(accept))
         });
-        Ok(respond::with_warnings(answer, deprecation.as_slice()))
+        // Nobody uses it by a method that it does not have.
+        let is_used = answer.status() != StatusCode::METHOD_NOT_ALLOWED;
+        Ok(respond::with_warnings(answer, deprecation.filter(|_| is_used).as_slice()))
     }
 
     /// Whether there is a resource at this path, or one of a built-in group might have been meant: only then is what is

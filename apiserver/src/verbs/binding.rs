@@ -3,7 +3,7 @@
 use std::sync::LazyLock;
 
 use api::Object as _;
-use api::core::pod::bind;
+use api::core::pod::{bind, target_of};
 use api::object::downcast_mut;
 use client::transport::Binding;
 use k8s_openapi::api::core::v1::{Binding as BindingBody, Pod};
@@ -37,6 +37,10 @@ pub(super) async fn create(
     };
     if name != target.name {
         return Err(Status::bad_request(format!("the binding's name {name:?} is not that of the request, {:?}", target.name)));
+    }
+    target_of(&given)?;
+    if name.is_empty() {
+        return Err(Status::bad_request("the binding does not name its pod"));
     }
     if given.metadata.namespace.as_deref().is_some_and(|namespace| !namespace.is_empty() && namespace != target.namespace) {
         return Err(Status::bad_request("the namespace of the binding is not that of the request"));

@@ -105,7 +105,7 @@ pub(super) fn check_kind(resource: &dyn Resource, value: &Value) -> Result<(), S
 }
 
 /// A custom object names its kind; that it is another of the same version is for validation to find.
-fn check_named(resource: &dyn Resource, value: &Value) -> Result<(), Status> {
+pub(super) fn check_named(resource: &dyn Resource, value: &Value) -> Result<(), Status> {
     let (api_version, kind) = type_of(value);
     let good = !kind.is_empty() && api_version == resource.kind().api_version();
     if good { Ok(()) } else { Err(api::resource::kind_mismatch(resource, api_version, kind)) }

@@ -46,6 +46,7 @@ impl ApiServer {
                 let present = serde_json::from_slice(&target.resource.present(&stored));
                 let present = present.map_err(|error| Status::internal(error.to_string()))?;
                 let patched = document.apply(target.resource.schema(), present)?;
+                document.check_version(&*target.resource, &patched, options.field_validation)?;
                 let (mut new, found) = decode_patched(&*target.resource, patched, document.findings.clone(), options.field_validation)?;
                 let ready = body::check_address(target, &mut *new)
                     .and_then(|()| check_version(target, new.meta(), &entry))
@@ -124,6 +125,22 @@ impl Document {
     }
 }
 
+impl Document {
+    /// Refuses a patch that leaves the object without a version: by none, nothing of it is known, not even its name.
+    fn check_version(&self, resource: &dyn Resource, patched: &Value, validation: FieldValidation) -> Result<(), Status> {
+        let has_version = patched.get("apiVersion").is_some_and(|version| version.as_str() != Some(""));
+        if has_version || resource.is_custom() || matches!(self.kind, DocumentKind::Strategic) {
+            return Ok(());
+        }
+        let fields = patched.as_object().into_iter().flat_map(|fields| fields.keys());
+        let unknown = fields.filter(|name| !matches!(name.as_str(), "apiVersion" | "kind")).cloned();
+        let validation: decode::FieldValidation = validation.into();
+        let findings = validation.judge(unknown.map(decode::Finding::Unknown).collect()).map_err(|error| unfit(&Value::Null, error))?;
+        let warnings: Vec<String> = findings.iter().map(ToString::to_string).collect();
+        Err(Status::bad_request("the patch leaves the object without a version, and so without a name").with_warnings(&warnings))
+    }
+}
+
 /// Numbers such as `1.0` as `1`: what a strategic merge patch sets is not read as JSON any more.
 fn with_whole_numbers(value: Value) -> Value {
     const MOST: f64 = (1_u64 << 53) as f64;
@@ -145,7 +162,8 @@ fn decode_patched(
     mut findings: Vec<decode::Finding>,
     validation: FieldValidation,
 ) -> Result<(Box<dyn Object>, Vec<String>), Status> {
-    if body::check_kind(resource, &value).is_err() {
+    let checked = if resource.is_custom() { body::check_named(resource, &value) } else { body::check_kind(resource, &value) };
+    if checked.is_err() {
         return Err(unfit(&value, "the kind and apiVersion of an object do not change"));
     }
     resource.conform(&mut value, &mut findings).map_err(|error| unfit(&Value::Null, error))?;

@@ -13,6 +13,7 @@ use machinery::apply;
 use machinery::field::Errors;
 use machinery::objectmeta;
 use machinery::{ResourceVersion, Status};
+use serde_json::Value;
 use storage::{Expect, KeyValue, Outcome};
 
 use super::metadata::{self, OwnersSeen};
@@ -173,7 +174,14 @@ impl<'a> Write<'a> {
             return Ok(());
         }
         let name = object.meta().name.as_deref().unwrap_or_default();
-        Err(Status::invalid(&self.resource().stored_kind().group_kind(), name, &errors))
+        let mut kind = self.resource().stored_kind().group_kind();
+        if self.resource().is_custom()
+            && let Some(own) = object.to_value().get("kind").and_then(Value::as_str)
+        {
+            // A custom object is called what it says it is, even where that is what is wrong with it.
+            kind.kind = own.to_owned().into();
+        }
+        Err(Status::invalid(&kind, name, &errors))
     }
 
     pub(super) fn request<'r>(&'r self, operation: Operation, old: Option<&'r dyn Object>) -> Request<'r> {

@@ -47,8 +47,11 @@ impl<'a> Patch<'a> {
     /// Reads a patch document. An operation of an unknown kind, or one that lacks its path, fails only when it is
     /// applied: the answer is another then.
     pub fn parse(document: &'a Value) -> Result<Self, Error> {
-        let Value::Array(operations) = document else {
-            return Err(Error::Malformed("a JSON patch is a list of operations".into()));
+        let operations = match document {
+            Value::Array(operations) => operations.as_slice(),
+            // As Go reads a list.
+            Value::Null => &[],
+            _ => return Err(Error::Malformed("a JSON patch is a list of operations".into())),
         };
         if operations.len() > MAX_OPERATIONS {
             return Err(Error::TooManyOperations { count: operations.len() });

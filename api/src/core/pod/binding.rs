@@ -15,7 +15,7 @@ const TOPOLOGY_LABELS: [&str; 2] = ["topology.kubernetes.io/zone", "topology.kub
 /// Binds the pod to the node that `binding` names, whose labels the caller may know. Nothing is changed where the
 /// answer is an error.
 pub fn bind(pod: &mut Pod, binding: &Binding, node_labels: Option<&BTreeMap<String, String>>, now: Timestamp) -> Result<(), Status> {
-    let node = target(binding)?.to_owned();
+    let node = target_of(binding)?.to_owned();
     refuse(pod, binding, &node)?;
     let spec = pod.spec.get_or_insert_default();
     spec.node_name = Some(node);
@@ -44,8 +44,8 @@ pub fn bind(pod: &mut Pod, binding: &Binding, node_labels: Option<&BTreeMap<Stri
     Ok(())
 }
 
-/// Kubernetes answers bad targets with a 500 that has no reason.
-fn target(binding: &Binding) -> Result<&str, Status> {
+/// The node that a binding names. Kubernetes answers bad targets with a 500 that has no reason.
+pub fn target_of(binding: &Binding) -> Result<&str, Status> {
     match (text(&binding.target.kind), text(&binding.target.name)) {
         ("" | "Node", "") => Err(Status::unclassified("target.name: Required value")),
         ("" | "Node", node) => Ok(node),

@@ -30,7 +30,7 @@ use serde_json::Value;
 
 use self::validation::annotations::{APP_ARMOR_PREFIX, app_armor_field};
 
-pub use binding::bind;
+pub use binding::{bind, target_of};
 pub use defaults::{default_pod_spec, default_pod_template};
 pub use qos::quality_of_service;
 pub use secrets::secret_names;
