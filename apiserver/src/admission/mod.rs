@@ -2,6 +2,7 @@
 //! and at the logs, and change the object or refuse it. One may be asked again with the same object, and must then
 //! come to the same end.
 
+mod claim_status;
 mod default_ingress_class;
 mod default_storage_class;
 mod default_tolerations;
@@ -41,6 +42,8 @@ pub enum Operation {
 /// A write, as plugins see it.
 pub struct Request<'a> {
     pub operation: Operation,
+    /// As authorization names it: an update may be a patch.
+    pub verb: &'static str,
     pub target: &'a Target,
     pub user: &'a UserInfo,
     /// The object before the write; None for creates.
@@ -171,6 +174,7 @@ impl Default for Chain {
                 Box::new(runtime_class::RuntimeClass),
                 Box::new(default_ingress_class::DefaultIngressClass),
                 Box::new(device_admin_access::DeviceAdminAccess),
+                Box::new(claim_status::ClaimStatus),
                 Box::new(crate::auth::certificates::Approval),
                 Box::new(crate::auth::certificates::Signing),
                 Box::new(crate::auth::certificates::SubjectRestriction),

@@ -26,7 +26,7 @@ impl ApiServer {
             View::Object(strategy) => strategy,
             View::Scale(view) => return scale::patch(self, caller, target, view, &patch, options).await,
         };
-        let write = Write::new(self, caller, target, options)?;
+        let write = Write { patches: true, ..Write::new(self, caller, target, options)? };
         if let Patch::Apply { config, force } = &patch {
             return apply::apply(&write, strategy, config, *force).await;
         }

@@ -32,6 +32,8 @@ pub(super) struct Write<'a> {
     pub(super) options: &'a WriteOptions,
     pub(super) log: Arc<Log>,
     pub(super) now: Timestamp,
+    /// The object is changed by a patch.
+    pub(super) patches: bool,
 }
 
 /// What became of a conditional put.
@@ -76,7 +78,7 @@ impl<'a> Write<'a> {
         let log = server.log(&*target.resource)?;
         // Times in objects are to the second.
         let now = metadata::seconds(Timestamp::now()).0;
-        Ok(Self { server, caller, target, options, log, now })
+        Ok(Self { server, caller, target, options, log, now, patches: false })
     }
 
     pub(super) fn resource(&self) -> &'a dyn Resource {
@@ -185,8 +187,15 @@ impl<'a> Write<'a> {
     }
 
     pub(super) fn request<'r>(&'r self, operation: Operation, old: Option<&'r dyn Object>) -> Request<'r> {
+        let verb = match operation {
+            Operation::Create => "create",
+            Operation::Update if self.patches => "patch",
+            Operation::Update => "update",
+            Operation::Delete => "delete",
+        };
         Request {
             operation,
+            verb,
             target: self.target,
             user: &self.caller.user,
             old,

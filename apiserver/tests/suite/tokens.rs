@@ -194,6 +194,8 @@ async fn the_use_of_a_token_that_is_kept_is_written_down() {
     let merge = async |plural: &str, name: &str, patch: Value| {
         let target = target(&server, plural, "default", name);
         server.patch(&admin(), &target, Patch::Merge(patch.to_string().into()), &WriteOptions::default()).await.unwrap();
+        // Until the logs have it.
+        get(&server, plural, "default", name).await;
     };
     merge("serviceaccounts", "robot", json!({"secrets": [{"name": "kept"}]})).await;
     let remarks = server.identify(&token, &[]).await.unwrap().remarks;
