@@ -60,8 +60,8 @@ pub struct ApiArgs {
     /// Headers in which front proxies name the user, separated by commas.
     #[arg(long, value_delimiter = ',', default_value = "X-Remote-User")]
     pub requestheader_username_headers: Vec<String>,
-    /// Headers in which front proxies name the user's uid, separated by commas.
-    #[arg(long, value_delimiter = ',', default_value = "X-Remote-Uid")]
+    /// Headers in which front proxies name the user's uid, such as X-Remote-Uid, separated by commas; none if not given.
+    #[arg(long, value_delimiter = ',')]
     pub requestheader_uid_headers: Vec<String>,
     /// Headers in which front proxies name the user's groups, separated by commas.
     #[arg(long, value_delimiter = ',', default_value = "X-Remote-Group")]

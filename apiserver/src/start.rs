@@ -165,7 +165,10 @@ impl Authorities {
                 ("requestheader-group-headers", &args.requestheader_group_headers),
                 ("requestheader-extra-headers-prefix", &args.requestheader_extra_headers_prefix),
             ] {
-                data.insert(key.to_owned(), serde_json::to_string(list)?);
+                // Older readers do not know of uids.
+                if key != "requestheader-uid-headers" || !list.is_empty() {
+                    data.insert(key.to_owned(), serde_json::to_string(list)?);
+                }
             }
         }
         Ok(data)

@@ -264,12 +264,16 @@ impl ApiServer {
         found
     }
 
-    /// The caller of a request: whom a proxy asks for, the bearer of a token, or who made the connection; and what there is to
-    /// tell of that, also where it is refused. A bearer token that is wrong is refused even where a certificate is right: the
-    /// client meant to be somebody else.
+    /// The caller of a request: whom a proxy asks for, who made the connection by a certificate, or the bearer of a token, the
+    /// first that is good; and what there is to tell of that, also where it is refused. Who shows a proof is nobody anonymous.
     pub async fn authenticate(&self, peer: Option<&PeerCertificate>, headers: &HeaderMap) -> (status::Result<Arc<UserInfo>>, Remarks) {
         let plain = |found| (found, Remarks { warning: warning(headers), ..Remarks::default() });
         if let Some(user) = self.authenticator().fronted(peer, headers) {
+            return plain(Ok(user));
+        }
+        if peer.is_some()
+            && let Ok(user) = self.authenticator().connection(peer)
+        {
             return plain(Ok(user));
         }
         let given = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).map_or(Proof::Other, proof);

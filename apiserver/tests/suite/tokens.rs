@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use api::Registry;
 use api::strategy::UserInfo;
-use apiserver::auth::Authenticator;
 use apiserver::auth::authenticate::Refused;
 use apiserver::auth::service_accounts::{Bindings, DEFAULT_ISSUER, Reference, ServiceAccounts, Settings};
+use apiserver::auth::{Authenticator, PeerCertificate};
 use apiserver::reviews::Review;
 use apiserver::verbs::{Body, Caller, DeleteOptions, Patch, Target, WriteOptions};
 use apiserver::{ApiServer, Options};
@@ -111,6 +111,22 @@ async fn a_token_is_its_account() {
     let claims = claims(token);
     assert_eq!(claims["exp"].as_i64().unwrap() - claims["iat"].as_i64().unwrap(), 1200);
     assert_eq!((claims["iss"].as_str(), claims["sub"].as_str()), (Some(DEFAULT_ISSUER), Some(user.name.as_str())));
+}
+
+#[tokio::test]
+async fn the_first_proof_that_is_good_decides() {
+    let server = server().await;
+    account(&server, "robot").await;
+    let good = token(&server, "robot", json!({})).await;
+    let ask = async |peer: &PeerCertificate, token: &str| {
+        let headers = HeaderMap::from_iter([(header::AUTHORIZATION, format!("Bearer {token}").parse().unwrap())]);
+        server.authenticate(Some(peer), &headers).await.0.map(|user| user.name.clone())
+    };
+    let ann = PeerCertificate::Trusted { user: Arc::new(UserInfo { name: "ann".into(), ..UserInfo::default() }), expires: i64::MAX };
+    assert_eq!(ask(&ann, &good).await.unwrap(), "ann");
+    assert_eq!(ask(&ann, "wrong").await.unwrap(), "ann");
+    assert_eq!(ask(&PeerCertificate::Refused, &good).await.unwrap(), "system:serviceaccount:default:robot");
+    assert_eq!(ask(&PeerCertificate::Refused, "wrong").await.unwrap_err().code, 401);
 }
 
 #[tokio::test]
