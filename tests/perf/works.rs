@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::Context as _;
 use http_body_util::BodyExt;
 use hyper::Method;
 use serde_json::{Value, json};
@@ -124,7 +123,10 @@ impl Bench {
                 })
                 .await
             }
-            "watch" => self.fan_out(report).await,
+            "watch" => {
+                self.fan_out("watch fan-out", JSON, report).await?;
+                self.fan_out("watch fan-out in protobuf", PROTOBUF, report).await
+            }
             "delete" => {
                 self.many("delete pods", self.objects, report, |i| (Method::DELETE, format!("{}/p-{i}", pods_path()), None, String::new()))
                     .await
@@ -197,7 +199,7 @@ impl Bench {
     }
 
     /// Many watchers of all pods, while some are patched: an operation is one event delivered to one watcher.
-    async fn fan_out(&self, report: &mut Report) -> anyhow::Result<()> {
+    async fn fan_out(&self, work: &str, accept: &'static str, report: &mut Report) -> anyhow::Result<()> {
         let mut client = self.target.connect().await?;
         let list = client.call(Method::GET, &format!("{}?limit=1", pods_path()), None, "").await?;
         let version = serde_json::from_slice::<Value>(&list)?["metadata"]["resourceVersion"].as_str().unwrap_or_default().to_owned();
@@ -207,17 +209,18 @@ impl Bench {
         let closed = Arc::new(AtomicUsize::new(0));
         let mut watching = tokio::task::JoinSet::new();
         for _ in 0..self.watchers {
-            let mut client = self.target.connect().await?;
+            let mut client = self.target.connect().await?.accepting(accept);
             let response = client.open(Method::GET, &path, None, "").await?;
             let closed = closed.clone();
-            watching.spawn(async move { watch(client, response, expected, epoch, &closed).await });
+            let frame = if accept == PROTOBUF { prefixed_frame } else { line_frame };
+            watching.spawn(async move { watch(client, response, frame, expected, epoch, &closed).await });
         }
         let (cpu, started) = (self.server.cpu(), Instant::now());
         let pods = WATCHED_PODS.min(self.objects);
         let mut scratch = Report::default();
         self.many("patches", expected, &mut scratch, move |i| {
             let sent = epoch.elapsed().as_micros();
-            let patch = json!({"metadata": {"annotations": {"perf/sent": format!("@{sent}@")}}});
+            let patch = json!({"metadata": {"annotations": {"perf/patch": format!("sent@{sent}@")}}});
             (Method::PATCH, format!("{}/p-{}", pods_path(), i % pods), Some(MERGE), patch.to_string())
         })
         .await?;
@@ -230,7 +233,7 @@ impl Bench {
             self.watchers,
             closed.load(Ordering::Relaxed)
         );
-        report.add("watch fan-out", delays, started.elapsed(), self.server.cpu() - cpu, note);
+        report.add(work, delays, started.elapsed(), self.server.cpu() - cpu, note);
         Ok(())
     }
 
@@ -331,6 +334,7 @@ const NODE_NAME: &[u8] = b"\"nodeName\":";
 async fn watch(
     client: Client,
     response: hyper::Response<hyper::body::Incoming>,
+    frame_of: fn(&[u8]) -> Option<usize>,
     expected: usize,
     epoch: Instant,
     closed: &AtomicUsize,
@@ -350,20 +354,33 @@ async fn watch(
         let Ok(data) = frame.into_data() else { continue };
         let now = epoch.elapsed();
         rest.extend_from_slice(&data);
-        while let Some(end) = rest.iter().position(|b| *b == b'\n') {
+        while let Some(end) = frame_of(&rest) {
             if let Some(sent) = sent_at(&rest[..end]) {
                 delays.push(now.saturating_sub(sent));
             }
-            rest.drain(..=end);
+            rest.drain(..end);
         }
     }
     drop(client);
     delays
 }
 
-fn sent_at(line: &[u8]) -> Option<Duration> {
-    let text = std::str::from_utf8(line).ok()?;
-    let at = text.rfind("perf/sent\":\"@")?;
-    let number = text[at + 13..].split('@').next()?;
-    number.parse().context("a time").map(Duration::from_micros).ok()
+/// Where a JSON event ends: with its line.
+fn line_frame(bytes: &[u8]) -> Option<usize> {
+    Some(bytes.iter().position(|byte| *byte == b'\n')? + 1)
+}
+
+/// Where a protobuf event ends, whose length comes first.
+fn prefixed_frame(bytes: &[u8]) -> Option<usize> {
+    let (length, rest) = bytes.split_first_chunk()?;
+    let length = u32::from_be_bytes(*length) as usize;
+    (rest.len() >= length).then_some(size_of::<u32>() + length)
+}
+
+/// When the patch that made this event was sent. Both encodings have an annotation's text as it is.
+fn sent_at(event: &[u8]) -> Option<Duration> {
+    const MARK: &[u8] = b"sent@";
+    let at = event.windows(MARK.len()).position(|window| window == MARK)? + MARK.len();
+    let number = event[at..].split(|byte| *byte == b'@').next()?;
+    std::str::from_utf8(number).ok()?.parse().map(Duration::from_micros).ok()
 }
