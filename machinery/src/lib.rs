@@ -22,6 +22,7 @@ pub mod shared;
 pub mod status;
 pub mod structural;
 pub mod table;
+pub mod tape;
 pub mod text;
 pub mod yaml;
 

@@ -1,5 +1,5 @@
 //! `application/vnd.kubernetes.protobuf`: objects between JSON and the protobuf messages that Kubernetes' own clients
-//! prefer. One codec walks a JSON value beside the table of messages (`fields.tsv`), so that a kind needs no code
+//! prefer. One codec walks JSON beside the table of messages (`fields.tsv`), so that a kind needs no code
 //! of its own.
 //!
 //! Go writes scalars without presence even where they are empty, and pointers only where they are set; the table
@@ -12,7 +12,8 @@ mod special;
 
 use serde_json::Value;
 
-use crate::GroupVersionKind;
+use crate::tape::Tape;
+use crate::{GroupVersion, GroupVersionKind};
 
 /// The bytes before every body.
 pub const MAGIC: &[u8; 4] = b"k8s\0";
@@ -74,15 +75,6 @@ pub fn open(body: &[u8]) -> Result<Envelope<'_>, Error> {
     Ok(envelope)
 }
 
-/// Frames a message.
-pub fn seal(api_version: &str, kind: &str, raw: &[u8]) -> Vec<u8> {
-    let mut out = envelope(api_version, kind);
-    out.reserve(raw.len() + 16);
-    encode::put_bytes(&mut out, 2, raw);
-    out.extend_from_slice(TAIL);
-    out
-}
-
 /// What a body ends with: contentEncoding and contentType, which are empty and written nevertheless, as Go does.
 const TAIL: &[u8] = &[0x1a, 0, 0x22, 0];
 
@@ -97,7 +89,7 @@ fn envelope(api_version: &str, kind: &str) -> Vec<u8> {
     out
 }
 
-/// The message within a body that [`seal`] made, by its place.
+/// The message within a body that [`encode_json`] made, by its place.
 pub fn message_of(body: &[u8]) -> Option<std::ops::Range<usize>> {
     let raw = open(body).ok()?.raw;
     let end = body.len() - TAIL.len();
@@ -109,7 +101,7 @@ pub fn decode_object(body: &[u8], expected: &GroupVersionKind) -> Result<Value, 
     let envelope = open(body)?;
     let (api_version, kind) =
         if envelope.kind.is_empty() { (expected.api_version(), expected.kind.to_string()) } else { (envelope.api_version, envelope.kind) };
-    let gv = crate::GroupVersion::parse(&api_version);
+    let gv = GroupVersion::parse(&api_version);
     let name = message_name(&gv.group, &gv.version, &kind);
     let message = messages::find(&name).ok_or_else(|| Error::Unknown(format!("{api_version} {kind}")))?;
     let mut value = decode::message(envelope.raw, message, MOST_NESTING)?;
@@ -118,39 +110,30 @@ pub fn decode_object(body: &[u8], expected: &GroupVersionKind) -> Result<Value, 
     Ok(Value::Object(value))
 }
 
-/// The message's bytes, without a frame: an object as lists hold it. None: no message is known for the kind.
-pub fn encode_message(group: &str, version: &str, kind: &str, object: &Value) -> Option<Vec<u8>> {
-    let message = messages::find(&message_name(group, version, kind))?;
-    let mut out = Vec::with_capacity(512);
-    encode::message(&mut out, object.as_object()?, message);
+/// The whole body of an object that is JSON and says its kind. None: no message is known for that.
+pub fn encode_json(json: &[u8]) -> Option<Vec<u8>> {
+    let tape = Tape::read(std::str::from_utf8(json).ok()?)?;
+    let object = tape.root();
+    let text = |field| object.get(field).map(|value| value.text().unquoted());
+    // The oldest documents say no version.
+    let (api_version, kind) = (text("apiVersion").unwrap_or_default(), text("kind")?);
+    let gv = GroupVersion::parse(&api_version);
+    let message = messages::find(&message_name(&gv.group, &gv.version, &kind))?;
+    let mut out = envelope(&api_version, &kind);
+    out.reserve(json.len());
+    encode::put_nested(&mut out, 2, |out| encode::message(out, Some(object), message));
+    out.extend_from_slice(TAIL);
     Some(out)
 }
 
-/// A whole body.
-pub fn encode_object(kind: &GroupVersionKind, object: &Value) -> Option<Vec<u8>> {
-    let raw = encode_message(&kind.group, &kind.version, &kind.kind, object)?;
-    Some(seal(&kind.api_version(), &kind.kind, &raw))
-}
-
-/// The whole body of an object that is JSON and says its kind. None: no message is known for that.
-pub fn encode_json(json: &[u8]) -> Option<Vec<u8>> {
-    let value: Value = serde_json::from_slice(json).ok()?;
-    let text = |key: &str| value.get(key).and_then(Value::as_str).map(str::to_owned);
-    // The oldest documents say no version.
-    let gv = crate::GroupVersion::parse(&text("apiVersion").unwrap_or_default());
-    encode_object(&GroupVersionKind { group: gv.group, version: gv.version, kind: text("kind")?.into() }, &value)
-}
-
-/// The bytes that a list's body has around its items, each of which comes behind its [`item_head`]; `items` are the lengths of
-/// their messages. The body is not put together here, since it may be large.
-pub fn list_frame(kind: &GroupVersionKind, meta: &Value, items: impl Iterator<Item = usize>) -> (Vec<u8>, &'static [u8]) {
+/// The bytes that a list's body has around its items, each of which comes behind its [`item_head`]; `meta` is JSON, and `items`
+/// are the lengths of their messages. The body is not put together here, since it may be large.
+pub fn list_frame(kind: &GroupVersionKind, meta: &str, items: impl Iterator<Item = usize>) -> (Vec<u8>, &'static [u8]) {
     let mut list = Vec::new();
-    if let Some(meta) = meta.as_object()
+    if let Some(meta) = Tape::read(meta)
         && let Some(message) = messages::find("apimachinery.pkg.apis.meta.v1.ListMeta")
     {
-        let mut encoded = Vec::new();
-        encode::message(&mut encoded, meta, message);
-        encode::put_bytes(&mut list, 1, &encoded);
+        encode::put_nested(&mut list, 1, |out| encode::message(out, Some(meta.root()), message));
     }
     let length = list.len() + items.map(item_length).sum::<usize>();
     let mut head = envelope(&kind.api_version(), &format!("{}List", kind.kind));

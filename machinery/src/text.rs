@@ -13,6 +13,8 @@ pub struct Text<'a>(&'a str);
 
 impl<'a> Text<'a> {
     pub const NULL: Text<'static> = Text("null");
+    pub const TRUE: Text<'static> = Text("true");
+    pub const FALSE: Text<'static> = Text("false");
     pub const EMPTY_OBJECT: Text<'static> = Text("{}");
 
     pub const fn new(json: &'a str) -> Self {
@@ -32,6 +34,18 @@ impl<'a> Text<'a> {
         self.0 == "null"
     }
 
+    pub fn is_boolean(self) -> bool {
+        self == Self::TRUE || self == Self::FALSE
+    }
+
+    pub fn is_number(self) -> bool {
+        self.0.starts_with(|first: char| first == '-' || first.is_ascii_digit())
+    }
+
+    pub fn is_string(self) -> bool {
+        self.0.starts_with('"')
+    }
+
     pub fn is_object(self) -> bool {
         self.0.starts_with('{')
     }
@@ -47,6 +61,15 @@ impl<'a> Text<'a> {
 
     pub fn to_value(self) -> Value {
         serde_json::from_str(self.0).unwrap_or_default()
+    }
+
+    /// The string that a JSON string stands for; other values as they are.
+    pub fn unquoted(self) -> Cow<'a, str> {
+        let inside = self.0.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(self.0);
+        if memchr::memchr(b'\\', inside.as_bytes()).is_none() {
+            return Cow::Borrowed(inside);
+        }
+        serde_json::from_str(self.0).map_or(Cow::Borrowed(inside), Cow::Owned)
     }
 
     /// Whether both are the same value. Text that differs may still be, by the order of an object's fields.
@@ -65,7 +88,7 @@ impl<'a> Text<'a> {
             let (name, after) = split_value(rest).filter(|(name, _)| name.starts_with('"'))?;
             let (value, after) = after.strip_prefix(':').and_then(split_value)?;
             rest = after.strip_prefix(',').unwrap_or_default();
-            Some((unquoted(name), Self(value)))
+            Some((Self(name).unquoted(), Self(value)))
         })
     }
 
@@ -89,15 +112,6 @@ impl<'a> Text<'a> {
     }
 }
 
-/// The string that a JSON string stands for.
-fn unquoted(quoted: &str) -> Cow<'_, str> {
-    let inside = quoted.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(quoted);
-    if memchr::memchr(b'\\', inside.as_bytes()).is_none() {
-        return Cow::Borrowed(inside);
-    }
-    serde_json::from_str(quoted).map_or(Cow::Borrowed(inside), Cow::Owned)
-}
-
 /// The value at the head of `text`, and what follows it; None at the end of a container.
 fn split_value(text: &str) -> Option<(&str, &str)> {
     let bytes = text.as_bytes();
@@ -105,7 +119,7 @@ fn split_value(text: &str) -> Option<(&str, &str)> {
         b'"' => string_end(bytes, 0)?,
         b'{' | b'[' => container_end(bytes)?,
         b'}' | b']' => return None,
-        _ => bytes.iter().position(|byte| matches!(byte, b',' | b'}' | b']')).unwrap_or(bytes.len()),
+        _ => scalar_end(bytes, 0),
     };
     text.split_at_checked(end)
 }
@@ -128,8 +142,14 @@ fn container_end(json: &[u8]) -> Option<usize> {
     }
 }
 
+/// The place behind the number, truth value or null that begins at `start`.
+pub(crate) fn scalar_end(json: &[u8], start: usize) -> usize {
+    let rest = json.get(start..).unwrap_or_default();
+    start + rest.iter().position(|byte| matches!(byte, b',' | b'}' | b']')).unwrap_or(rest.len())
+}
+
 /// The place behind the string that opens at `open`.
-fn string_end(json: &[u8], open: usize) -> Option<usize> {
+pub(crate) fn string_end(json: &[u8], open: usize) -> Option<usize> {
     let mut at = open + 1;
     loop {
         at += memchr::memchr2(b'"', b'\\', json.get(at..)?)?;
@@ -143,7 +163,7 @@ fn string_end(json: &[u8], open: usize) -> Option<usize> {
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
-mod tests {
+pub(crate) mod tests {
     use proptest::prelude::*;
     use serde_json::json;
 
@@ -166,7 +186,7 @@ mod tests {
         assert!(!Text::new("1").is(Text::new("2")) && !Text::new("[1,2]").is(Text::new("[2,1]")));
     }
 
-    fn any_json() -> impl Strategy<Value = Value> {
+    pub(crate) fn any_json() -> impl Strategy<Value = Value> {
         let leaf = prop_oneof![
             Just(Value::Null),
             any::<bool>().prop_map(Value::from),

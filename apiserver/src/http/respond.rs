@@ -176,7 +176,7 @@ fn protobuf_list(resource: &dyn Resource, list: &List) -> Answer {
         protobuf::message_of(&body).map(|message| body.slice(message))
     };
     let items: Vec<Bytes> = list.items.iter().filter_map(message).collect();
-    let meta = serde_json::to_value(list_meta(list)).unwrap_or_default();
+    let meta = serde_json::to_string(&list_meta(list)).unwrap_or_default();
     let (head, tail) = protobuf::list_frame(&kind, &meta, items.iter().map(Bytes::len));
     let length = head.len() + tail.len() + items.iter().map(|item| protobuf::item_length(item.len())).sum::<usize>();
     let put = |out: &mut BytesMut, _: usize, item: &Bytes| {

@@ -1,11 +1,13 @@
-//! JSON to protobuf, byte for byte as Go's types write it: what is no pointer there is written when it is empty, too.
+//! JSON to protobuf, byte for byte as Go's types write it: what is no pointer there is written when it is empty, too. Messages
+//! are written where they come to stand, and their lengths filled in.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use serde_json::{Map, Value};
 
 use super::messages::{self, Field, Kind, Label, Message};
 use super::special;
+use crate::tape::Value;
+use crate::text::Text;
 
 const VARINT: u32 = 0;
 const FIXED64: u32 = 1;
@@ -40,19 +42,33 @@ pub(super) fn put_length(out: &mut Vec<u8>, number: u32, length: usize) {
     put_varint(out, length as u64);
 }
 
-/// Writes a message's fields from an object. What the table does not know, and values of another type than the
-/// field's, are left out: objects were validated before they are encoded.
-pub(super) fn message(out: &mut Vec<u8>, object: &Map<String, Value>, message: &Message) {
+/// Writes a field that is a message, or another sequence of bytes, whose contents `put` writes.
+pub(super) fn put_nested(out: &mut Vec<u8>, number: u32, put: impl FnOnce(&mut Vec<u8>)) {
+    put_length(out, number, 0);
+    let start = out.len();
+    put(out);
+    let length = out.len() - start;
+    if length < 0x80 {
+        out[start - 1] = length as u8;
+        return;
+    }
+    // Room was left for a length of one byte.
+    let mut varint = Vec::with_capacity(5);
+    put_varint(&mut varint, length as u64);
+    out.splice(start - 1..start, varint);
+}
+
+/// Writes a message's fields from an object; None stands for an empty one. What the table does not know, and values of another
+/// type than the field's, are left out: objects were validated before they are encoded.
+pub(super) fn message(out: &mut Vec<u8>, object: Option<Value<'_>>, message: &Message) {
     for field in &message.fields {
         if field.inline {
             let Kind::Message(inner) = field.kind else { continue };
-            let mut encoded = Vec::new();
-            self::message(&mut encoded, object, messages::get(inner));
-            put_bytes(out, field.number, &encoded);
+            put_nested(out, field.number, |out| self::message(out, object, messages::get(inner)));
             continue;
         }
-        match object.get(field.json) {
-            None | Some(Value::Null) => put_zero(out, field),
+        match object.and_then(|object| object.get(field.json)).filter(|value| !value.text().is_null()) {
+            None => put_zero(out, field),
             Some(value) => put_field(out, field, value),
         }
     }
@@ -67,58 +83,53 @@ fn put_zero(out: &mut Vec<u8>, field: &Field) {
         Kind::Bytes => {}
         Kind::String => put_bytes(out, field.number, b""),
         Kind::Boolean | Kind::Integer => put_number(out, field.number, 0),
-        Kind::Double => {
-            put_tag(out, field.number, FIXED64);
-            out.extend_from_slice(&0f64.to_le_bytes());
-        }
+        Kind::Double => put_double(out, field.number, 0.0),
         Kind::Message(index) if field.value => {
             let inner = messages::get(index);
-            let mut encoded = Vec::new();
-            match inner.special {
-                Some(special) => special::encode_zero(&mut encoded, special),
-                None => message(&mut encoded, &Map::new(), inner),
-            }
-            put_bytes(out, field.number, &encoded);
+            put_nested(out, field.number, |out| match inner.special {
+                Some(special) => special::encode_zero(out, special),
+                None => message(out, None, inner),
+            });
         }
         Kind::Message(_) => {}
     }
 }
 
-fn put_field(out: &mut Vec<u8>, field: &Field, value: &Value) {
-    match (field.label, value) {
-        (Label::Optional, value) => put_value(out, field.number, field.kind, value),
-        (Label::Repeated, Value::Array(items)) => items.iter().for_each(|item| put_value(out, field.number, field.kind, item)),
-        (Label::Map, Value::Object(entries)) => {
-            for (key, value) in entries {
-                let mut entry = Vec::with_capacity(key.len() + 32);
-                put_bytes(&mut entry, 1, key.as_bytes());
-                put_value(&mut entry, 2, field.kind, value);
-                put_bytes(out, field.number, &entry);
+fn put_double(out: &mut Vec<u8>, number: u32, value: f64) {
+    put_tag(out, number, FIXED64);
+    out.extend_from_slice(&value.to_le_bytes());
+}
+
+fn put_field(out: &mut Vec<u8>, field: &Field, value: Value<'_>) {
+    match field.label {
+        Label::Optional => put_value(out, field.number, field.kind, value),
+        Label::Repeated => value.items().for_each(|item| put_value(out, field.number, field.kind, item)),
+        Label::Map => {
+            for (key, value) in value.members() {
+                put_nested(out, field.number, |out| {
+                    put_bytes(out, 1, key.as_bytes());
+                    put_value(out, 2, field.kind, value);
+                });
             }
         }
-        _ => {}
     }
 }
 
-pub(super) fn put_value(out: &mut Vec<u8>, number: u32, kind: Kind, value: &Value) {
-    match (kind, value) {
-        (Kind::String, Value::String(text)) => put_bytes(out, number, text.as_bytes()),
-        (Kind::Bytes, Value::String(text)) => put_bytes(out, number, &STANDARD.decode(text).unwrap_or_default()),
-        (Kind::Boolean, Value::Bool(value)) => put_number(out, number, i64::from(*value)),
-        (Kind::Integer, Value::Number(value)) => put_number(out, number, value.as_i64().unwrap_or_default()),
-        (Kind::Double, Value::Number(value)) => {
-            put_tag(out, number, FIXED64);
-            out.extend_from_slice(&value.as_f64().unwrap_or_default().to_le_bytes());
-        }
-        (Kind::Message(index), value) => {
+pub(super) fn put_value(out: &mut Vec<u8>, number: u32, kind: Kind, value: Value<'_>) {
+    let text = value.text();
+    match kind {
+        Kind::String if text.is_string() => put_bytes(out, number, text.unquoted().as_bytes()),
+        Kind::Bytes if text.is_string() => put_bytes(out, number, &STANDARD.decode(&*text.unquoted()).unwrap_or_default()),
+        Kind::Boolean if text.is_boolean() => put_number(out, number, i64::from(text == Text::TRUE)),
+        Kind::Integer if text.is_number() => put_number(out, number, text.as_str().parse().unwrap_or_default()),
+        Kind::Double if text.is_number() => put_double(out, number, text.as_str().parse().unwrap_or_default()),
+        Kind::Message(index) => {
             let inner = messages::get(index);
-            let mut encoded = Vec::with_capacity(64);
-            match (inner.special, value) {
-                (Some(special), value) => special::encode(&mut encoded, special, inner, value),
-                (None, Value::Object(object)) => message(&mut encoded, object, inner),
-                _ => return,
+            match inner.special {
+                Some(special) => put_nested(out, number, |out| special::encode(out, special, inner, value)),
+                None if text.is_object() => put_nested(out, number, |out| message(out, Some(value), inner)),
+                None => {}
             }
-            put_bytes(out, number, &encoded);
         }
         _ => {}
     }

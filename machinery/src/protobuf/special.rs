@@ -6,38 +6,47 @@ use serde_json::{Map, Value};
 use super::decode::{self, Wire};
 use super::messages::{Kind, Label, Message, Special};
 use super::{Error, encode};
+use crate::tape;
 
 const NANOS_PER_SECOND: i64 = 1_000_000_000;
 
-pub(super) fn encode(out: &mut Vec<u8>, special: Special, message: &Message, value: &Value) {
-    match (special, value) {
-        (Special::Time | Special::MicroTime, Value::String(text)) => {
+pub(super) fn encode(out: &mut Vec<u8>, special: Special, message: &Message, value: tape::Value<'_>) {
+    let json = value.text();
+    match special {
+        Special::Raw => encode::put_bytes(out, 1, json.as_str().as_bytes()),
+        Special::SchemaOr => encode_schema_or(out, message, value),
+        Special::Items => {
+            let Some(field) = message.fields.first() else { return };
+            value.items().for_each(|item| encode::put_value(out, field.number, field.kind, item));
+        }
+        Special::IntOrString if json.is_number() => {
+            encode::put_number(out, 1, 0);
+            encode::put_number(out, 2, json.as_str().parse().unwrap_or_default());
+            encode::put_bytes(out, 3, b"");
+        }
+        _ if json.is_string() => encode_text(out, special, &json.unquoted()),
+        _ => {}
+    }
+}
+
+fn encode_text(out: &mut Vec<u8>, special: Special, text: &str) {
+    match special {
+        Special::Time | Special::MicroTime => {
             let Ok(time) = text.parse::<Timestamp>() else { return };
             encode::put_number(out, 1, time.as_second());
             encode::put_number(out, 2, i64::from(time.subsec_nanosecond()));
         }
-        (Special::Quantity, Value::String(text)) => encode::put_bytes(out, 1, text.as_bytes()),
-        (Special::IntOrString, Value::Number(number)) => {
-            encode::put_number(out, 1, 0);
-            encode::put_number(out, 2, number.as_i64().unwrap_or_default());
-            encode::put_bytes(out, 3, b"");
-        }
-        (Special::IntOrString, Value::String(text)) => {
+        Special::Quantity => encode::put_bytes(out, 1, text.as_bytes()),
+        Special::IntOrString => {
             encode::put_number(out, 1, 1);
             encode::put_number(out, 2, 0);
             encode::put_bytes(out, 3, text.as_bytes());
         }
-        (Special::Duration, Value::String(text)) => {
+        Special::Duration => {
             let nanos = text.parse::<jiff::SignedDuration>().map_or(0, |d| d.as_nanos());
             encode::put_number(out, 1, i64::try_from(nanos).unwrap_or_default());
         }
-        (Special::Raw, value) => encode::put_bytes(out, 1, value.to_string().as_bytes()),
-        (Special::Items, Value::Array(items)) => {
-            let Some(field) = message.fields.first() else { return };
-            items.iter().for_each(|item| encode::put_value(out, field.number, field.kind, item));
-        }
-        (Special::SchemaOr, value) => encode_schema_or(out, message, value),
-        _ => {}
+        Special::Raw | Special::Items | Special::SchemaOr => {}
     }
 }
 
@@ -55,15 +64,15 @@ pub(super) fn encode_zero(out: &mut Vec<u8>, special: Special) {
     }
 }
 
-fn encode_schema_or(out: &mut Vec<u8>, message: &Message, value: &Value) {
+fn encode_schema_or(out: &mut Vec<u8>, message: &Message, value: tape::Value<'_>) {
+    let json = value.text();
     for field in &message.fields {
-        match (field.label, field.kind, value) {
-            (Label::Repeated, kind, Value::Array(items)) => items.iter().for_each(|i| encode::put_value(out, field.number, kind, i)),
-            (Label::Optional, Kind::Boolean, Value::Bool(_)) | (Label::Optional, Kind::Message(_), Value::Object(_)) => {
-                encode::put_value(out, field.number, field.kind, value);
-            }
+        match (field.label, field.kind) {
+            (Label::Repeated, kind) => value.items().for_each(|item| encode::put_value(out, field.number, kind, item)),
             // A schema allows what it describes.
-            (Label::Optional, Kind::Boolean, Value::Object(_)) => encode::put_number(out, field.number, 1),
+            (Label::Optional, Kind::Boolean) if json.is_object() => encode::put_number(out, field.number, 1),
+            (Label::Optional, Kind::Boolean) => encode::put_value(out, field.number, field.kind, value),
+            (Label::Optional, Kind::Message(_)) if json.is_object() => encode::put_value(out, field.number, field.kind, value),
             _ => {}
         }
     }

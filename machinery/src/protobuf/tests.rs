@@ -7,6 +7,27 @@ use serde_json::json;
 use super::*;
 use crate::schema::Definitions;
 
+/// The body of an object that says its kind.
+fn body(object: &Value) -> Option<Vec<u8>> {
+    encode_json(object.to_string().as_bytes())
+}
+
+/// A body around a message.
+fn seal(api_version: &str, kind: &str, raw: &[u8]) -> Vec<u8> {
+    let mut out = envelope(api_version, kind);
+    encode::put_bytes(&mut out, 2, raw);
+    out.extend_from_slice(TAIL);
+    out
+}
+
+/// The message of a kind of core.
+fn message(kind: &str, object: Value) -> Vec<u8> {
+    let (mut out, json) = (Vec::new(), object.to_string());
+    let message = messages::find(&message_name("", "v1", kind)).unwrap();
+    encode::message(&mut out, Some(Tape::read(&json).unwrap().root()), message);
+    out
+}
+
 fn kind(group: &'static str, version: &'static str, kind: &'static str) -> GroupVersionKind {
     GroupVersionKind::new(group, version, kind)
 }
@@ -58,7 +79,7 @@ fn objects_survive_the_round_trip() {
         (kind("coordination.k8s.io", "v1", "Lease"), lease),
         (kind("apps", "v1", "Deployment"), deployment),
     ] {
-        let body = encode_object(&kind, &object).unwrap();
+        let body = body(&object).unwrap();
         let mut decoded = decode_object(&body, &kind).unwrap();
         // An empty list has no form of its own in protobuf, nor has a struct without any fields.
         if let Some(template) = decoded.pointer_mut("/spec/template").and_then(Value::as_object_mut) {
@@ -85,10 +106,22 @@ fn what_is_no_pointer_is_written_when_empty() {
     // immutable, which is a pointer.
     let meta = [0x0a, 1, b'a', 0x12, 0, 0x1a, 0, 0x22, 0, 0x2a, 0, 0x32, 0, 0x38, 0, 0x42, 0];
     let raw = [&[0x0a, u8::try_from(meta.len()).unwrap()], meta.as_slice()].concat();
-    assert_eq!(encode_message("", "v1", "ConfigMap", &json!({"metadata": {"name": "a"}})).unwrap(), raw);
+    assert_eq!(message("ConfigMap", json!({"metadata": {"name": "a"}})), raw);
     // A port is a struct of its own: the number 0, which is no text.
-    let port = encode_message("", "v1", "ServicePort", &json!({"port": 80})).unwrap();
-    assert_eq!(port, [0x0a, 0, 0x12, 0, 0x18, 80, 0x22, 6, 8, 0, 0x10, 0, 0x1a, 0, 0x28, 0]);
+    assert_eq!(message("ServicePort", json!({"port": 80})), [0x0a, 0, 0x12, 0, 0x18, 80, 0x22, 6, 8, 0, 0x10, 0, 0x1a, 0, 0x28, 0]);
+}
+
+#[test]
+fn what_does_not_fit_is_left_out() {
+    let odd = json!({"metadata": 7, "immutable": "yes", "data": ["x"], "binaryData": {"a": 1, "b": "AQI="}, "other": {}});
+    let entry = [&[0x1a, 7, 0x0a, 1, b'b', 0x12, 2, 1, 2][..]].concat();
+    assert_eq!(message("ConfigMap", odd), [&[0x1a, 3, 0x0a, 1, b'a'], &entry[..]].concat());
+    let sizes = [127, 128, 20_000, 3_000_000].map(|size| "x".repeat(size));
+    for text in sizes {
+        let map = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "m"}, "data": {"k": text, "\"\u{e9}": "\n"}});
+        assert_eq!(decode_object(&body(&map).unwrap(), &kind("", "v1", "ConfigMap")).unwrap(), map);
+    }
+    assert!(body(&json!({"apiVersion": "v1", "kind": "Gizmo"})).is_none() && body(&json!([])).is_none() && encode_json(b"").is_none());
 }
 
 #[test]
@@ -141,7 +174,7 @@ proptest! {
 
     #[test]
     fn no_damage_to_a_body_makes_it_panic(at in 0usize..400, byte in any::<u8>(), cut in 0usize..400) {
-        let mut body = encode_object(&kind("", "v1", "Pod"), &pod()).unwrap();
+        let mut body = body(&pod()).unwrap();
         let (length, at) = (body.len(), at % body.len());
         body[at] = byte;
         body.truncate(length - cut % length);
@@ -152,10 +185,10 @@ proptest! {
 #[test]
 fn lists_and_events_are_framed_around_whole_bodies() {
     let pod_kind = kind("", "v1", "Pod");
-    let bodies: Vec<Vec<u8>> = (0..3).map(|_| encode_object(&pod_kind, &pod()).unwrap()).collect();
+    let bodies: Vec<Vec<u8>> = (0..3).map(|_| body(&pod()).unwrap()).collect();
     let messages: Vec<&[u8]> = bodies.iter().map(|body| &body[message_of(body).unwrap()]).collect();
     let meta = json!({"resourceVersion": "7"});
-    let (mut list, tail) = list_frame(&pod_kind, &meta, messages.iter().map(|message| message.len()));
+    let (mut list, tail) = list_frame(&pod_kind, &meta.to_string(), messages.iter().map(|message| message.len()));
     let expected = list.len() + tail.len() + messages.iter().map(|message| item_length(message.len())).sum::<usize>();
     for message in messages {
         list.extend_from_slice(&item_head(message.len()));

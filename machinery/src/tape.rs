@@ -1,0 +1,155 @@
+//! JSON text read once: a flat list of its values, each with its place and the place behind it, so that any part can be
+//! gone to, or passed over, without reading the text again.
+
+use std::borrow::Cow;
+
+use crate::text::{Text, scalar_end, string_end};
+
+/// The values of a compact JSON text, in the order in which they begin. The names of fields stand among them.
+pub struct Tape<'a> {
+    json: &'a str,
+    places: Vec<Place>,
+}
+
+#[derive(Clone, Copy)]
+struct Place {
+    start: usize,
+    end: usize,
+    /// The first value that is not in this one.
+    next: usize,
+}
+
+/// A value of a tape.
+#[derive(Clone, Copy)]
+pub struct Value<'t> {
+    tape: &'t Tape<'t>,
+    at: usize,
+}
+
+impl<'a> Tape<'a> {
+    /// None: the text is no JSON. What is no JSON in another way than that it ends early may be read nevertheless.
+    pub fn read(json: &'a str) -> Option<Self> {
+        const TYPICAL_VALUE_BYTES: usize = 12;
+        let bytes = json.as_bytes();
+        let mut places = Vec::with_capacity(bytes.len() / TYPICAL_VALUE_BYTES);
+        let (mut open, mut at) = (Vec::new(), 0);
+        loop {
+            let start = at;
+            match bytes.get(at)? {
+                b',' | b':' => {
+                    at += 1;
+                    continue;
+                }
+                b'{' | b'[' => {
+                    at += 1;
+                    open.push(places.len());
+                    places.push(Place { start, end: at, next: 0 });
+                }
+                b'}' | b']' => {
+                    at += 1;
+                    let next = places.len();
+                    let container: &mut Place = places.get_mut(open.pop()?)?;
+                    (container.end, container.next) = (at, next);
+                }
+                first => {
+                    at = if *first == b'"' { string_end(bytes, at)? } else { scalar_end(bytes, at) };
+                    places.push(Place { start, end: at, next: places.len() + 1 });
+                }
+            }
+            if open.is_empty() {
+                return (at == bytes.len() && !places.is_empty()).then_some(Self { json, places });
+            }
+        }
+    }
+
+    pub fn root(&self) -> Value<'_> {
+        Value { tape: self, at: 0 }
+    }
+}
+
+impl<'t> Value<'t> {
+    fn place(self) -> Place {
+        self.tape.places[self.at]
+    }
+
+    pub fn text(self) -> Text<'t> {
+        let Place { start, end, .. } = self.place();
+        Text::new(self.tape.json.get(start..end).unwrap_or_default())
+    }
+
+    /// A list's elements; nothing of other values.
+    pub fn items(self) -> impl Iterator<Item = Self> {
+        self.within('[')
+    }
+
+    /// An object's fields in the order in which they stand; nothing of other values.
+    pub fn members(self) -> impl Iterator<Item = (Cow<'t, str>, Self)> {
+        self.pairs().map(|(name, value)| (name.text().unquoted(), value))
+    }
+
+    /// The field of an object that has a name without escapes.
+    pub fn get(self, name: &str) -> Option<Self> {
+        let is_named = |text: &str| text.len() == name.len() + 2 && text.as_bytes()[1..].starts_with(name.as_bytes());
+        self.pairs().find(|(found, _)| is_named(found.text().as_str())).map(|(_, value)| value)
+    }
+
+    fn pairs(self) -> impl Iterator<Item = (Self, Self)> {
+        let mut values = self.within('{');
+        std::iter::from_fn(move || Some((values.next()?, values.next()?)))
+    }
+
+    /// The values right within a container.
+    fn within(self, opening: char) -> impl Iterator<Item = Self> {
+        let mut at = self.at + 1;
+        let end = if self.text().as_str().starts_with(opening) { self.place().next } else { at };
+        std::iter::from_fn(move || {
+            let value = (at < end).then_some(Self { at, ..self })?;
+            at = value.place().next;
+            Some(value)
+        })
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::text::tests::any_json;
+
+    fn tree(value: Value<'_>) -> serde_json::Value {
+        match value.text() {
+            text if text.is_object() => value.members().map(|(name, value)| (name.into_owned(), tree(value))).collect(),
+            text if text.is_list() => value.items().map(tree).collect(),
+            text => text.to_value(),
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_tape_is_the_tree(value in any_json()) {
+            let text = value.to_string();
+            let tape = Tape::read(&text).unwrap();
+            prop_assert_eq!(tree(tape.root()), value);
+        }
+
+        #[test]
+        fn nothing_is_too_broken(text in "[\\[\\]{},:\"\\\\a1n]{0,40}", cut in 0..200_usize, value in any_json()) {
+            let whole = value.to_string();
+            let broken = whole.get(..cut.min(whole.len())).unwrap_or_default();
+            for text in [text.as_str(), broken] {
+                let _ = Tape::read(text).map(|tape| (tree(tape.root()), tape.root().get("a").is_some()));
+            }
+        }
+    }
+
+    #[test]
+    fn fields_are_found_by_name() {
+        let tape = Tape::read(r#"{"a":{"b":[1,{"b":2}]},"b":"x,}"}"#).unwrap();
+        let shown = |value: Option<Value<'_>>| value.map(|value| value.text().as_str().to_owned());
+        assert_eq!(shown(tape.root().get("b")).as_deref(), Some(r#""x,}""#));
+        assert_eq!(shown(tape.root().get("a").and_then(|a| a.get("b"))).as_deref(), Some(r#"[1,{"b":2}]"#));
+        assert_eq!((shown(tape.root().get("c")), Tape::read("").is_none(), Tape::read("{").is_none()), (None, true, true));
+    }
+}
