@@ -1,7 +1,7 @@
 //! Fields that Kubernetes writes as `null` where they have no value. Its types keep some optional fields without
 //! `omitempty`, and clients see (and field managers come to own) the nulls; k8s-openapi leaves them out.
 
-use machinery::text::Text;
+use machinery::tape::{Tape, Value};
 
 use crate::conditions::NO_TIME;
 use crate::object::EmptyLists;
@@ -85,7 +85,9 @@ const POD: &[&str] = &[
 /// forgotten, as they are in Kubernetes by being stored.
 pub(crate) fn write_filled(paths: &[&str], json: &str, empty_lists: EmptyLists, out: &mut Vec<u8>) {
     let mut copy = Copy { json, copied: 0, empty_lists, out };
-    copy.value(paths, Text::new(json));
+    if let Some(tape) = Tape::read(json) {
+        copy.value(paths, tape.root());
+    }
     copy.up_to(json.len());
 }
 
@@ -104,27 +106,28 @@ impl Copy<'_, '_> {
         self.copied = end;
     }
 
-    fn value(&mut self, paths: &[&str], value: Text<'_>) {
+    fn value(&mut self, paths: &[&str], value: Value<'_>) {
         if paths.is_empty() {
-        } else if value.is_object() {
+        } else if value.text().is_object() {
             self.object(paths, value);
-        } else if value.is_list() {
+        } else {
             value.items().for_each(|item| self.value(paths, item));
         }
     }
 
-    fn object(&mut self, paths: &[&str], object: Text<'_>) {
+    fn object(&mut self, paths: &[&str], object: Value<'_>) {
         // The nulls and structs of this object itself that have not been met.
         let mut missing: Vec<&str> = paths.iter().copied().filter_map(own).collect();
         for (name, value) in object.members() {
+            let text = value.text();
             let at = missing.iter().position(|path| *path == name).map(|at| missing.swap_remove(at));
-            let forgotten = value.as_str() == "[]" && self.empty_lists == EmptyLists::Forget;
+            let forgotten = text.as_str() == "[]" && self.empty_lists == EmptyLists::Forget;
             // A struct or a time that the type has no absence for.
-            let is_absent = value.as_str() == "{}" && paths.contains(&&*name) || value.as_str().trim_matches('"') == NO_TIME;
+            let is_absent = text.as_str() == "{}" && paths.contains(&&*name) || text.as_str().trim_matches('"') == NO_TIME;
             if at.is_some() && (forgotten || is_absent) {
-                self.up_to(value.start_in(self.json));
+                self.up_to(text.start_in(self.json));
                 self.out.extend_from_slice(b"null");
-                self.copied += value.as_str().len();
+                self.copied += text.as_str().len();
             } else {
                 self.value(&below(paths, &name), value);
             }
@@ -133,6 +136,7 @@ impl Copy<'_, '_> {
             return;
         }
         missing.sort_unstable();
+        let object = object.text();
         self.up_to(object.start_in(self.json) + object.as_str().len() - "}".len());
         for name in missing {
             if self.out.last() != Some(&b'{') {
