@@ -2,7 +2,8 @@
 //! `i:<index>`, and `.` for the level itself.
 //!
 //! Most writes leave most managers' sets alone, so a set can be compared with another without being decoded
-//! ([`count_common`]). Sets are read from text and from JSON trees alike.
+//! ([`count_common`]), and changed where something changes, the rest being copied ([`edit`]). Sets are read from text and from
+//! JSON trees alike.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -11,6 +12,7 @@ use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess
 use serde_json::{Map, Value};
 
 use super::set::{Element, Node, Set, Step};
+use crate::text::Text;
 
 /// Writes the JSON text of a set.
 pub(super) fn encode(set: &Set<'_>) -> String {
@@ -28,18 +30,93 @@ fn write_set(set: &Set<'_>, member: bool, out: &mut String) {
         if at > 0 || member {
             out.push(',');
         }
-        out.push('"');
-        out.push_str(match node.element.step {
-            Step::Field => "f:",
-            Step::Key => "k:",
-            Step::Value => "v:",
-            Step::Index => "i:",
-        });
-        escape_into(out, &node.element.text, false);
-        out.push_str("\":");
+        write_element(&node.element, out);
         write_set(&node.below, node.member, out);
     }
     out.push('}');
+}
+
+fn write_element(element: &Element<'_>, out: &mut String) {
+    out.push('"');
+    out.push_str(match element.step {
+        Step::Field => "f:",
+        Step::Key => "k:",
+        Step::Value => "v:",
+        Step::Index => "i:",
+    });
+    escape_into(out, &element.text, false);
+    out.push_str("\":");
+}
+
+/// The encoded set `fields` less `removed`, and with `written`; None where nothing is left. Levels in which nothing changes
+/// are copied.
+pub(super) fn edit(fields: &str, removed: &Set<'_>, written: &Set<'_>) -> Result<Option<String>, serde_json::Error> {
+    let edit = Edit { removes: false, removed, writes: false, written };
+    edit.level(Text::new(fields), false)
+}
+
+/// What becomes of a level: whether it is a member no longer, or from now on, and the same of what is below.
+struct Edit<'s> {
+    removes: bool,
+    removed: &'s Set<'s>,
+    writes: bool,
+    written: &'s Set<'s>,
+}
+
+impl Edit<'_> {
+    /// The level after the edit. One that is empty is a member itself, unless it is the outermost.
+    fn level(&self, level: Text<'_>, inner: bool) -> Result<Option<String>, serde_json::Error> {
+        let parts: Vec<_> = level.members().collect();
+        let was_member = inner && (parts.is_empty() || parts.iter().any(|(key, _)| key == "."));
+        let member = self.writes || (was_member && !self.removes);
+        let mut kept = Vec::with_capacity(parts.len());
+        for (key, below) in parts.into_iter().filter(|(key, _)| key != ".") {
+            let Some(element) = parse_element(key)? else { continue };
+            let below = match self.below(&element) {
+                None => Some(Cow::Borrowed(below.as_str())),
+                Some(edit) => edit.level(below, true)?.map(Cow::Owned),
+            };
+            kept.extend(below.map(|below| (element, below)));
+        }
+        // They are in order, unless somebody else wrote them.
+        kept.sort_by(|(a, _), (b, _)| a.cmp(b));
+        let mut text = String::from(if member { "{\".\":{}" } else { "{" });
+        let empty = text.len();
+        let mut put = |element: &Element<'_>, below: &dyn Fn(&mut String)| {
+            if text.len() > "{".len() {
+                text.push(',');
+            }
+            write_element(element, &mut text);
+            below(&mut text);
+        };
+        let mut added = self.written.nodes().iter().peekable();
+        let new = |node: &Node<'_>, out: &mut String| write_set(&node.below, node.member, out);
+        for (element, below) in &kept {
+            while let Some(node) = added.next_if(|node| node.element < *element) {
+                put(&node.element, &|out| new(node, out));
+            }
+            added.next_if(|node| node.element == *element);
+            put(element, &|out| out.push_str(below));
+        }
+        added.for_each(|node| put(&node.element, &|out| new(node, out)));
+        if text.len() == empty {
+            return Ok(member.then(|| "{}".to_owned()));
+        }
+        text.push('}');
+        Ok(Some(text))
+    }
+
+    /// What becomes of the level of an element; None: nothing.
+    fn below(&self, element: &Element<'_>) -> Option<Edit<'_>> {
+        static NOTHING: Set<'static> = Set::new();
+        let (removed, written) = (self.removed.get(element), self.written.get(element));
+        (removed.is_some() || written.is_some()).then(|| Edit {
+            removes: removed.is_some_and(|node| node.member),
+            removed: removed.map_or(&NOTHING, |node| &node.below),
+            writes: written.is_some_and(|node| node.member),
+            written: written.map_or(&NOTHING, |node| &node.below),
+        })
+    }
 }
 
 /// Appends the inside of a JSON string. With `html`, also escapes what Go's encoder escapes, as the texts of keys
@@ -250,6 +327,8 @@ impl<'de> Visitor<'de> for Count<'_, '_> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn read(text: &str) -> Result<Set<'_>, serde_json::Error> {
@@ -289,6 +368,36 @@ mod tests {
         for bad in ["[]", "{\"f\":{}}", "{\"f:x\":1}", "{\"k:x\":{}}", "{\"i:x\":{}}", "{", "{}{}"] {
             assert!(read(bad).is_err(), "{bad}");
         }
+    }
+
+    fn any_set() -> impl Strategy<Value = Set<'static>> {
+        let element = prop_oneof![
+            "[ab.\"<]".prop_map(Element::field),
+            prop_oneof![Just(r#"{"n":9}"#), Just(r#"{"n":10}"#)].prop_map(|text| Element { step: Step::Key, text: text.into() }),
+            Just(Element { step: Step::Value, text: "\"x\"".into() }),
+        ];
+        let leaf = Just(Set::new()).boxed();
+        leaf.prop_recursive(3, 20, 4, move |below| {
+            let node = (element.clone(), any::<bool>(), below).prop_map(|(element, member, below)| Node { element, member, below });
+            prop::collection::vec(node, 0..4).prop_map(Set::from_nodes)
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn a_set_is_edited_as_if_it_were_decoded(set in any_set(), removed in any_set(), written in any_set()) {
+            let edited = edit(&encode(&set), &removed, &written).unwrap();
+            let expected = set.difference(&removed).union(written);
+            prop_assert_eq!(edited, (!expected.is_empty()).then(|| encode(&expected)));
+        }
+    }
+
+    #[test]
+    fn foreign_spellings_are_edited() {
+        let text = r#"{"q:new":{},"f:z":{"f:y":{}},"f:b":{"k:{\"b\": 1, \"a\":2}":{}}}"#;
+        let edited = edit(text, &Set::of_fields(&["z.y"]), &Set::of_fields(&["a", "b.c"])).unwrap();
+        assert_eq!(edited.as_deref(), Some(r#"{"f:a":{},"f:b":{"f:c":{},"k:{\"a\":2,\"b\":1}":{}}}"#));
+        assert!(edit(r#"{"f":{}}"#, &Set::new(), &Set::new()).is_err());
     }
 
     #[test]

@@ -54,6 +54,12 @@ impl Fields {
         codec::decode(&mut serde_json::Deserializer::from_str(self.0.get()))
     }
 
+    /// The fields less `removed`, and with `written`; `None` where nothing is left.
+    pub(super) fn edited(&self, removed: &Set<'_>, written: &Set<'_>) -> Result<Option<Self>, serde_json::Error> {
+        let edited = codec::edit(self.0.get(), removed, written)?;
+        edited.map(|text| RawValue::from_string(text).map(Self)).transpose()
+    }
+
     /// How many members of `set` are among these fields.
     pub(super) fn count_common(&self, set: &Set<'_>) -> Result<usize, serde_json::Error> {
         codec::count_common(&mut serde_json::Deserializer::from_str(self.0.get()), set)

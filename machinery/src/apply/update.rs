@@ -91,7 +91,7 @@ fn grown(own: Option<Entry>, changes: Changes<'_>, writer: Writer<'_>) -> Option
         return Some(Entry { time, ..own });
     }
     // A set that cannot be read counts for nothing.
-    let fields = Fields::of(&own.fields.set().unwrap_or_default().difference(&changes.removed).union(written));
+    let fields = own.fields.edited(&changes.removed, &written).unwrap_or_else(|_| Fields::of(&written));
     fields.map(|fields| Entry { fields, time, ..own })
 }
 
@@ -102,7 +102,8 @@ pub(super) fn without_changed(entry: Entry, changes: &Changes<'_>) -> Option<Ent
     if written + removed == 0 {
         return Some(entry);
     }
-    let fields = Fields::of(&entry.fields.set().ok()?.difference(&changes.written).difference(&changes.removed));
+    let lost = changes.written.clone().union(changes.removed.clone());
+    let fields = entry.fields.edited(&lost, &Set::new()).ok()?;
     fields.map(|fields| Entry { fields, ..entry })
 }
 
