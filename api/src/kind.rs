@@ -90,12 +90,12 @@ pub type SelectableField = (&'static str, Cow<'static, str>);
 
 /// The bounds of a kind's typed object.
 pub trait Typed:
-    k8s_openapi::Metadata<Ty = ObjectMeta> + Serialize + DeserializeOwned + JsonSchema + Clone + Send + Sync + 'static
+    k8s_openapi::Metadata<Ty = ObjectMeta> + Serialize + DeserializeOwned + JsonSchema + Clone + PartialEq + Send + Sync + 'static
 {
 }
 
 impl<T> Typed for T where
-    T: k8s_openapi::Metadata<Ty = ObjectMeta> + Serialize + DeserializeOwned + JsonSchema + Clone + Send + Sync + 'static
+    T: k8s_openapi::Metadata<Ty = ObjectMeta> + Serialize + DeserializeOwned + JsonSchema + Clone + PartialEq + Send + Sync + 'static
 {
 }
 

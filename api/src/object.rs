@@ -1,7 +1,7 @@
 //! [`Object`]: an API object in hand, its type erased. Every k8s-openapi type with object metadata is one.
 
 use std::any::Any;
-use std::io;
+use std::{io, mem};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::Serialize;
@@ -37,11 +37,13 @@ pub trait Object: Any + Send + Sync {
     /// As [`Object::write_json`]; storing makes some empty lists null.
     fn write_json_with(&self, empty_lists: EmptyLists, out: &mut Vec<u8>);
     fn clone_boxed(&self) -> Box<dyn Object>;
+    /// Whether `other` is of the same type, and the same but for the metadata. (This one's metadata is put aside for a moment.)
+    fn differs_in_metadata_only(&mut self, other: &dyn Object) -> bool;
 }
 
 impl<T> Object for T
 where
-    T: k8s_openapi::Metadata<Ty = ObjectMeta> + Serialize + Clone + Any + Send + Sync,
+    T: k8s_openapi::Metadata<Ty = ObjectMeta> + Serialize + Clone + PartialEq + Any + Send + Sync,
 {
     fn meta(&self) -> &ObjectMeta {
         self.metadata()
@@ -71,6 +73,14 @@ where
 
     fn clone_boxed(&self) -> Box<dyn Object> {
         Box::new(self.clone())
+    }
+
+    fn differs_in_metadata_only(&mut self, other: &dyn Object) -> bool {
+        let Some(other) = downcast_ref::<T>(other) else { return false };
+        let own = mem::replace(self.metadata_mut(), other.metadata().clone());
+        let is_same = self == other;
+        *self.metadata_mut() = own;
+        is_same
     }
 }
 

@@ -84,6 +84,13 @@ pub trait Resource: Send + Sync + 'static {
     /// The typed object of a value of this version that was checked against the schema. The error says what does
     /// not fit.
     fn decode(&self, value: Value) -> Result<Box<dyn Object>, String>;
+    /// The metadata of a built-in object as [`Resource::decode`] would read it, of a value that has perhaps nothing else.
+    fn decode_metadata(&self, mut value: Value) -> Result<ObjectMeta, String> {
+        let names = self.names();
+        prune(self.schema(), &[], Shape::of(names.group, names.version, names.kind), &mut value);
+        let metadata = value.get_mut("metadata").map(Value::take);
+        metadata.map_or_else(|| Ok(ObjectMeta::default()), |metadata| serde_json::from_value(metadata).map_err(|e| e.to_string()))
+    }
     /// The typed object of bytes that this server stored. (What is stored is [`Object::write_json`]'s.)
     fn decode_stored(&self, json: &[u8]) -> Result<Box<dyn Object>, String>;
     /// The metadata of an object of this kind whose type was forgotten; None where it is of another.

@@ -63,6 +63,11 @@ impl<'a> Text<'a> {
         serde_json::from_str(self.0).unwrap_or_default()
     }
 
+    /// The value at the head of `text`, and what follows it; None where there is none.
+    pub fn split_first(text: &'a str) -> Option<(Self, &'a str)> {
+        split_value(text).map(|(value, rest)| (Self(value), rest))
+    }
+
     /// The string that a JSON string stands for; other values as they are.
     pub fn unquoted(self) -> Cow<'a, str> {
         let inside = self.0.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(self.0);

@@ -88,6 +88,10 @@ impl Object for Unstructured {
     fn clone_boxed(&self) -> Box<dyn Object> {
         Box::new(self.clone())
     }
+
+    fn differs_in_metadata_only(&mut self, other: &dyn Object) -> bool {
+        downcast_ref::<Self>(other).is_some_and(|other| self.fields == other.fields)
+    }
 }
 
 /// Values have string keys only, and writing to a Vec cannot fail.

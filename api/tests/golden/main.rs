@@ -132,3 +132,26 @@ fn any_object_is_the_same_in_both_encodings() {
         })
     });
 }
+
+#[test]
+fn metadata_decoded_alone_is_that_of_the_whole() {
+    of_every_kind(|resource| {
+        // Elsewhere, metadata may say what is in other fields of the stored version.
+        if resource.kind() != resource.stored_kind() {
+            return Ok(());
+        }
+        (0..OBJECTS).try_for_each(|seed| {
+            let [object, other] = [seed, seed + OBJECTS].map(|seed| Maker::random(resource, StdRng::seed_from_u64(seed)).object());
+            let mut whole = object.clone();
+            whole["metadata"] = other["metadata"].clone();
+            let (typed, mut whole) = (decoded(resource, object)?, decoded(resource, whole)?);
+
+            let mut metadata = serde_json::json!({"metadata": other["metadata"]});
+            conform(&mut metadata, resource.schema(), &mut Vec::new()).map_err(|why| why.to_string())?;
+            let mut apart = typed.clone_boxed();
+            *apart.meta_mut() = resource.decode_metadata(metadata)?;
+            assert!(apart.differs_in_metadata_only(&*typed) && whole.differs_in_metadata_only(&*typed));
+            same(&presented(resource, &*whole), &presented(resource, &*apart), "decoded apart")
+        })
+    });
+}

@@ -11,6 +11,7 @@ use std::sync::{Arc, LazyLock, OnceLock};
 use api::{Object, Resource};
 use bytes::Bytes;
 use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use machinery::shared::Pool;
 use machinery::text::Text;
 use machinery::{NamespacedName, ResourceVersion, apply, protobuf};
@@ -60,6 +61,23 @@ impl Entry {
             0 => Cow::Borrowed(&self.json),
             length => Cow::Owned([&self.json[..self.head()], &self.json[self.head() + length..]].concat()),
         }
+    }
+
+    /// The object's JSON up to its metadata, and that behind it.
+    fn around_metadata(&self) -> Option<(&[u8], &[u8])> {
+        let (before, metadata) = self.json.split_at_checked(self.splice.0.checked_sub(1)? as usize)?;
+        let (_, after) = Text::split_first(std::str::from_utf8(metadata).ok()?)?;
+        Some((before, after.as_bytes()))
+    }
+
+    /// The JSON of the same object with other metadata.
+    pub(crate) fn json_with(&self, meta: &ObjectMeta) -> Option<Vec<u8>> {
+        let (before, after) = self.around_metadata()?;
+        let mut json = Vec::with_capacity(self.json.len());
+        json.extend_from_slice(before);
+        serde_json::to_writer(&mut json, meta).ok()?;
+        json.extend_from_slice(after);
+        Some(json)
     }
 
     /// As [`Entry::object`], and keeps the decoded object: for those that are asked for with every other request, such as
@@ -210,12 +228,14 @@ struct Parts {
 impl Prepared {
     /// Encodes an object with its managed fields. Its resource version, if it carries one, is left out.
     pub(crate) fn new(resource: &dyn Resource, object: Box<dyn Object>, managed: &[apply::Entry]) -> Result<Self, EncodeError> {
-        Self::after(None, resource, object, managed)
+        Self::after(None, false, resource, object, managed)
     }
 
-    /// As [`Prepared::new`]. What is the same as in the state before is shared with it.
+    /// As [`Prepared::new`]. What is the same as in the state before is shared with it; all but the metadata is, if
+    /// `metadata_only` says so.
     pub(crate) fn after(
         before: Option<&Entry>,
+        metadata_only: bool,
         resource: &dyn Resource,
         mut object: Box<dyn Object>,
         managed: &[apply::Entry],
@@ -223,8 +243,12 @@ impl Prepared {
         const TYPICAL_BYTES: usize = 2048;
         let meta = object.meta_mut();
         (meta.resource_version, meta.managed_fields) = (None, None);
-        let mut value = Vec::with_capacity(TYPICAL_BYTES);
-        object.write_json(&mut value);
+        let copied = before.filter(|_| metadata_only).and_then(|before| before.json_with(object.meta()));
+        let mut value = copied.unwrap_or_else(|| {
+            let mut json = Vec::with_capacity(TYPICAL_BYTES);
+            object.write_json(&mut json);
+            json
+        });
         let splice_at = metadata_start(&value).ok_or(EncodeError)?;
         let bare = value.len();
         if !managed.is_empty() {

@@ -51,19 +51,28 @@ impl Write<'_> {
 
     /// The entries after the write that made `new`, which has been defaulted, of `live`. Those that the writer sent are
     /// taken out of `new`.
-    pub(super) fn record(&self, reset: &'static [&'static str], live: Option<&Entry>, new: &mut dyn Object) -> Vec<apply::Entry> {
+    pub(super) fn record(
+        &self,
+        reset: &'static [&'static str],
+        live: Option<(&Entry, &dyn Object)>,
+        new: &mut dyn Object,
+    ) -> Vec<apply::Entry> {
         let resource = self.resource();
         // Writes through a subresource do not change the entries by hand.
         let sent = new.meta_mut().managed_fields.take().filter(|_| self.target.subresource.is_none());
-        let managed = apply::starting_entries(live.map(Entry::managed).unwrap_or_default(), sent.as_deref());
+        let managed = apply::starting_entries(live.map(|(live, _)| live.managed()).unwrap_or_default(), sent.as_deref());
         let api_version = resource.kind().api_version();
         let (reset, versions) = (Set::of_fields(reset), Served::new(self.server, resource));
         let target = apply::Target { schema: resource.schema(), reset: &reset, versions: &versions };
-        let mut after = Vec::with_capacity(live.map_or(0, |live| live.json.len()));
-        // A writer owns the empty list that it wrote, whatever becomes of it.
-        let written = resource.as_written(new);
-        written.as_deref().unwrap_or(new).write_json_with(EmptyLists::Keep, &mut after);
-        let (before, after) = (live.map(|live| resource.present(&live.json)), resource.present(&after));
+        let copied = live.filter(|(_, old)| new.differs_in_metadata_only(*old)).and_then(|(live, _)| live.json_with(new.meta()));
+        let after = copied.unwrap_or_else(|| {
+            let mut after = Vec::with_capacity(live.map_or(0, |(live, _)| live.json.len()));
+            // A writer owns the empty list that it wrote, whatever becomes of it.
+            let written = resource.as_written(new);
+            written.as_deref().unwrap_or(new).write_json_with(EmptyLists::Keep, &mut after);
+            after
+        });
+        let (before, after) = (live.map(|(live, _)| resource.present(&live.json)), resource.present(&after));
         apply::update(&target, before.as_deref().map(text), text(&after), managed, self.writer(&api_version))
     }
 }

@@ -9,13 +9,14 @@ use machinery::patch::{json, merge, strategic};
 use machinery::schema::Schema;
 use machinery::status::Details;
 use machinery::{GroupKind, Status};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::revision::Revision;
 use super::update::{View, check_version, decide, shown, view};
 use super::write::{Ownership, Write};
 use super::{Caller, FieldValidation, Patch, Target, WriteOptions, Written, apply, body, scale};
-use crate::log::path;
+use crate::log::{Entry, path};
 use crate::server::ApiServer;
 
 impl ApiServer {
@@ -42,12 +43,7 @@ impl ApiServer {
         let mut warnings = Vec::new();
         loop {
             let decision = revision.existing().and_then(|(entry, old)| {
-                let stored = if document.names_managed_fields { Cow::Borrowed(&entry.json[..]) } else { entry.without_managed() };
-                let present = serde_json::from_slice(&target.resource.present(&stored));
-                let present = present.map_err(|error| Status::internal(error.to_string()))?;
-                let patched = document.apply(target.resource.schema(), present)?;
-                document.check_version(&*target.resource, &patched, options.field_validation)?;
-                let (mut new, found) = decode_patched(&*target.resource, patched, document.findings.clone(), options.field_validation)?;
+                let (mut new, found) = document.patched(&*target.resource, (&entry, &*old), options.field_validation)?;
                 let ready = body::check_address(target, &mut *new)
                     .and_then(|()| check_version(target, new.meta(), &entry))
                     .and_then(|()| write.ready_change(strategy, new, (&entry, &*old), Ownership::Record))
@@ -69,8 +65,17 @@ pub(super) struct Document {
     value: Value,
     /// Keys that the document has more than once, and fields that no operation has.
     findings: Vec<decode::Finding>,
-    /// Whether the patch may look at managed fields, or change them.
-    names_managed_fields: bool,
+    reach: Reach,
+}
+
+/// What of an object a patch may look at, or change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reach {
+    /// The metadata: labels, annotations, finalizers and owners are what most patches are about. The rest need not be read.
+    Metadata,
+    Object,
+    /// The managed fields, too.
+    ManagedFields,
 }
 
 enum DocumentKind {
@@ -99,8 +104,47 @@ impl Document {
             DocumentKind::Strategic => with_whole_numbers(parsed.value),
             _ => parsed.value,
         };
-        let names_managed_fields = memchr::memmem::find(bytes, b"managedFields").is_some();
-        Ok(Self { kind, value, findings, names_managed_fields })
+        let reach = if memchr::memmem::find(bytes, b"managedFields").is_some() {
+            Reach::ManagedFields
+        } else if is_of_metadata(&value) {
+            Reach::Metadata
+        } else {
+            Reach::Object
+        };
+        Ok(Self { kind, value, findings, reach })
+    }
+
+    /// What the patch makes of an object of this resource, and warnings.
+    fn patched(
+        &self,
+        resource: &dyn Resource,
+        (entry, old): (&Entry, &dyn Object),
+        validation: FieldValidation,
+    ) -> Result<(Box<dyn Object>, Vec<String>), Status> {
+        // In other versions, metadata may say what is elsewhere in the stored one; custom objects are no more than their JSON.
+        let is_plain = !resource.is_custom() && resource.kind() == resource.stored_kind();
+        let reach = if is_plain || self.reach != Reach::Metadata { self.reach } else { Reach::Object };
+        let stored = match reach {
+            Reach::ManagedFields => Cow::Borrowed(&entry.json[..]),
+            Reach::Object | Reach::Metadata => entry.without_managed(),
+        };
+        let present = match reach {
+            Reach::Metadata => metadata_of(&stored),
+            Reach::Object | Reach::ManagedFields => serde_json::from_slice(&resource.present(&stored)),
+        };
+        let mut value = self.apply(resource.schema(), present.map_err(|error| Status::internal(error.to_string()))?)?;
+        self.check_version(resource, &value, validation)?;
+        let findings = check_patched(resource, &mut value, self.findings.clone(), validation)?;
+        let object = match reach {
+            Reach::Metadata => resource.decode_metadata(value).map(|metadata| {
+                let mut object = old.clone_boxed();
+                *object.meta_mut() = metadata;
+                object
+            }),
+            Reach::Object | Reach::ManagedFields => resource.decode(value),
+        };
+        let object = object.map_err(|error| unfit(&Value::Null, error))?;
+        Ok((object, findings))
     }
 
     pub(super) fn apply(&self, schema: &Schema, object: Value) -> Result<Value, Status> {
@@ -123,9 +167,7 @@ impl Document {
             }
         })
     }
-}
 
-impl Document {
     /// Refuses a patch that leaves the object without a version: by none, nothing of it is known, not even its name.
     fn check_version(&self, resource: &dyn Resource, patched: &Value, validation: FieldValidation) -> Result<(), Status> {
         let has_version = patched.get("apiVersion").is_some_and(|version| version.as_str() != Some(""));
@@ -155,22 +197,46 @@ fn with_whole_numbers(value: Value) -> Value {
     }
 }
 
-/// The object that a patch made, and warnings. What does not decode is a 422 about the patch.
-fn decode_patched(
+/// Whether a patch is about the metadata only: as a document that has no other field, or by the paths of its operations.
+fn is_of_metadata(document: &Value) -> bool {
+    let is_within = |path: &Value| path.as_str().is_some_and(|path| path == "/metadata" || path.starts_with("/metadata/"));
+    match document {
+        Value::Object(fields) => fields.keys().all(|name| name == "metadata"),
+        Value::Array(operations) => operations.iter().all(|operation| {
+            let paths = ["path", "from"].map(|place| operation.get(place));
+            paths[0].is_some() && paths.into_iter().flatten().all(is_within)
+        }),
+        _ => false,
+    }
+}
+
+/// An object's type and metadata, of its JSON.
+fn metadata_of(json: &[u8]) -> serde_json::Result<Value> {
+    #[derive(Deserialize, Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Head {
+        api_version: String,
+        kind: String,
+        metadata: Value,
+    }
+    serde_json::from_slice::<Head>(json).and_then(serde_json::to_value)
+}
+
+/// Makes what a patch made fit the kind; warnings. What does not fit is a 422 about the patch.
+fn check_patched(
     resource: &dyn Resource,
-    mut value: Value,
+    value: &mut Value,
     mut findings: Vec<decode::Finding>,
     validation: FieldValidation,
-) -> Result<(Box<dyn Object>, Vec<String>), Status> {
-    let checked = if resource.is_custom() { body::check_named(resource, &value) } else { body::check_kind(resource, &value) };
+) -> Result<Vec<String>, Status> {
+    let checked = if resource.is_custom() { body::check_named(resource, value) } else { body::check_kind(resource, value) };
     if checked.is_err() {
-        return Err(unfit(&value, "the kind and apiVersion of an object do not change"));
+        return Err(unfit(value, "the kind and apiVersion of an object do not change"));
     }
-    resource.conform(&mut value, &mut findings).map_err(|error| unfit(&Value::Null, error))?;
+    resource.conform(value, &mut findings).map_err(|error| unfit(&Value::Null, error))?;
     let validation: decode::FieldValidation = validation.into();
     let findings = validation.judge(findings).map_err(|error| unfit(&Value::Null, error))?;
-    let object = resource.decode(value).map_err(|error| unfit(&Value::Null, error))?;
-    Ok((object, findings.iter().map(ToString::to_string).collect()))
+    Ok(findings.iter().map(ToString::to_string).collect())
 }
 
 /// The patch made something that is no object of the kind.
@@ -182,4 +248,106 @@ fn unfit(value: &Value, why: impl std::fmt::Display) -> Status {
         **details = Details { causes: std::mem::take(&mut details.causes), ..Details::default() };
     }
     status
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::sync::Arc;
+
+    use serde_json::json;
+    use storage::Revision;
+
+    use super::*;
+    use crate::log::Prepared;
+
+    fn entry(resource: &dyn Resource, object: Value) -> Arc<Entry> {
+        let mut object = resource.decode(object).unwrap();
+        resource.default(&mut *object);
+        let prepared = Prepared::new(resource, object, &[]).unwrap();
+        prepared.entry(Revision(7))
+    }
+
+    fn entries(registry: &api::Registry) -> [(api::ResourceRef, Arc<Entry>); 2] {
+        let metadata =
+            json!({"name": "a", "uid": "u", "labels": {"x": "1"}, "annotations": {}, "finalizers": ["example.com/f", "example.com/g"]});
+        let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": {"containers": [{"name": "c", "image": "i", "args": []}]},
+            "status": {"conditions": [{"type": "T", "status": "True"}]}});
+        // Here, metadata come last.
+        let map = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"k": "}"}, "binaryData": {"b": "AQI="}});
+        [("pods", pod), ("configmaps", map)].map(|(plural, object)| {
+            let resource = registry.find("", "v1", plural).unwrap();
+            let entry = entry(&*resource, object);
+            (resource, entry)
+        })
+    }
+
+    fn patches() -> Vec<Patch> {
+        let objects = [
+            json!({}),
+            json!({"metadata": {"labels": {"x": null, "y": "2"}, "annotations": {"a": "b"}}}),
+            json!({"metadata": {"labels": null, "ownerReferences": [{"apiVersion": "v1", "kind": "K", "name": "n", "uid": "o"}]}}),
+            json!({"metadata": {"finalizers": ["example.com/h"], "generateName": ""}}),
+            json!({"metadata": {"$deleteFromPrimitiveList/finalizers": ["example.com/f"]}}),
+            json!({"metadata": {"labels": {"$patch": "replace", "z": "3"}}}),
+            json!({"metadata": {"$patch": "delete"}}),
+            json!({"metadata": null}),
+            json!({"metadata": {"nonsense": 1, "labels": {"y": "2"}}}),
+            json!({"metadata": {"labels": {"y": 2}}}),
+            json!({"metadata": {"creationTimestamp": "yesterday"}}),
+            json!({"metadata": []}),
+        ];
+        let operations = [
+            json!([]),
+            json!([{"op": "add", "path": "/metadata/labels/y", "value": "2"}, {"op": "remove", "path": "/metadata/labels/x"}]),
+            json!([{"op": "move", "from": "/metadata/labels/x", "path": "/metadata/labels/y"}]),
+            json!([{"op": "test", "path": "/metadata/labels/x", "value": "2"}]),
+            json!([{"op": "replace", "path": "/metadata", "value": {"name": "a"}}]),
+            json!([{"op": "add", "path": "/metadata/labels", "value": 5}]),
+        ];
+        let bytes = |document: &Value| document.to_string().into();
+        let of_objects = objects.iter().flat_map(|object| [Patch::Merge(bytes(object)), Patch::Strategic(bytes(object))]);
+        of_objects.chain(operations.iter().map(|list| Patch::Json(bytes(list)))).collect()
+    }
+
+    #[test]
+    fn a_patch_of_metadata_makes_what_it_makes_of_the_whole() {
+        let registry = api::Registry::built_in();
+        for ((resource, entry), patch) in entries(&registry).iter().flat_map(|one| patches().into_iter().map(move |patch| (one, patch))) {
+            let old = entry.object(&**resource).unwrap();
+            let mut document = Document::read(&patch).unwrap();
+            assert_eq!(document.reach, Reach::Metadata, "{patch:?}");
+            let mut made = || {
+                let (object, findings) = document.patched(&**resource, (entry, &*old), FieldValidation::Warn)?;
+                document.reach = Reach::Object;
+                Ok::<_, Status>((object, findings))
+            };
+            match (made(), made()) {
+                (Ok((mut apart, findings)), Ok((whole, expected))) => {
+                    assert_eq!((apart.to_value(), &findings), (whole.to_value(), &expected), "{patch:?}");
+                    assert!(apart.differs_in_metadata_only(&*old));
+                    let copied = Prepared::after(Some(entry), true, &**resource, apart, &[]).unwrap();
+                    assert_eq!(copied.value, Prepared::new(&**resource, whole, &[]).unwrap().value, "{patch:?}");
+                }
+                (Err(status), Err(expected)) => assert_eq!((status.code, status.message), (expected.code, expected.message), "{patch:?}"),
+                (apart, whole) => panic!("{patch:?}: {:?}, and of the whole {:?}", apart.map(|_| ()), whole.map(|_| ())),
+            }
+        }
+    }
+
+    #[test]
+    fn what_reaches_beyond_the_metadata_reads_the_whole() {
+        let reach = |patch: &Patch| Document::read(patch).unwrap().reach;
+        let merge = |document: Value| reach(&Patch::Merge(document.to_string().into()));
+        let json = |document: Value| reach(&Patch::Json(document.to_string().into()));
+        assert_eq!(merge(json!({"metadata": {}, "spec": {}})), Reach::Object);
+        assert_eq!(merge(json!({"metadata": {"managedFields": []}})), Reach::ManagedFields);
+        assert_eq!([merge(json!(null)), merge(json!({"$patch": "replace"}))], [Reach::Object; 2]);
+        let elsewhere = [
+            json!([{"op": "add", "path": "/metadatas/x", "value": 1}]),
+            json!([{"op": "copy", "from": "/spec", "path": "/metadata/annotations/x"}]),
+            json!([{"op": "add", "path": "", "value": {}}]),
+        ];
+        assert!(elsewhere.into_iter().all(|operations| json(operations) == Reach::Object));
+    }
 }

@@ -99,7 +99,7 @@ impl<'w, 'a> Revision<'w, 'a> {
         let write = self.write;
         let ttl = write.server.time_to_live(write.resource(), &*ready.object);
         let taken = write.take_for_change(&*ready.object, &present).await?;
-        let prepared = write.prepare_after(&present, ready.object, &ready.managed)?;
+        let prepared = write.prepare_after(&present, ready.metadata_only, ready.object, &ready.managed)?;
         if present.is_stored_as(&prepared.value) {
             return self.keep(present).await;
         }
@@ -142,7 +142,7 @@ impl<'w, 'a> Revision<'w, 'a> {
                 Outcome::Conflict(present) => return self.overtaken(present.map(|kv| kv.modified)).await,
             }
         }
-        let prepared = write.prepare(last.object, &last.managed)?;
+        let prepared = write.prepare_after(&present, last.metadata_only, last.object, &last.managed)?;
         Ok(Some(Settled::Removed(prepared.entry(StoreRevision(shown_at.0)))))
     }
 
