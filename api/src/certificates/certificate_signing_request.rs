@@ -133,7 +133,7 @@ impl UpdateStrategy<CertificateSigningRequest> for Update {
     }
 
     fn validate(&self, _cx: &Context<'_>, new: &CertificateSigningRequest, old: &CertificateSigningRequest) -> Errors {
-        validation::check_update(new, old, &[])
+        validation::check_update(new, old, false)
     }
 
     fn reset_fields(&self) -> &'static [&'static str] {
@@ -147,11 +147,12 @@ struct Signing;
 impl UpdateStrategy<CertificateSigningRequest> for Signing {
     fn prepare(&self, cx: &Context<'_>, new: &mut CertificateSigningRequest, old: &CertificateSigningRequest) {
         new.spec.clone_from(&old.spec);
+        validation::keep_decisions(new, old);
         date_conditions(cx, new, old);
     }
 
     fn validate(&self, _cx: &Context<'_>, new: &CertificateSigningRequest, old: &CertificateSigningRequest) -> Errors {
-        let mut errors = validation::check_update(new, old, &["Failed"]);
+        let mut errors = validation::check_update(new, old, false);
         let certificate = |request: &CertificateSigningRequest| request.status.as_ref().and_then(|s| s.certificate.clone());
         let (is, was) = (certificate(new), certificate(old));
         if was.is_some() && is != was {
@@ -176,7 +177,7 @@ impl UpdateStrategy<CertificateSigningRequest> for Approval {
     }
 
     fn validate(&self, _cx: &Context<'_>, new: &CertificateSigningRequest, old: &CertificateSigningRequest) -> Errors {
-        validation::check_update(new, old, &["Approved", "Denied", "Failed"])
+        validation::check_update(new, old, true)
     }
 
     fn reset_fields(&self) -> &'static [&'static str] {

@@ -8,6 +8,7 @@ use machinery::names;
 
 use crate::validate;
 
+const REQUEST: &str = "CERTIFICATE REQUEST";
 const LEAST_SECONDS: i32 = 600;
 const MOST_DOMAIN_BYTES: usize = 253;
 /// A domain, a slash, and a path of as many.
@@ -38,6 +39,9 @@ const USAGES: [&str; 23] = [
     "timestamping",
 ];
 
+/// The conditions that approvers set.
+const DECISIONS: [&str; 2] = ["Approved", "Denied"];
+
 pub(super) fn conditions(request: &CertificateSigningRequest) -> &[Condition] {
     request.status.as_ref().and_then(|s| s.conditions.as_deref()).unwrap_or_default()
 }
@@ -46,7 +50,7 @@ pub(super) fn check(request: &CertificateSigningRequest) -> Errors {
     let spec = &request.spec;
     let path = Path::new("spec");
     let mut errors = Errors::new();
-    if let Err(why) = pem("CERTIFICATE REQUEST", &spec.request.0) {
+    if let Err(why) = pem(REQUEST, first_block(&spec.request.0)) {
         errors.push(Error::invalid(&path.child("request"), "", why));
     }
     let usages = spec.usages.as_deref().unwrap_or_default();
@@ -68,6 +72,17 @@ pub(super) fn check(request: &CertificateSigningRequest) -> Errors {
     }
     errors.extend(check_conditions(request));
     errors
+}
+
+/// The first block of a PEM text, up to the end of a request. What stands around it is not looked at, as Go does not.
+fn first_block(text: &[u8]) -> &[u8] {
+    let find = |text: &[u8], what: &str| text.windows(what.len()).position(|window| window == what.as_bytes());
+    let begin = match find(text, "-----BEGIN ") {
+        Some(begin) if begin == 0 || text[begin - 1] == b'\n' => begin,
+        _ => return text,
+    };
+    let end = format!("-----END {REQUEST}-----");
+    find(&text[begin..], &end).map_or(text, |at| &text[begin..begin + at + end.len()])
 }
 
 fn check_signer(path: &Path, name: &str) -> Errors {
@@ -123,19 +138,36 @@ fn check_conditions(request: &CertificateSigningRequest) -> Errors {
     errors
 }
 
-/// `may_add` names the final conditions that this view of the object may add; none may be taken away.
-pub(super) fn check_update(new: &CertificateSigningRequest, old: &CertificateSigningRequest, may_add: &[&str]) -> Errors {
+/// Puts what was decided back as it was, where it is still there and in its place.
+pub(super) fn keep_decisions(new: &mut CertificateSigningRequest, old: &CertificateSigningRequest) {
+    for kind in DECISIONS {
+        let was: Vec<&Condition> = of_kind(old, kind);
+        if was.len() != of_kind(new, kind).len() {
+            continue;
+        }
+        let is =
+            new.status.iter_mut().flat_map(|status| status.conditions.iter_mut().flatten()).filter(|condition| condition.type_ == kind);
+        is.zip(was).for_each(|(is, was)| is.clone_from(was));
+    }
+}
+
+fn of_kind<'r>(request: &'r CertificateSigningRequest, kind: &str) -> Vec<&'r Condition> {
+    conditions(request).iter().filter(|condition| condition.type_ == kind).collect()
+}
+
+/// `decides`: the view of the object by which requests are approved and denied. What is final is never taken away.
+pub(super) fn check_update(new: &CertificateSigningRequest, old: &CertificateSigningRequest, decides: bool) -> Errors {
     let path = Path::new("status").child("conditions");
     let mut errors = check_conditions(new);
     for kind in ["Approved", "Denied", "Failed"] {
-        let of = |request| conditions(request).iter().filter(|c| c.type_ == kind).collect::<Vec<_>>();
-        let (is, was) = (of(new), of(old));
-        if was.iter().any(|was| !is.iter().any(|is| same(is, was))) {
+        if of_kind(new, kind).len() < of_kind(old, kind).len() {
             errors.push(Error::forbidden(&path, format!("updates may not remove a condition of type {kind:?}")));
         }
-        let added = is.len() > was.len() || is.iter().any(|is| !was.iter().any(|was| same(is, was)));
-        if added && !may_add.contains(&kind) {
-            errors.push(Error::forbidden(&path, format!("updates may not add a condition of type {kind:?}")));
+    }
+    for kind in DECISIONS.iter().filter(|_| !decides) {
+        let (is, was) = (of_kind(new, kind), of_kind(old, kind));
+        if is.len() > was.len() || is.len() == was.len() && is != was {
+            errors.push(Error::forbidden(&path, format!("updates may not add or change a condition of type {kind:?}")));
         }
     }
     let certificate = |request: &CertificateSigningRequest| request.status.as_ref().and_then(|s| s.certificate.clone());
@@ -146,11 +178,6 @@ pub(super) fn check_update(new: &CertificateSigningRequest, old: &CertificateSig
         errors.push(Error::invalid(&Path::new("status").child("certificate"), "", why));
     }
     errors
-}
-
-/// Whether two conditions are one: times aside, which the server sets.
-fn same(a: &Condition, b: &Condition) -> bool {
-    (&a.type_, &a.status, &a.reason, &a.message) == (&b.type_, &b.status, &b.reason, &b.message)
 }
 
 /// Whether the text is one or more PEM blocks of that type, each a DER sequence as long as it says.
