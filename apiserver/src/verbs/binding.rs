@@ -85,7 +85,7 @@ async fn write_binding(
             let mut object = old.clone_boxed();
             let pod = downcast_mut::<Pod>(&mut *object).ok_or_else(Status::path_not_found)?;
             bind(pod, given, node_labels.as_deref(), write.now)?;
-            Ok(Decision::Replace(Ready::of(object, (&entry, &*old))))
+            Ok(Decision::Replace(Ready::of(object, entry.managed())))
         });
         if let Some(settled) = revision.settle(decision).await? {
             return Ok(shown(settled));

@@ -77,7 +77,7 @@ pub(super) fn decide(resource: &dyn Resource, (present, old): (&Entry, &dyn Obje
     if held && new.meta().deletion_timestamp.is_none() {
         mark(&mut *new, metadata::seconds(now), 0);
     }
-    let ready = Ready::of(new, (present, old));
+    let ready = Ready::of(new, present.managed());
     if held || pending == Grace::Running { Decision::Replace(ready) } else { Decision::Remove(ready) }
 }
 

@@ -151,7 +151,7 @@ async fn take(write: &Write<'_>, budget: &PodDisruptionBudget, pod: &Pod) -> Res
             let mut object = old.clone_boxed();
             let budget = downcast_mut::<PodDisruptionBudget>(&mut *object).ok_or_else(Status::path_not_found)?;
             spend(budget, pod, &inner)?;
-            Ok(Decision::Replace(Ready::of(object, (&entry, &*old))))
+            Ok(Decision::Replace(Ready::of(object, entry.managed())))
         });
         if revision.settle(decision).await?.is_some() {
             return Ok(());

@@ -38,6 +38,8 @@ pub(super) struct Revision<'w, 'a> {
     write: &'w Write<'a>,
     path: Arc<str>,
     present: Option<Arc<Entry>>,
+    /// The same, decoded, once somebody has asked for it.
+    object: Option<Arc<dyn Object>>,
     /// The present state was read after this call began.
     fresh: bool,
     attempts: usize,
@@ -46,7 +48,7 @@ pub(super) struct Revision<'w, 'a> {
 impl<'w, 'a> Revision<'w, 'a> {
     pub(super) fn begin(write: &'w Write<'a>, path: Arc<str>) -> Self {
         let present = write.log.get(&path);
-        Self { write, path, present, fresh: false, attempts: 0 }
+        Self { write, path, present, object: None, fresh: false, attempts: 0 }
     }
 
     /// The state to decide upon.
@@ -55,10 +57,14 @@ impl<'w, 'a> Revision<'w, 'a> {
     }
 
     /// The state to decide upon, decoded; 404 if there is none.
-    pub(super) fn existing(&self) -> Result<(Arc<Entry>, Arc<dyn Object>), Status> {
+    pub(super) fn existing(&mut self) -> Result<(Arc<Entry>, Arc<dyn Object>), Status> {
         let not_found = || Status::not_found(&self.write.resource().group_resource(), &self.write.target.name);
         let entry = self.present.clone().ok_or_else(not_found)?;
-        let object = entry.object(self.write.resource()).map_err(Status::internal)?;
+        let object = match &self.object {
+            Some(object) => object.clone(),
+            None => entry.object(self.write.resource()).map_err(Status::internal)?,
+        };
+        self.object = Some(object.clone());
         Ok((entry, object))
     }
 
@@ -99,7 +105,7 @@ impl<'w, 'a> Revision<'w, 'a> {
         let write = self.write;
         let ttl = write.server.time_to_live(write.resource(), &*ready.object);
         let taken = write.take_for_change(&*ready.object, &present).await?;
-        let prepared = write.prepare_after(&present, ready.metadata_only, ready.object, &ready.managed)?;
+        let prepared = write.prepare_after((&present, self.object.as_deref()), ready.object, &ready.managed)?;
         if present.is_stored_as(&prepared.value) {
             return self.keep(present).await;
         }
@@ -142,7 +148,7 @@ impl<'w, 'a> Revision<'w, 'a> {
                 Outcome::Conflict(present) => return self.overtaken(present.map(|kv| kv.modified)).await,
             }
         }
-        let prepared = write.prepare_after(&present, last.metadata_only, last.object, &last.managed)?;
+        let prepared = write.prepare_after((&present, self.object.as_deref()), last.object, &last.managed)?;
         Ok(Some(Settled::Removed(prepared.entry(StoreRevision(shown_at.0)))))
     }
 
@@ -164,6 +170,7 @@ impl<'w, 'a> Revision<'w, 'a> {
 
     fn reload(&mut self) {
         self.present = self.write.log.get(&self.path);
+        self.object = None;
         self.fresh = true;
     }
 

@@ -55,16 +55,12 @@ pub(super) struct Ready {
     pub(super) generated: bool,
     /// The version that the writer of a new object gave it, which a dry run shows.
     pub(super) given_version: Option<ResourceVersion>,
-    /// Nothing but the metadata differs from the present state.
-    pub(super) metadata_only: bool,
 }
 
 impl Ready {
-    /// A change of the object `old` that the server makes itself: nobody comes to own anything by it.
-    pub(super) fn of(mut object: Box<dyn Object>, (present, old): (&Entry, &dyn Object)) -> Self {
-        let metadata_only = object.differs_in_metadata_only(old);
-        let managed = present.managed();
-        Self { object, managed, reservation: None, warnings: Vec::new(), generated: false, given_version: None, metadata_only }
+    /// A change that the server makes itself: nobody comes to own anything by it.
+    pub(super) fn of(object: Box<dyn Object>, managed: Vec<apply::Entry>) -> Self {
+        Self { object, managed, reservation: None, warnings: Vec::new(), generated: false, given_version: None }
     }
 }
 
@@ -132,8 +128,7 @@ impl<'a> Write<'a> {
         warnings.extend(resource.warnings_create(&*object));
         let found = self.review(Operation::Create, Some(&*object), None).map_err(|status| status.with_warnings(&warnings))?;
         warnings.extend(found);
-        let given_version = given.parse().ok();
-        Ok(Ready { object, managed, reservation, warnings, generated, given_version, metadata_only: false })
+        Ok(Ready { object, managed, reservation, warnings, generated, given_version: given.parse().ok() })
     }
 
     /// The pipeline for a new state of the object `old`, which is what `live` says. `new` comes decoded from the writer,
@@ -173,8 +168,7 @@ impl<'a> Write<'a> {
         warnings.extend(strategy.warnings(&*new, old));
         let found = self.review(Operation::Update, Some(&*new), Some(old)).map_err(|status| status.with_warnings(&warnings))?;
         warnings.extend(found);
-        let metadata_only = new.differs_in_metadata_only(old);
-        Ok(Ready { object: new, managed, reservation, warnings, generated: false, given_version: None, metadata_only })
+        Ok(Ready { object: new, managed, reservation, warnings, generated: false, given_version: None })
     }
 
     fn refuse(&self, object: &dyn Object, errors: Errors) -> Result<(), Status> {
@@ -274,14 +268,14 @@ impl<'a> Write<'a> {
         Prepared::new(self.log.resource(), object, managed).map_err(|error| Status::internal(error.to_string()))
     }
 
-    /// As [`Write::prepare`], for a new state of what is there.
+    /// As [`Write::prepare`], for a new state of what is there, which is `old` where that is known.
     pub(super) fn prepare_after(
         &self,
-        present: &Entry,
-        metadata_only: bool,
-        object: Box<dyn Object>,
+        (present, old): (&Entry, Option<&dyn Object>),
+        mut object: Box<dyn Object>,
         managed: &[apply::Entry],
     ) -> Result<Prepared, Status> {
+        let metadata_only = old.is_some_and(|old| object.differs_in_metadata_only(old));
         let prepared = Prepared::after(Some(present), metadata_only, self.log.resource(), object, managed);
         prepared.map_err(|error| Status::internal(error.to_string()))
     }
