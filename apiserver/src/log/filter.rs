@@ -61,6 +61,11 @@ impl Filter {
         }
     }
 
+    /// Whether one entry can pass at most, which is found by its name.
+    pub fn names_one(&self, snapshot: &Snapshot) -> bool {
+        self.single(snapshot).is_some()
+    }
+
     /// The one entry that can pass, where the filter names an object.
     fn single<'a>(&self, snapshot: &'a Snapshot) -> Option<Option<&'a Arc<Entry>>> {
         let name = self.name.as_ref()?;

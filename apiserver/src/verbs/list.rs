@@ -118,7 +118,7 @@ impl ApiServer {
 
 fn page(source: &Source, filter: &Filter, limit: usize) -> List {
     let list = |items, continue_token, remaining| List { version: source.version, items, continue_token, remaining };
-    if limit == usize::MAX && source.from.is_empty() {
+    if source.from.is_empty() && (limit == usize::MAX || filter.names_one(&source.snapshot)) {
         return list(filter.pick(&source.snapshot), String::new(), None);
     }
     let mut items: Vec<Arc<Entry>> = Vec::new();
