@@ -119,7 +119,9 @@ pub(super) fn merged(
     force: bool,
 ) -> Result<Option<Owned>, Status> {
     let before = live.managed();
-    let live = write.resource().encode(old);
+    // As it is stored: what is empty there is null, which nobody has to have written.
+    let live = serde_json::from_slice::<Value>(&write.resource().present(&old.json()));
+    let live = live.map_err(|error| Status::internal(error.to_string()))?;
     let Applied { object, mut managed } = run(write, strategy, Some(&live), config, before.clone(), force)?;
     let new = match object {
         Some(value) => typed(write.resource(), value)?,

@@ -68,6 +68,9 @@ fn extract<'a>(at: Cursor<'a>, value: &'a Value) -> Result<Set<'a>, Mismatch> {
 fn extract_elements<'a>(naming: &Naming<'a>, items: &'a [Value]) -> Result<Set<'a>, Mismatch> {
     let mut nodes = Vec::with_capacity(items.len());
     for item in items {
+        if item.is_null() {
+            return Err(Mismatch::new("an element of the list is null"));
+        }
         let element = naming.name(item).ok_or_else(|| Mismatch::new("an element of the list has none of the list's keys"))?;
         let below = extract(naming.items(), item).map_err(|error| error.below(&element))?;
         nodes.push(SetNode { element, member: true, below });
