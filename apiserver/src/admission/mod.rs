@@ -15,6 +15,7 @@ mod policies;
 mod priority;
 pub(crate) mod resource_quota;
 mod runtime_class;
+mod secret_key_pairs;
 mod secret_references;
 mod service_account;
 mod volume_resize;
@@ -173,6 +174,7 @@ impl Default for Chain {
                 Box::new(volume_resize::PersistentVolumeClaimResize),
                 Box::new(runtime_class::RuntimeClass),
                 Box::new(default_ingress_class::DefaultIngressClass),
+                Box::new(secret_key_pairs::SecretKeyPairs),
                 Box::new(device_admin_access::DeviceAdminAccess),
                 Box::new(claim_status::ClaimStatus),
                 Box::new(crate::auth::certificates::Approval),
