@@ -119,7 +119,7 @@ impl ApiServer {
         let order = |kind: &GroupVersionKind| (kind.group.to_string(), kind.version.to_string(), kind.kind.to_string());
         found.sort_by_key(|(kind, _)| order(kind));
         found.dedup_by(|(a, _), (b, _)| a == b);
-        found.into_iter().map(|(kind, resource)| (kind, resource.schema().declared(&resource.names().kind))).collect()
+        found.into_iter().map(|(kind, resource)| (kind, resource.schema().declared(resource.names().kind))).collect()
     }
 
     fn params_of(&self, spec: &ValidatingAdmissionPolicySpec) -> Option<Declared> {
