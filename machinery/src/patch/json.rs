@@ -397,9 +397,10 @@ mod tests {
         ] {
             refused(object.clone(), patch);
         }
-        for patch in [json!({"op": "remove"}), json!([1]), json!([{"op": "add", "path": 1}]), json!(null)] {
+        for patch in [json!({"op": "remove"}), json!([1]), json!([{"op": "add", "path": 1}]), json!("x")] {
             assert!(matches!(patched(object.clone(), patch), Err(Error::Malformed(_))));
         }
+        assert_eq!(patched(object.clone(), json!(null)), Ok(object));
     }
 
     #[test]

@@ -5,9 +5,9 @@ use machinery::decode::{Encoding, FieldValidation, conform, decode};
 use machinery::json::{self, MOST_DEPTH, MOST_FINDINGS};
 use machinery::protobuf::{self, decode_object, encode_json};
 use machinery::{GroupVersion, GroupVersionKind, yaml};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
-use super::{depth, schema_of, size};
+use super::{depth, schema_of, size, without_nulls};
 
 /// However long keys are, a finding names its place in no more than this; see `json::Path`.
 const MOST_FINDING_BYTES: usize = 2000;
@@ -63,17 +63,6 @@ pub fn protobuf(input: &[u8]) {
     }
     let encoded = encode_json(value.to_string().as_bytes()).unwrap();
     let again = decode_object(&encoded, &kind).unwrap();
+    // A time without a value is null, and is not written again.
     assert_eq!(without_nulls(again), without_nulls(value));
-}
-
-/// A time without a value is null, and is not written again.
-fn without_nulls(value: Value) -> Value {
-    match value {
-        Value::Object(fields) => {
-            let fields = fields.into_iter().filter(|(_, field)| !field.is_null());
-            Value::Object(fields.map(|(name, field)| (name, without_nulls(field))).collect::<Map<_, _>>())
-        }
-        Value::Array(items) => items.into_iter().map(without_nulls).collect(),
-        other => other,
-    }
 }

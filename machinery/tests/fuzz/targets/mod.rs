@@ -55,6 +55,18 @@ fn depth(value: &Value) -> usize {
     }
 }
 
+/// A value without the fields that are null.
+fn without_nulls(value: Value) -> Value {
+    match value {
+        Value::Object(fields) => {
+            let fields = fields.into_iter().filter(|(_, field)| !field.is_null());
+            Value::Object(fields.map(|(name, field)| (name, without_nulls(field))).collect::<serde_json::Map<_, _>>())
+        }
+        Value::Array(items) => items.into_iter().map(without_nulls).collect(),
+        other => other,
+    }
+}
+
 /// The length of a value's text.
 fn size(value: &Value) -> usize {
     value.to_string().len()
