@@ -4,6 +4,7 @@
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use futures::FutureExt as _;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
@@ -15,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use crate::admission::World;
 use crate::api_services::OWN_GROUP;
 use crate::bootstrap::caller;
-use crate::log::Watch;
+use crate::follow::follow;
 use crate::server::ApiServer;
 use crate::verbs::{Body, Target, WriteOptions, seconds};
 
@@ -28,35 +29,17 @@ const AGAIN_AFTER: Duration = Duration::from_secs(5);
 
 /// Keeps the conditions in step until `stop`, which must come no later than the end of watches.
 pub(crate) async fn keep_told(server: Weak<ApiServer>, stop: CancellationToken) {
-    let watch = || {
-        let server = server.upgrade()?;
-        Some(Watch::present(server.feed.clone(), server.world().log(OWN_GROUP, PLURAL)?))
-    };
-    let work = async {
-        let mut others = false;
-        while let Some(mut events) = watch() {
-            loop {
-                tokio::select! {
-                    event = events.next() => match event {
-                        Some(Ok(_)) => while events.ready().is_some() {},
-                        // Whatever happened to the events, the log has the state.
-                        Some(Err(_)) => break,
-                        None => return,
-                    },
-                    () = tokio::time::sleep(AGAIN_AFTER), if others => {}
-                }
-                let Some(server) = server.upgrade() else { return };
-                match server.tell_available().await {
-                    Ok(there_are) => others = there_are,
-                    Err(status) => tracing::debug!(%status, "telling which APIServices are available; the next look tries again"),
-                }
-            }
+    let look = |server: Arc<ApiServer>| {
+        async move {
+            let there_are = server.tell_available().await.unwrap_or_else(|status| {
+                tracing::debug!(%status, "telling which APIServices are available; the next look tries again");
+                true
+            });
+            there_are.then_some(AGAIN_AFTER)
         }
+        .boxed()
     };
-    tokio::select! {
-        () = work => {}
-        () = stop.cancelled() => {}
-    }
+    follow(server, stop, &[(OWN_GROUP, PLURAL)], look).await;
 }
 
 impl ApiServer {

@@ -21,6 +21,7 @@ pub mod connect;
 mod definitions;
 pub mod discovery;
 mod flow_control;
+mod follow;
 pub mod grpc;
 pub mod http;
 mod identity;

@@ -7,13 +7,15 @@ use std::time::Duration;
 use api::admissionregistration::type_checking::{self, MOST_KINDS};
 use api::object::downcast_ref;
 use api::strategy::UserInfo;
+use futures::FutureExt as _;
 use k8s_openapi::api::admissionregistration::v1::{ValidatingAdmissionPolicy, ValidatingAdmissionPolicySpec};
 use machinery::cel::Declared;
 use machinery::{GroupVersion, GroupVersionKind, Status};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use crate::log::{Entry, Log, Watch};
+use crate::follow::follow;
+use crate::log::Entry;
 use crate::server::ApiServer;
 use crate::verbs::{Caller, Patch, Target, WriteOptions};
 
@@ -27,46 +29,20 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// Checks policies as they come and change, until `stop`.
 pub(crate) async fn keep_checked(server: Weak<ApiServer>, stop: CancellationToken) {
-    let watch = || server.upgrade().and_then(|server| Some(Watch::present(server.feed.clone(), server.policies_log()?)));
-    let Some(mut events) = watch() else { return };
-    let work = async {
-        let mut settled = true;
-        loop {
-            tokio::select! {
-                event = events.next() => match event {
-                    Some(Ok(_)) => while events.ready().is_some() {},
-                    None => return,
-                    // Whatever happened to the events, the log has the state.
-                    Some(Err(_)) => match watch() {
-                        Some(anew) => events = anew,
-                        None => return,
-                    },
-                },
-                () = tokio::time::sleep(RETRY_AFTER), if !settled => {}
-            }
-            let Some(server) = server.upgrade() else { return };
-            settled = match server.check_policies().await {
-                Ok(()) => true,
-                Err(status) => {
-                    tracing::warn!(%status, "checking the expressions of policies; trying again");
-                    false
-                }
-            };
+    let look = |server: Arc<ApiServer>| {
+        async move {
+            let failed = server.check_policies().await.err()?;
+            tracing::warn!(status = %failed, "checking the expressions of policies; trying again");
+            Some(RETRY_AFTER)
         }
+        .boxed()
     };
-    tokio::select! {
-        () = work => {}
-        () = stop.cancelled() => {}
-    }
+    follow(server, stop, &[(GROUP, PLURAL)], look).await;
 }
 
 impl ApiServer {
-    fn policies_log(&self) -> Option<&Arc<Log>> {
-        self.world().log(GROUP, PLURAL)
-    }
-
     async fn check_policies(&self) -> Result<(), Status> {
-        let Some(log) = self.policies_log() else { return Ok(()) };
+        let Some(log) = self.world().log(GROUP, PLURAL) else { return Ok(()) };
         let decoded = |entry: &Arc<Entry>| downcast_ref::<ValidatingAdmissionPolicy>(&*entry.kept_object(log.resource()).ok()?).cloned();
         let snapshot = log.snapshot();
         for policy in snapshot.entries.values().filter_map(decoded) {

@@ -19,6 +19,7 @@ use std::time::Duration;
 
 use api::ResourceRef;
 use api::object::downcast_ref;
+use futures::FutureExt as _;
 use jiff::Timestamp;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use machinery::{ResourceVersion, Status};
@@ -28,7 +29,8 @@ use tokio_util::sync::CancellationToken;
 
 use self::install::Installed;
 use crate::bootstrap::caller;
-use crate::log::{Entry, Log, Watch};
+use crate::follow::follow;
+use crate::log::{Entry, Log};
 use crate::server::ApiServer;
 use crate::verbs::{Body, Target, WriteOptions, seconds};
 
@@ -55,38 +57,15 @@ impl Default for Definitions {
 
 /// Keeps what is served in step with the definitions until `stop`, which must come no later than the end of watches.
 pub(crate) async fn keep_served(server: Weak<ApiServer>, stop: CancellationToken) {
-    let Some(mut events) = server.upgrade().and_then(|server| Some(Watch::present(server.feed.clone(), server.definitions_log()?))) else {
-        return;
-    };
-    let work = async {
-        let mut settled = true;
-        loop {
-            tokio::select! {
-                event = events.next() => match event {
-                    Some(Ok(_)) => while events.ready().is_some() {},
-                    None => return,
-                    // Whatever happened to the events, the log has the state.
-                    Some(Err(_)) => match server.upgrade().and_then(|server| Some(Watch::present(server.feed.clone(), server.definitions_log()?))) {
-                        Some(anew) => events = anew,
-                        None => return,
-                    },
-                },
-                () = tokio::time::sleep(RETRY_AFTER), if !settled => {}
-            }
-            let Some(server) = server.upgrade() else { return };
-            settled = match server.follow_definitions().await {
-                Ok(()) => true,
-                Err(status) => {
-                    tracing::warn!(%status, "following the definitions of custom resources; trying again");
-                    false
-                }
-            };
+    let look = |server: Arc<ApiServer>| {
+        async move {
+            let failed = server.follow_definitions().await.err()?;
+            tracing::warn!(status = %failed, "following the definitions of custom resources; trying again");
+            Some(RETRY_AFTER)
         }
+        .boxed()
     };
-    tokio::select! {
-        () = work => {}
-        () = stop.cancelled() => {}
-    }
+    follow(server, stop, &[(GROUP, PLURAL)], look).await;
 }
 
 impl ApiServer {

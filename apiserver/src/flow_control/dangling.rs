@@ -3,6 +3,7 @@
 use std::sync::{Arc, Weak};
 
 use api::object::downcast_ref;
+use futures::FutureExt as _;
 use jiff::Timestamp;
 use k8s_openapi::api::flowcontrol::v1::{FlowSchema, FlowSchemaCondition};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -11,7 +12,8 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use crate::bootstrap;
-use crate::log::{Watch, path};
+use crate::follow::follow;
+use crate::log::path;
 use crate::server::ApiServer;
 use crate::verbs::{Patch, Target, WriteOptions};
 
@@ -24,30 +26,16 @@ const MANAGER: &str = "api-priority-and-fairness-config-consumer-v1";
 
 /// Keeps the conditions in step with both kinds until `stop`, which must come no later than the end of watches.
 pub(crate) async fn keep_told(server: Weak<ApiServer>, stop: CancellationToken) {
-    let watch = |plural| {
-        let server = server.upgrade()?;
-        Some(Watch::present(server.feed.clone(), server.world().log(GROUP, plural)?))
-    };
-    let work = async {
-        while let (Some(mut schemas), Some(mut levels)) = (watch(SCHEMAS), watch(LEVELS)) {
-            loop {
-                match tokio::select! { event = schemas.next() => event, event = levels.next() => event } {
-                    Some(Ok(_)) => while schemas.ready().is_some() || levels.ready().is_some() {},
-                    // Whatever happened to the events, the logs have the state: it is read anew with new ones.
-                    Some(Err(_)) => break,
-                    None => return,
-                }
-                let Some(server) = server.upgrade() else { return };
-                if let Err(status) = server.tell_dangling().await {
-                    tracing::debug!(%status, "telling which flow schemas dangle; the next change of one tries again");
-                }
+    let look = |server: Arc<ApiServer>| {
+        async move {
+            if let Err(status) = server.tell_dangling().await {
+                tracing::debug!(%status, "telling which flow schemas dangle; the next change of one tries again");
             }
+            None
         }
+        .boxed()
     };
-    tokio::select! {
-        () = work => {}
-        () = stop.cancelled() => {}
-    }
+    follow(server, stop, &[(GROUP, SCHEMAS), (GROUP, LEVELS)], look).await;
 }
 
 /// The condition that a schema should have; None: it has it.
