@@ -76,6 +76,6 @@ stop
 
 echo; echo "== whole control plane: 1,000 nodes"
 start 1000
-until [[ $(curl -ks -H "Authorization: Bearer $token" "https://127.0.0.1:$port/api/v1/nodes?limit=1" | grep -o '"remainingItemCount":[0-9]*' | cut -d: -f2) == 999 ]]; do sleep 0.2; done
+until [[ $(curl -ks -H "Authorization: Bearer $token" "https://127.0.0.1:$port/api/v1/nodes?limit=1" | grep -o '"remainingItemCount": *[0-9]*' | grep -o '[0-9]*$') == 999 ]]; do sleep 0.2; done
 perf --works bind,deployment --json "$out/cluster.json"
 stop
