@@ -42,6 +42,7 @@ fn mismatch(secret: &Secret) -> Result<(), String> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used)]
 mod tests {
     use k8s_openapi::ByteString;
 
