@@ -29,7 +29,7 @@ fn add_meta(fields: &mut Map<String, Value>) {
     let text = |description: &str| json!({ "type": "string", "description": description });
     properties.insert("apiVersion".to_owned(), text("APIVersion defines the group and the version whose schema the object follows."));
     properties.insert("kind".to_owned(), text("Kind is what the object is, as its definition names it."));
-    properties.insert("metadata".to_owned(), json!({ "$ref": OBJECT_META, "description": "The object's metadata." }));
+    properties.insert("metadata".to_owned(), json!({ "$ref": OBJECT_META, "description": "Standard object's metadata." }));
 }
 
 fn require(fields: &mut Map<String, Value>, names: &[&str]) {
@@ -113,7 +113,7 @@ mod tests {
             "tpl": {"type": "object", "x-kubernetes-embedded-resource": true, "properties": {"data": {"type": "string"}}},
         }});
         publish(&mut schema);
-        let metadata = json!({"$ref": OBJECT_META, "description": "The object's metadata."});
+        let metadata = json!({"$ref": OBJECT_META, "description": "Standard object's metadata."});
         assert_eq!(schema["properties"]["metadata"], metadata);
         assert_eq!(schema["properties"]["tpl"]["properties"]["metadata"], metadata);
         assert_eq!(schema["properties"]["tpl"]["required"], json!(["kind", "apiVersion"]));
