@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod certificates;
+mod claims;
 mod connect;
 mod custom_resources;
 mod door;

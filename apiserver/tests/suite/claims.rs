@@ -1,5 +1,4 @@
 //! Who may write which part of a resource claim's status.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::sync::Arc;
 
