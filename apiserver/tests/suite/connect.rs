@@ -5,54 +5,34 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use api::Registry;
-use apiserver::auth::Authenticator;
-use apiserver::chain::{Chain, Limits};
 use apiserver::connect::KubeletAccess;
-use apiserver::{ApiServer, Options, serve};
 use runtime::pki::Pki;
 use runtime::tls::{self, Subject};
 use rustls_pki_types::ServerName;
 use serde_json::{Value, json};
-use storage::memory::Memory;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::{TlsAcceptor, TlsConnector, client, server};
-use tokio_util::sync::CancellationToken;
+
+use crate::port::{self, Port};
 
 type Client = client::TlsStream<TcpStream>;
 type Kubelet = server::TlsStream<TcpStream>;
 
 struct Cluster {
-    pki: Pki,
-    address: std::net::SocketAddr,
-    _directory: tempfile::TempDir,
-    _stop: tokio_util::sync::DropGuard,
+    port: Port,
 }
 
 /// A cluster with the node `n`, whose kubelet is at `port`, and the pod `p` on it.
-async fn cluster(port: u16) -> Cluster {
-    let directory = tempfile::tempdir().unwrap();
-    let pki = Pki::open(directory.path()).unwrap();
-    let identity = pki.server("apiserver", &["127.0.0.1".to_owned()]).unwrap();
-    let door = tls::door(&identity, Some(pki.ca().as_bytes()), None).unwrap();
-    let mut authenticator = Authenticator::new(true);
-    authenticator.add_token("root", "root", "", &["system:masters"]);
-    authenticator.add_token("reader", "reader", "", &[]);
-    let kubelets = KubeletAccess {
+async fn cluster(kubelet: u16) -> Cluster {
+    let kubelets = |pki: &Pki| KubeletAccess {
         ca: Some(pki.ca().as_bytes().to_vec()),
         identity: Some(pki.client("kubelet-client", "kube-apiserver-kubelet-client", None).unwrap()),
         ..KubeletAccess::default()
     };
-    let options = Options { authenticator: Arc::new(authenticator), kubelets, ..Options::default() };
-    let api = ApiServer::start(Arc::new(Memory::new()), Registry::built_in(), options).await.unwrap();
-    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let stop = CancellationToken::new();
-    let chain = Chain::new(api, Default::default(), Default::default(), Limits::default());
-    tokio::spawn(serve::serve(listener, door, chain, stop.clone()));
-    let cluster = Cluster { pki, address, _directory: directory, _stop: stop.drop_guard() };
-    let status = json!({ "addresses": [{ "type": "Hostname", "address": "127.0.0.1" }], "daemonEndpoints": { "kubeletEndpoint": { "Port": port } } });
+    let tokens: [(&str, &str, &[&str]); 2] = [("root", "root", &["system:masters"]), ("reader", "reader", &[])];
+    let cluster = Cluster { port: port::open(&tokens, kubelets).await };
+    let status = json!({ "addresses": [{ "type": "Hostname", "address": "127.0.0.1" }], "daemonEndpoints": { "kubeletEndpoint": { "Port": kubelet } } });
     cluster.create("/api/v1/nodes", json!({ "metadata": { "name": "n" }, "status": status })).await;
     cluster.create("/api/v1/namespaces/default/serviceaccounts", json!({ "metadata": { "name": "default" } })).await;
     let spec = json!({ "nodeName": "n", "containers": [{ "name": "main", "image": "a:1" }] });
@@ -68,9 +48,9 @@ async fn cluster(port: u16) -> Cluster {
 
 impl Cluster {
     async fn connect(&self) -> Client {
-        let mut config = Arc::unwrap_or_clone(tls::client(Some(self.pki.ca().as_bytes()), None).unwrap());
+        let mut config = Arc::unwrap_or_clone(tls::client(Some(self.port.pki.ca().as_bytes()), None).unwrap());
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        let stream = TcpStream::connect(self.address).await.unwrap();
+        let stream = TcpStream::connect(self.port.address).await.unwrap();
         TlsConnector::from(Arc::new(config)).connect(ServerName::try_from("127.0.0.1").unwrap(), stream).await.unwrap()
     }
 
@@ -153,7 +133,7 @@ async fn say(mut stream: Kubelet, text: &str) {
 async fn logs_are_streamed_as_the_kubelet_gives_them() {
     let (listener, port) = place().await;
     let cluster = cluster(port).await;
-    play(listener, &cluster.pki, async |stream, head| {
+    play(listener, &cluster.port.pki, async |stream, head| {
         let asks = head.starts_with("GET /containerLogs/default/p/main?follow=true&tailLines=2&stream=All HTTP/1.1\r\n");
         assert!(asks && !head.to_ascii_lowercase().contains("authorization"), "{head}");
         say(stream, "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n6\r\nhello\n\r\n6\r\nworld\n\r\n0\r\n\r\n").await;
@@ -179,7 +159,7 @@ async fn what_a_kubelet_refuses_is_a_status() {
         &*format!("HTTP/1.1 200 OK\r\nx-long: {}\r\n\r\n", "x".repeat(1 << 20)),
     ]
     .map(str::to_owned);
-    play(listener, &cluster.pki, move |stream, _| {
+    play(listener, &cluster.port.pki, move |stream, _| {
         let answer = answers[turn.fetch_add(1, Ordering::SeqCst)].clone();
         async move { say(stream, &answer).await }
     });
@@ -213,7 +193,7 @@ async fn a_kubelet_that_is_away_or_false_is_an_error_at_once() {
 async fn an_upgraded_connection_carries_bytes_both_ways() {
     let (listener, port) = place().await;
     let cluster = cluster(port).await;
-    play(listener, &cluster.pki, async |mut stream, head| {
+    play(listener, &cluster.port.pki, async |mut stream, head| {
         let lower = head.to_ascii_lowercase();
         assert!(head.starts_with("POST /exec/default/p/main?output=1&command=ls HTTP/1.1\r\n"), "{head}");
         assert!(lower.contains("upgrade: spdy/3.1") && lower.contains("x-stream-protocol-version: v4.channel.k8s.io"), "{head}");
@@ -244,7 +224,7 @@ async fn a_client_that_does_not_read_stops_the_kubelet() {
     let cluster = cluster(port).await;
     let written = Arc::new(AtomicUsize::new(0));
     let count = written.clone();
-    play(listener, &cluster.pki, move |mut stream, _| {
+    play(listener, &cluster.port.pki, move |mut stream, _| {
         let count = count.clone();
         async move {
             stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.unwrap();
@@ -273,7 +253,7 @@ async fn a_client_that_does_not_read_stops_the_kubelet() {
 async fn a_nodes_kubelet_can_be_asked_for_anything() {
     let (listener, port) = place().await;
     let cluster = cluster(port).await;
-    play(listener, &cluster.pki, async |stream, head| {
+    play(listener, &cluster.port.pki, async |stream, head| {
         assert!(head.starts_with("GET /a%2Fb//c?x=1&y=%20 HTTP/1.1\r\n"), "{head}");
         assert!(head.to_ascii_lowercase().contains("x-forwarded-uri: /api/v1/nodes/n/proxy\r\n"), "{head}");
         say(stream, "HTTP/1.1 307 Moved\r\nlocation: /elsewhere\r\ncontent-length: 0\r\n\r\n").await;

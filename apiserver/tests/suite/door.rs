@@ -3,43 +3,20 @@
 
 use std::sync::Arc;
 
-use api::Registry;
-use apiserver::auth::Authenticator;
-use apiserver::chain::{Chain, Limits};
-use apiserver::{ApiServer, Options, serve};
+use apiserver::connect::KubeletAccess;
 use rcgen::{CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, Issuer, KeyPair};
 use runtime::pki::Pki;
 use runtime::tls::{self, Identity};
 use rustls_pki_types::ServerName;
 use serde_json::{Value, json};
-use storage::memory::Memory;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
-use tokio_util::sync::CancellationToken;
 
-struct Port {
-    pki: Pki,
-    address: std::net::SocketAddr,
-    _directory: tempfile::TempDir,
-    _stop: tokio_util::sync::DropGuard,
-}
+use crate::port::{self, Port};
 
 async fn open() -> Port {
-    let directory = tempfile::tempdir().unwrap();
-    let pki = Pki::open(directory.path()).unwrap();
-    let identity = pki.server("apiserver", &["127.0.0.1".to_owned()]).unwrap();
-    let door = tls::door(&identity, Some(pki.ca().as_bytes()), None).unwrap();
-    let mut authenticator = Authenticator::new(true);
-    authenticator.add_token("ann-token", "ann", "", &["dev"]);
-    let options = Options { authenticator: Arc::new(authenticator), ..Options::default() };
-    let api = ApiServer::start(Arc::new(Memory::new()), Registry::built_in(), options).await.unwrap();
-    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let stop = CancellationToken::new();
-    let chain = Chain::new(api, Default::default(), Default::default(), Limits::default());
-    tokio::spawn(serve::serve(listener, door, chain, stop.clone()));
-    Port { pki, address, _directory: directory, _stop: stop.drop_guard() }
+    port::open(&[("ann-token", "ann", &["dev"])], |_| KubeletAccess::default()).await
 }
 
 impl Port {

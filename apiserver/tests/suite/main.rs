@@ -9,5 +9,6 @@ mod door;
 mod escalation;
 mod flow_schemas;
 mod nodes;
+mod port;
 mod tokens;
 mod verbs;
