@@ -163,6 +163,13 @@ impl Write {
         Self::update_view(object, "status")
     }
 
+    /// Replaces the status of `row` by what `change` makes of it, if that makes a difference.
+    pub fn change_status<K: Typed + PartialEq>(row: &Whole<K>, change: impl FnOnce(&mut K)) -> Option<Self> {
+        let mut object = row.to_object();
+        change(&mut object);
+        (object != **row).then(|| Self::update_status(object))
+    }
+
     /// Replaces what a subresource shows of the object.
     pub fn update_view<K: Typed>(object: K, subresource: &'static str) -> Self {
         Self::of(Verb::Update { resource: resource_of::<K>(), subresource: Some(subresource), object: Box::new(object) })
@@ -256,10 +263,8 @@ impl Plan {
 
     /// Writes the status of `row`, as `change` leaves it, if that makes a difference.
     pub fn update_status<K: Typed + PartialEq>(&mut self, row: &Whole<K>, change: impl FnOnce(&mut K)) {
-        let mut object = row.to_object();
-        change(&mut object);
-        if object != **row {
-            self.write(Write::update_status(object));
+        if let Some(write) = Write::change_status(row, change) {
+            self.write(write);
         }
     }
 }

@@ -121,9 +121,10 @@ fn remove_finalizer(pod: &PodRow) -> Write {
     Write::patch(pod, json!({"metadata": {"finalizers": left, "resourceVersion": pod.version.to_string()}}))
 }
 
-/// Pods that are to go, in the order of the writes.
+/// Active pods that are to go without being counted, in the order of the writes.
 #[derive(Default)]
-struct Farewell {
+struct Farewell<'a> {
+    pods: Vec<&'a Arc<PodRow>>,
     releases: Vec<Write>,
     deletions: Vec<Write>,
 }
@@ -190,28 +191,38 @@ impl Work<'_> {
         let tally = Tally::of(self, &status);
         let verdict = verdict::judge(self, &status, &tally);
         let mut farewell = Farewell::default();
+        let mut dismissed = Vec::new();
         match &verdict {
-            Some(_) => farewell.deletions.extend(self.active().map(|pod| self.delete(pod)).take(BURST)),
+            Some(_) => dismissed.extend(self.active().take(BURST).map(|pod| self.delete(pod))),
             None if self.job.header().is_terminating() => {}
             None if self.is_suspended() => self.active().take(BURST).for_each(|pod| self.discard(pod, &mut farewell)),
             None => pods::manage(self, &tally, &mut farewell, plan),
         }
         tally.fill(self, &mut status);
-        let active = self.active().count() as i32;
+        let active = (self.active().count() - farewell.pods.len()) as i32;
         status.active = Some(active).filter(|active| *active > 0);
-        status.ready = Some(self.active().filter(|pod| pod.is_ready()).count() as i32);
-        status.terminating = Some(self.terminating().count() as i32);
+        let is_ready = |pod: &&Arc<PodRow>| pod.is_ready();
+        status.ready = Some((self.active().filter(is_ready).count() - farewell.pods.iter().copied().filter(is_ready).count()) as i32);
+        status.terminating = Some((self.terminating().count() + farewell.pods.len()) as i32);
         if let Some(verdict) = verdict {
             self.conclude(verdict, &mut status, plan);
         }
         if let (Some(deadline), Some(started)) = (self.spec.active_deadline_seconds, &status.start_time) {
             plan.look_again_in((started.0.as_second() + deadline - self.now.as_second()).max(1));
         }
-        // The order matters: what is to be counted is in the status before the finalizer goes.
-        plan.update_status(self.job, |job| job.status = Some(status));
+        // The order matters: what is not counted goes before the status says that it is gone; what is to be counted is
+        // in the status before its finalizer goes, and the verdict before the pods that it ends.
+        let shown = Write::change_status(self.job, |job| job.status = Some(status));
+        if farewell.pods.is_empty() {
+            // New pods may be refused; that does not keep back the status.
+            shown.into_iter().for_each(|write| plan.write(write));
+        } else {
+            plan.then(farewell.releases);
+            plan.then(farewell.deletions);
+            plan.then(shown.into_iter().collect());
+        }
         plan.then(tally.releases());
-        plan.then(farewell.releases);
-        plan.then(farewell.deletions);
+        plan.then(dismissed);
     }
 
     /// Sets the conditions that the verdict leads to; the last of them only when no pod runs or waits to be counted.
@@ -258,9 +269,10 @@ impl Work<'_> {
     }
 
     /// Deletes a pod that is not to be counted: without the finalizer its end says nothing.
-    fn discard(&self, pod: &PodRow, farewell: &mut Farewell) {
+    fn discard<'a>(&self, pod: &'a Arc<PodRow>, farewell: &mut Farewell<'a>) {
         farewell.releases.extend(pod.has_finalizer(FINALIZER).then(|| remove_finalizer(pod)));
         farewell.deletions.push(self.delete(pod));
+        farewell.pods.push(pod);
     }
 
     fn index_set(&self, text: Option<&str>) -> BTreeSet<i32> {

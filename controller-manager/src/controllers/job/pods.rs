@@ -21,7 +21,7 @@ const INDEX_VARIABLE: &str = "JOB_COMPLETION_INDEX";
 const FIRST_PAUSE: i64 = 10;
 const LONGEST_PAUSE: i64 = 600;
 
-pub(super) fn manage(work: &Work<'_>, tally: &Tally, farewell: &mut Farewell, plan: &mut Plan) {
+pub(super) fn manage<'a>(work: &'a Work<'_>, tally: &Tally, farewell: &mut Farewell<'a>, plan: &mut Plan) {
     let active: Vec<&Arc<PodRow>> = work.active().collect();
     let mut excess = if work.is_indexed() { needless(&active, work, tally) } else { Vec::new() };
     let left = (active.len() - excess.len()) as i32;

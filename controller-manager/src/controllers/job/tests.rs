@@ -133,6 +133,10 @@ fn suspension_takes_the_pods_away_and_does_not_count_them() {
     assert_eq!(server.all("pods").count(), 0);
     assert!(status(&server)["failed"].is_null());
     assert_eq!(conditions_of(&server), pairs(&[("Suspended", "JobSuspended")]));
+    let told: Vec<_> = server.log.iter().filter_map(|logged| logged.object.as_ref()).filter(|object| object["kind"] == "Job").collect();
+    let suspended: Vec<_> = told.iter().filter(|job| !job["status"]["conditions"].is_null()).collect();
+    assert!(!suspended.is_empty());
+    assert!(suspended.iter().all(|job| job["status"]["active"].is_null()), "who sees it suspended sees nothing run");
     let server = run(&[&|s| s.create(job(json!({"parallelism": 2, "completions": 4}))), &|s| suspend(s, true), &|s| suspend(s, false)]);
     assert_eq!(server.all("pods").count(), 2);
     assert_eq!(conditions_of(&server), pairs(&[("Suspended", "JobResumed")]));
