@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use crate::text::{Text, scalar_end, string_end};
+use crate::text::{Text, by_name, scalar_end, string_end};
 
 /// The values of a compact JSON text, in the order in which they begin. The names of fields stand among them.
 pub struct Tape<'a> {
@@ -85,6 +85,11 @@ impl<'t> Value<'t> {
     /// An object's fields in the order in which they stand; nothing of other values.
     pub fn members(self) -> impl Iterator<Item = (Cow<'t, str>, Self)> {
         self.pairs().map(|(name, value)| (name.text().unquoted(), value))
+    }
+
+    /// An object's fields, sorted by name; nothing of other values.
+    pub fn fields(self) -> Vec<(Cow<'t, str>, Self)> {
+        by_name(self.members())
     }
 
     /// The field of an object that has a name without escapes.

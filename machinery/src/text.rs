@@ -99,11 +99,7 @@ impl<'a> Text<'a> {
 
     /// An object's fields, sorted by name; nothing of other values.
     pub fn fields(self) -> Vec<(Cow<'a, str>, Self)> {
-        let mut fields: Vec<_> = self.members().collect();
-        if !fields.is_sorted_by(|(a, _), (b, _)| a <= b) {
-            fields.sort_by(|(a, _), (b, _)| a.cmp(b));
-        }
-        fields
+        by_name(self.members())
     }
 
     /// A list's elements; nothing of other values.
@@ -115,6 +111,15 @@ impl<'a> Text<'a> {
             Some(Self(item))
         })
     }
+}
+
+/// Fields, sorted by name.
+pub(crate) fn by_name<'a, T>(members: impl Iterator<Item = (Cow<'a, str>, T)>) -> Vec<(Cow<'a, str>, T)> {
+    let mut fields: Vec<_> = members.collect();
+    if !fields.is_sorted_by(|(a, _), (b, _)| a <= b) {
+        fields.sort_by(|(a, _), (b, _)| a.cmp(b));
+    }
+    fields
 }
 
 /// The value at the head of `text`, and what follows it; None at the end of a container.

@@ -312,8 +312,7 @@ fn with_managed(json: &[u8], at: usize, managed: &[apply::Entry]) -> Vec<u8> {
     let mut out = Vec::with_capacity(json.len() + managed.len() * TYPICAL_BYTES);
     out.extend_from_slice(&json[..at]);
     out.extend_from_slice(MANAGED);
-    // Entries have string keys only, and writing to a Vec cannot fail.
-    let _ = serde_json::to_writer(&mut out, managed);
+    apply::write_entries(managed, &mut out);
     if json.get(at) != Some(&b'}') {
         out.push(b',');
     }

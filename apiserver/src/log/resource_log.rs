@@ -91,7 +91,7 @@ pub struct Log {
     early: Mutex<Option<Vec<Change>>>,
     /// Another log has taken this one's place, or its resource is gone.
     closed: AtomicBool,
-    /// Snapshots under which lists are being paged through, oldest first, with the time they were kept.
+    /// Snapshots under which lists are being paged through, with the time of the last page, that which waits longest first.
     kept: Mutex<VecDeque<(ResourceVersion, Instant, Arc<Snapshot>)>>,
     /// The newest events, whose decoded objects are still at hand.
     typed: Mutex<VecDeque<Arc<Event>>>,
@@ -100,9 +100,10 @@ pub struct Log {
 /// How many of the newest events keep their decoded objects, and for how long.
 const TYPED_EVENTS: usize = 512;
 const TYPED_FOR: Duration = Duration::from_secs(5);
-/// How many snapshots are kept for paging, and for how long.
+/// How many snapshots are kept for paging, and for how long after the last page was read: each holds all that has changed
+/// since. A client that takes longer has its next page read from the store.
 const KEPT_SNAPSHOTS: usize = 32;
-const KEPT_FOR: Duration = Duration::from_secs(300);
+const KEPT_FOR: Duration = Duration::from_secs(10);
 
 impl Log {
     pub(crate) fn new(resource: ResourceRef, bounds: Bounds) -> Self {
@@ -245,15 +246,15 @@ impl Log {
         }
     }
 
-    /// Keeps a snapshot, for the pages of a list that follow. `version` is the list's.
+    /// Keeps a snapshot, or keeps it on, for the pages of a list that follow. `version` is the list's.
     pub(crate) fn keep(&self, version: ResourceVersion, snapshot: Arc<Snapshot>) {
         let mut kept = self.kept.lock();
-        if !kept.iter().any(|(at, ..)| *at == version) {
-            if kept.len() == KEPT_SNAPSHOTS {
-                kept.pop_front();
-            }
-            kept.push_back((version, Instant::now(), snapshot));
+        if let Some(known) = kept.iter().position(|(at, ..)| *at == version) {
+            kept.remove(known);
+        } else if kept.len() == KEPT_SNAPSHOTS {
+            kept.pop_front();
         }
+        kept.push_back((version, Instant::now(), snapshot));
     }
 
     /// The snapshot that was kept for a list's version.

@@ -13,7 +13,7 @@ use super::codec;
 use super::set::Set;
 
 /// How a manager came to own its fields. Appliers come first in lists.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 pub enum Operation {
     /// Server-side apply: what the manager names, it wants to keep.
     Apply,
@@ -31,59 +31,57 @@ impl Operation {
 }
 
 /// The constant `FieldsV1`, the one encoding of field sets there is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 pub enum FieldsType {
     #[default]
     FieldsV1,
 }
 
 /// A set of fields in its encoded form: JSON text, fresh from the encoder or from a stored object.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Fields(Box<RawValue>);
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(from = "Box<RawValue>")]
+pub struct Fields(Box<str>);
 
 impl Fields {
     /// Encodes a set; `None` where there is nothing to encode.
     pub(super) fn of(set: &Set<'_>) -> Option<Self> {
-        // What the codec writes is JSON, so that this does not fail.
-        (!set.is_empty()).then(|| Self(RawValue::from_string(codec::encode(set)).unwrap_or_default()))
+        (!set.is_empty()).then(|| Self(codec::encode(set).into()))
     }
 
     /// Decodes the set.
     pub fn set(&self) -> Result<Set<'_>, serde_json::Error> {
-        codec::decode(&mut serde_json::Deserializer::from_str(self.0.get()))
+        codec::decode(&mut serde_json::Deserializer::from_str(&self.0))
     }
 
     /// The fields less `removed`, and with `written`; `None` where nothing is left.
     pub(super) fn edited(&self, removed: &Set<'_>, written: &Set<'_>) -> Result<Option<Self>, serde_json::Error> {
-        let edited = codec::edit(self.0.get(), removed, written)?;
-        edited.map(|text| RawValue::from_string(text).map(Self)).transpose()
+        Ok(codec::edit(&self.0, removed, written)?.map(|text| Self(text.into())))
     }
 
     /// How many members of `set` are among these fields.
     pub(super) fn count_common(&self, set: &Set<'_>) -> Result<usize, serde_json::Error> {
-        codec::count_common(&mut serde_json::Deserializer::from_str(self.0.get()), set)
+        codec::count_common(&mut serde_json::Deserializer::from_str(&self.0), set)
     }
 
     /// The set without fields.
     fn none() -> Self {
-        Self(RawValue::from_string("{}".to_owned()).unwrap_or_default())
+        Self("{}".into())
     }
 
-    fn to_tree(&self) -> Value {
+    pub(super) fn to_tree(&self) -> Value {
         // The text is JSON, so that this does not fail.
-        serde_json::from_str(self.0.get()).unwrap_or_default()
+        serde_json::from_str(&self.0).unwrap_or_default()
     }
 }
 
-impl PartialEq for Fields {
-    fn eq(&self, other: &Self) -> bool {
-        self.0.get() == other.0.get()
+impl From<Box<RawValue>> for Fields {
+    fn from(text: Box<RawValue>) -> Self {
+        Self(text.into())
     }
 }
 
-/// One manager's fields. Serializes as a `metav1.ManagedFieldsEntry`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// One manager's fields. Its JSON is that of a `metav1.ManagedFieldsEntry`.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Entry {
     /// The version of the object's type that the fields are named in.
@@ -96,10 +94,10 @@ pub struct Entry {
     pub manager: String,
     pub operation: Operation,
     /// The subresource that was written through, or empty.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[serde(default)]
     pub subresource: String,
     /// When the fields last changed, to the second.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub time: Option<Time>,
 }
 
@@ -137,6 +135,26 @@ impl Entry {
             subresource: writer.subresource.into(),
             time: Some(writer.time()),
         }
+    }
+
+    fn write_json(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"{\"apiVersion\":");
+        write_text(&self.api_version, out);
+        out.extend_from_slice(b",\"fieldsType\":\"FieldsV1\",\"fieldsV1\":");
+        out.extend_from_slice(self.fields.0.as_bytes());
+        out.extend_from_slice(b",\"manager\":");
+        write_text(&self.manager, out);
+        out.extend_from_slice(b",\"operation\":");
+        write_text(self.operation.as_str(), out);
+        if !self.subresource.is_empty() {
+            out.extend_from_slice(b",\"subresource\":");
+            write_text(&self.subresource, out);
+        }
+        if let Some(time) = &self.time {
+            out.extend_from_slice(b",\"time\":");
+            write_text(time, out);
+        }
+        out.push(b'}');
     }
 
     /// Whether what `writer` does by `operation` belongs to this entry. An applier keeps its entry across versions.
@@ -180,6 +198,24 @@ impl Entry {
     pub(super) fn seconds(&self) -> i64 {
         self.time.as_ref().map_or(0, |Time(time)| time.as_second())
     }
+}
+
+/// Appends the JSON of a list of entries.
+pub fn write_entries(entries: &[Entry], out: &mut Vec<u8>) {
+    out.push(b'[');
+    for (at, entry) in entries.iter().enumerate() {
+        if at > 0 {
+            out.push(b',');
+        }
+        entry.write_json(out);
+    }
+    out.push(b']');
+}
+
+/// Appends what is a string in JSON.
+fn write_text(text: impl Serialize, out: &mut Vec<u8>) {
+    // Writing to a Vec cannot fail, and no string can.
+    let _ = serde_json::to_writer(out, &text);
 }
 
 /// The entries that a write starts from: those that the client sent, where it sent any that can be read, else those

@@ -44,6 +44,41 @@ fn config(words: &'static [&'static str]) -> impl Strategy<Value = Value> {
     })
 }
 
+/// Something like an object: fields that a PodTemplate has, and whatever in them.
+fn anything() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        Just(json!({})),
+        Just(json!([])),
+        Just(json!("")),
+        Just(json!(0)),
+        Just(json!(false)),
+        Just(json!("a")),
+        Just(json!(80)),
+    ];
+    let names = [
+        "metadata",
+        "creationTimestamp",
+        "labels",
+        "finalizers",
+        "template",
+        "spec",
+        "containers",
+        "name",
+        "env",
+        "ports",
+        "containerPort",
+        "resources",
+        "securityContext",
+    ];
+    leaf.prop_recursive(6, 40, 4, move |below| {
+        prop_oneof![
+            prop::collection::btree_map(prop::sample::select(names.to_vec()), below.clone(), 0..5).prop_map(|fields| json!(fields)),
+            prop::collection::vec(below, 0..3).prop_map(Value::Array),
+        ]
+    })
+}
+
 const WORDS: &[&str] = &["a", "b", "c<\"\\"];
 const OTHER_WORDS: &[&str] = &["x", "y", "z"];
 
@@ -188,6 +223,21 @@ proptest! {
         server.apply("me", &json!({"apiVersion": "v1", "kind": "PodTemplate", "metadata": {"name": "t"}}));
         prop_assert_eq!(server.object.map(sorted), before.map(sorted));
         prop_assert!(server.managed.iter().all(|entry| entry.manager == "base"));
+    }
+
+    #[test]
+    fn what_is_new_is_a_change_from_nothing(config in config(WORDS), anything in anything()) {
+        let structs = Server::new().schema;
+        let custom = Schema { of_structs: false, ..structs.clone() };
+        let framed = json!({"metadata": anything, "template": {"metadata": anything, "spec": {"containers": [anything, anything]}}});
+        for object in [config, anything, framed] {
+            let text = object.to_string();
+            let tape = crate::tape::Tape::read(&text).unwrap();
+            for schema in [&structs, &custom] {
+                let changes = Changes::between(schema, None, Text::new(&text));
+                prop_assert_eq!(Changes::from_nothing(schema, tape.root()), changes, "{}", text);
+            }
+        }
     }
 
     #[test]

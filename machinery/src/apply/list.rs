@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::codec::{write_json, write_keys};
 use super::set::{Element, Step};
 use crate::schema::{Cursor, ListMerge, Node, Scalar};
+use crate::tape;
 use crate::text::Text;
 
 /// Names the elements of one list.
@@ -49,16 +50,16 @@ impl<'s> Naming<'s> {
 
     /// As [`Self::name`], of an element that is text.
     fn name_of(&self, item: Text<'_>) -> Option<Element<'static>> {
+        let fields = if self.keys.is_some() { item.fields() } else { Vec::new() };
+        self.name_by(item, |key| fields.iter().find(|(name, _)| name == key).map(|(_, value)| *value))
+    }
+
+    /// As [`Self::name`], of an element whose fields are found by name.
+    fn name_by<'v>(&self, item: Text<'v>, field: impl Fn(&str) -> Option<Text<'v>>) -> Option<Element<'static>> {
         match &self.keys {
             None => Some(self.value(&item.to_value())),
             Some(_) if !item.is_object() => None,
-            Some(keys) => {
-                let fields = item.fields();
-                let value = |key: &str| {
-                    fields.iter().find(|(name, value)| name == key && !value.is_null()).map(|(_, value)| Cow::Owned(value.to_value()))
-                };
-                self.keyed(keys, value)
-            }
+            Some(keys) => self.keyed(keys, |key| field(key).filter(|value| !value.is_null()).map(|value| Cow::Owned(value.to_value()))),
         }
     }
 
@@ -82,10 +83,19 @@ impl<'s> Naming<'s> {
     /// The elements by name, sorted; those of one name are together, in the order of the list. Elements without a
     /// name are left out.
     pub(super) fn sorted<'v>(&self, list: Option<Text<'v>>) -> Vec<(Element<'static>, Text<'v>)> {
-        let items = list.into_iter().flat_map(Text::items);
-        let mut named: Vec<_> = items.filter_map(|item| Some((self.name_of(item)?, item))).collect();
-        // Stable, so that elements of one name keep their order.
-        named.sort_by(|(a, _), (b, _)| a.cmp(b));
-        named
+        in_order(list.into_iter().flat_map(Text::items).filter_map(|item| Some((self.name_of(item)?, item))))
     }
+
+    /// As [`Self::sorted`], of a list on a tape.
+    pub(super) fn sorted_values<'t>(&self, list: tape::Value<'t>) -> Vec<(Element<'static>, tape::Value<'t>)> {
+        let name = |item: tape::Value<'t>| self.name_by(item.text(), |key| item.get(key).map(tape::Value::text));
+        in_order(list.items().filter_map(|item| Some((name(item)?, item))))
+    }
+}
+
+fn in_order<T>(named: impl Iterator<Item = (Element<'static>, T)>) -> Vec<(Element<'static>, T)> {
+    let mut named: Vec<_> = named.collect();
+    // Stable, so that elements of one name keep their order.
+    named.sort_by(|(a, _), (b, _)| a.cmp(b));
+    named
 }

@@ -24,7 +24,7 @@ mod tests;
 
 pub use compare::Changes;
 pub use conflict::{Conflict, Error};
-pub use entry::{Entry, Fields, FieldsType, Malformed, Operation, Writer, keep_times, starting_entries};
+pub use entry::{Entry, Fields, FieldsType, Malformed, Operation, Writer, keep_times, starting_entries, write_entries};
 pub use extract::{Mismatch, fields_of};
 pub use merge::merge;
 pub use server_side::{Applied, apply};

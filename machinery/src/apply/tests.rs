@@ -63,7 +63,7 @@ impl Tracked {
     #[track_caller]
     fn owns(&self, manager: &str, operation: Operation, expected: Value) {
         let entry = self.managed.iter().find(|entry| entry.manager == manager && entry.operation == operation);
-        let fields = entry.map_or(Value::Null, |entry| serde_json::to_value(&entry.fields).unwrap());
+        let fields = entry.map_or(Value::Null, |entry| entry.fields.to_tree());
         assert_eq!(fields, expected, "{manager}");
     }
 
@@ -258,9 +258,10 @@ fn entries_that_clients_send_count_where_they_can_be_read() {
     assert_eq!(starting_entries(map.managed.clone(), Some(&[])), []);
     let garbage = ManagedFieldsEntry { operation: Some("Steal".into()), ..sent[0].clone() };
     assert_eq!(starting_entries(map.managed.clone(), Some(&[garbage])), map.managed);
-    let text = serde_json::to_string(&map.managed).unwrap();
-    assert_eq!(serde_json::from_str::<Vec<Entry>>(&text).unwrap(), map.managed);
-    assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), serde_json::to_value(&sent).unwrap());
+    let mut text = Vec::new();
+    write_entries(&map.managed, &mut text);
+    assert_eq!(serde_json::from_slice::<Vec<Entry>>(&text).unwrap(), map.managed);
+    assert_eq!(serde_json::from_slice::<Value>(&text).unwrap(), serde_json::to_value(&sent).unwrap());
 }
 
 #[test]

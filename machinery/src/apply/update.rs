@@ -7,6 +7,7 @@ use super::Target;
 use super::compare::Changes;
 use super::entry::{Entry, Fields, Operation, Writer};
 use super::set::Set;
+use crate::tape::Tape;
 use crate::text::Text;
 
 /// The most entries of updates that an object keeps. Beyond, the oldest of each version are put together.
@@ -49,7 +50,11 @@ pub fn update(target: &Target<'_>, live: Option<Text<'_>>, new: Text<'_>, manage
 
 /// As [`update`], whether or not the object is tracked.
 pub(super) fn record(target: &Target<'_>, live: Option<Text<'_>>, new: Text<'_>, managed: Vec<Entry>, writer: Writer<'_>) -> Vec<Entry> {
-    let Changes { written, removed } = target.changes(live, new);
+    let made = if live.is_none() { Tape::read(new.as_str()) } else { None };
+    let Changes { written, removed } = match &made {
+        Some(made) => Changes::from_nothing(target.schema, made.root()).without(target.reset),
+        None => target.changes(live, new),
+    };
     let changes = Changes { written: ownable(written), removed: ownable(removed) };
     if changes.is_empty() {
         return managed.into_iter().filter(|entry| is_served(target, entry, new, writer)).collect();
