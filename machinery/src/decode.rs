@@ -71,12 +71,15 @@ pub enum Finding {
     Unknown(String),
     /// A field that is there more than once; the last one holds.
     Duplicate(String),
+    /// The same in YAML: the key as it is written, and the line of the later value.
+    Repeated { line: usize, key: String },
 }
 
 impl Finding {
     fn path(&self) -> &str {
         match self {
             Self::Unknown(path) | Self::Duplicate(path) => path,
+            Self::Repeated { key, .. } => key,
         }
     }
 }
@@ -86,12 +89,17 @@ impl fmt::Display for Finding {
         match self {
             Self::Unknown(path) => write!(f, "unknown field {path:?}"),
             Self::Duplicate(path) => write!(f, "duplicate field {path:?}"),
+            Self::Repeated { line, key } => write!(f, "line {line}: key {key} already set in map"),
         }
     }
 }
 
+/// What YAML has twice is one error, a line for each.
 fn shown(findings: &[Finding]) -> String {
-    let texts: Vec<String> = findings.iter().map(Finding::to_string).collect();
+    let (repeated, others): (Vec<_>, Vec<_>) = findings.iter().partition(|finding| matches!(finding, Finding::Repeated { .. }));
+    let lines: String = repeated.iter().map(|finding| format!("\n  {finding}")).collect();
+    let first = (!lines.is_empty()).then(|| format!("yaml: unmarshal errors:{lines}"));
+    let texts: Vec<String> = first.into_iter().chain(others.iter().map(ToString::to_string)).collect();
     texts.join(", ")
 }
 
@@ -129,9 +137,9 @@ pub struct Decoded {
 
 /// Reads a body of a known type. A body of `null` is an empty object.
 pub fn decode(body: &[u8], encoding: Encoding, schema: &Schema, validation: FieldValidation) -> Result<Decoded, Error> {
-    let parsed = parse(body, encoding)?;
+    let parsed = parse_typed(body, encoding)?;
     let mut value = parsed.value;
-    let mut findings: Vec<Finding> = parsed.duplicates.into_iter().map(Finding::Duplicate).collect();
+    let mut findings = parsed.duplicates;
     conform(&mut value, schema, &mut findings)?;
     if encoding == Encoding::Json {
         findings = by_place(body, findings);
@@ -143,6 +151,14 @@ pub fn decode(body: &[u8], encoding: Encoding, schema: &Schema, validation: Fiel
 pub fn parse(body: &[u8], encoding: Encoding) -> Result<json::Parsed, Error> {
     Ok(match encoding {
         Encoding::Json => json::parse(body)?,
+        Encoding::Yaml => yaml::parse(body)?,
+    })
+}
+
+/// Reads a body of a known type. What JSON has twice is merged; of YAML, the last holds.
+pub fn parse_typed(body: &[u8], encoding: Encoding) -> Result<json::Parsed, Error> {
+    Ok(match encoding {
+        Encoding::Json => json::parse_with(body, json::Again::Merges)?,
         Encoding::Yaml => yaml::parse(body)?,
     })
 }

@@ -8,6 +8,8 @@ use serde::de::{DeserializeSeed, MapAccess, SeqAccess, Visitor};
 use serde_json::map::Entry;
 use serde_json::{Map, Number, Value};
 
+use crate::decode::Finding;
+
 /// How deep arrays and objects may nest. Upstream stops at 10,000, which no recursive walk of ours would survive
 /// on a small stack; and clients that read our answers with serde_json stop at 128, with lists, watch events
 /// and managed fields around the object. No published type nests deeper than 30.
@@ -19,7 +21,7 @@ pub const MOST_FINDINGS: usize = 100;
 /// A finding's path is shown up to here: a body may have keys of megabytes, and findings below them by the thousand.
 const MOST_PATH_BYTES: usize = 1024;
 
-/// How often duplicates are looked at, those of a path that was reported already included.
+/// How often duplicates are looked at, those that were reported already included.
 const MOST_DUPLICATES_SEEN: usize = 10 * MOST_FINDINGS;
 
 /// A body that is not JSON, or nests too deep.
@@ -31,15 +33,29 @@ pub struct Error(#[from] serde_json::Error);
 #[derive(Clone, Debug, PartialEq)]
 pub struct Parsed {
     pub value: Value,
-    /// The paths of keys that occur twice in their object, such as `spec.replicas` or `spec.ports[0].name`.
-    pub duplicates: Vec<String>,
+    /// The keys that occur twice in their object.
+    pub duplicates: Vec<Finding>,
+}
+
+/// What becomes of a key's earlier value where it comes again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Again {
+    /// It goes.
+    Replaces,
+    /// The later value is laid over it, as Go reads an object of a type that it knows.
+    Merges,
 }
 
 /// Reads one JSON value. Bytes that are not UTF-8, and halves of surrogate pairs, are read as U+FFFD, as upstream reads them.
 pub fn parse(body: &[u8]) -> Result<Parsed, Error> {
+    parse_with(body, Again::Replaces)
+}
+
+/// The same, where it is to be said what becomes of keys that come again.
+pub fn parse_with(body: &[u8], again: Again) -> Result<Parsed, Error> {
     let text = String::from_utf8_lossy(body);
-    parse_text(&text).or_else(|error| match with_whole_pairs(&text) {
-        Some(repaired) => parse_text(&repaired),
+    parse_text(&text, again).or_else(|error| match with_whole_pairs(&text) {
+        Some(repaired) => parse_text(&repaired, again),
         None => Err(error),
     })
 }
@@ -70,12 +86,12 @@ fn with_whole_pairs(text: &str) -> Option<String> {
     (copied > 0).then_some(repaired)
 }
 
-fn parse_text(text: &str) -> Result<Parsed, Error> {
+fn parse_text(text: &str, again: Again) -> Result<Parsed, Error> {
     let duplicates = RefCell::<Duplicates>::default();
     let mut deserializer = serde_json::Deserializer::from_str(text);
-    let value = Seed { path: &Path::Root, depth: 0, duplicates: &duplicates }.deserialize(&mut deserializer)?;
+    let value = Seed { path: &Path::Root, depth: 0, again, duplicates: &duplicates }.deserialize(&mut deserializer)?;
     deserializer.end()?;
-    Ok(Parsed { value, duplicates: duplicates.into_inner().paths })
+    Ok(Parsed { value, duplicates: duplicates.into_inner().findings })
 }
 
 /// Where a walk stands: a list of steps, each on the stack of the call that took it, so that a path costs
@@ -123,20 +139,42 @@ impl fmt::Write for Shortened {
 /// The duplicate keys of a body.
 #[derive(Default)]
 pub(crate) struct Duplicates {
-    pub(crate) paths: Vec<String>,
+    pub(crate) findings: Vec<Finding>,
     seen: usize,
 }
 
 impl Duplicates {
-    pub(crate) fn report(&mut self, path: &Path<'_>) {
+    /// Takes note of what is made only if there is room for it.
+    pub(crate) fn report(&mut self, finding: impl FnOnce() -> Finding) {
         self.seen += 1;
-        if self.seen > MOST_DUPLICATES_SEEN || self.paths.len() >= MOST_FINDINGS {
+        if self.seen > MOST_DUPLICATES_SEEN || self.findings.len() >= MOST_FINDINGS {
             return;
         }
-        let shown = path.shown();
-        if !self.paths.contains(&shown) {
-            self.paths.push(shown);
+        let finding = finding();
+        if !self.findings.contains(&finding) {
+            self.findings.push(finding);
         }
+    }
+}
+
+/// Lays a value over an earlier one: object over object field by field, list over list element by element.
+fn lay(under: &mut Value, over: Value) {
+    match (under, over) {
+        (Value::Object(under), Value::Object(over)) => {
+            for (key, value) in over {
+                match under.entry(key) {
+                    Entry::Vacant(entry) => _ = entry.insert(value),
+                    Entry::Occupied(entry) => lay(entry.into_mut(), value),
+                }
+            }
+        }
+        (Value::Array(under), Value::Array(over)) => {
+            under.truncate(over.len());
+            let mut over = over.into_iter();
+            under.iter_mut().zip(&mut over).for_each(|(under, over)| lay(under, over));
+            under.extend(over);
+        }
+        (under, over) => *under = over,
     }
 }
 
@@ -145,12 +183,13 @@ impl Duplicates {
 struct Seed<'s> {
     path: &'s Path<'s>,
     depth: usize,
+    again: Again,
     duplicates: &'s RefCell<Duplicates>,
 }
 
 impl<'s> Seed<'s> {
     fn below<'b>(&'b self, path: &'b Path<'b>) -> Seed<'b> {
-        Seed { path, depth: self.depth + 1, duplicates: self.duplicates }
+        Seed { path, depth: self.depth + 1, ..*self }
     }
 
     fn check_depth<E: serde::de::Error>(&self) -> Result<(), E> {
@@ -218,8 +257,12 @@ impl<'de> Visitor<'de> for Seed<'_> {
             match map.entry(key) {
                 Entry::Vacant(entry) => _ = entry.insert(value),
                 Entry::Occupied(mut entry) => {
-                    self.duplicates.borrow_mut().report(&Path::Key(self.path, entry.key()));
-                    entry.insert(value);
+                    let path = Path::Key(self.path, entry.key());
+                    self.duplicates.borrow_mut().report(|| Finding::Duplicate(path.shown()));
+                    match self.again {
+                        Again::Replaces => _ = entry.insert(value),
+                        Again::Merges => lay(entry.get_mut(), value),
+                    }
                 }
             }
         }
@@ -237,7 +280,15 @@ mod tests {
     fn duplicates_are_reported_and_the_last_holds() {
         let parsed = parse(br#"{"a":1,"b":[{"c":1,"c":2,"c":3}],"a":{"x":1}}"#).unwrap();
         assert_eq!(parsed.value, serde_json::json!({"a": {"x": 1}, "b": [{"c": 3}]}));
-        assert_eq!(parsed.duplicates, ["b[0].c", "a"]);
+        assert_eq!(parsed.duplicates, ["b[0].c", "a"].map(|path| Finding::Duplicate(path.to_owned())));
+    }
+
+    #[test]
+    fn what_comes_again_is_laid_over_in_a_known_type() {
+        let body = br#"{"a":{"x":1,"y":1},"l":[{"p":1},{"p":2}],"a":{"y":2,"z":3},"l":[{"q":3}],"s":[1],"s":[2,3],"a":{"x":9}}"#;
+        let parsed = parse_with(body, Again::Merges).unwrap();
+        assert_eq!(parsed.value, serde_json::json!({"a": {"x": 9, "y": 2, "z": 3}, "l": [{"p": 1, "q": 3}], "s": [2, 3]}));
+        assert_eq!(parsed.duplicates.len(), 3);
     }
 
     #[test]

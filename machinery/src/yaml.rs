@@ -1,5 +1,5 @@
 //! Reading YAML bodies: the first document, as the JSON value that Kubernetes makes of it, within bounds on
-//! nesting and on what aliases expand to. Duplicate keys are reported as for JSON.
+//! nesting and on what aliases expand to. Of duplicate keys the last one holds, and they are reported by line.
 //!
 //! Plain scalars are read as YAML 1.1 has them (`yes`, `on`, `0755`), because manifests rely on it; the rest of
 //! the syntax is YAML 1.2.
@@ -13,6 +13,7 @@ use base64::Engine as _;
 use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, StrInput, Tag};
 use serde_json::{Map, Value};
 
+use crate::decode::Finding;
 use crate::json::{Duplicates, MOST_DEPTH, Parsed, Path};
 
 /// How many bytes anchors and aliases may add, counting a scalar with its length and a node with [`NODE_COST`].
@@ -46,14 +47,16 @@ pub enum Error {
 pub fn parse(body: &[u8]) -> Result<Parsed, Error> {
     let text = std::str::from_utf8(body)?;
     let parser = Parser::new_from_str(text.trim_start_matches('\u{feff}'));
-    let mut loader = Loader { parser, anchors: HashMap::new(), expansion: 0, duplicates: Duplicates::default() };
+    let mut loader = Loader { parser, anchors: HashMap::new(), line: 0, expansion: 0, duplicates: Duplicates::default() };
     let value = loader.document()?;
-    Ok(Parsed { value, duplicates: loader.duplicates.paths })
+    Ok(Parsed { value, duplicates: loader.duplicates.findings })
 }
 
 struct Loader<'b> {
     parser: Parser<'b, StrInput<'b>>,
     anchors: HashMap<usize, Anchored>,
+    /// Where the last event began.
+    line: usize,
     /// The cost of everything copied so far.
     expansion: usize,
     duplicates: Duplicates,
@@ -68,7 +71,11 @@ impl<'b> Loader<'b> {
     /// The next event. After the end of the stream, the end again.
     fn next(&mut self) -> Result<Event<'b>, Error> {
         match self.parser.next_event() {
-            Some(event) => Ok(event?.0),
+            Some(event) => {
+                let (event, span) = event?;
+                self.line = span.start.line();
+                Ok(event)
+            }
             None => Ok(Event::StreamEnd),
         }
     }
@@ -78,16 +85,16 @@ impl<'b> Loader<'b> {
             match self.next()? {
                 Event::StreamStart | Event::DocumentStart(_) | Event::Nothing => {}
                 Event::StreamEnd | Event::DocumentEnd => return Ok(Value::Null),
-                event => return self.node(event, &Path::Root, 0),
+                event => return self.node(event, 0),
             }
         }
     }
 
-    fn node(&mut self, event: Event<'b>, path: &Path<'_>, depth: usize) -> Result<Value, Error> {
+    fn node(&mut self, event: Event<'b>, depth: usize) -> Result<Value, Error> {
         let (anchor, value) = match event {
             Event::Scalar(text, style, anchor, tag) => (anchor, read_scalar(&text, style, tag.as_deref())?),
-            Event::SequenceStart(anchor, _) => (anchor, self.sequence(path, deeper(depth)?)?),
-            Event::MappingStart(anchor, _) => (anchor, self.mapping(path, deeper(depth)?)?),
+            Event::SequenceStart(anchor, _) => (anchor, self.sequence(deeper(depth)?)?),
+            Event::MappingStart(anchor, _) => (anchor, self.mapping(deeper(depth)?)?),
             Event::Alias(anchor) => return self.alias(anchor, depth),
             // The parser closes what it opens, and nothing else comes where a node is due.
             _ => (0, Value::Null),
@@ -99,17 +106,17 @@ impl<'b> Loader<'b> {
         Ok(value)
     }
 
-    fn sequence(&mut self, path: &Path<'_>, depth: usize) -> Result<Value, Error> {
+    fn sequence(&mut self, depth: usize) -> Result<Value, Error> {
         let mut list = Vec::new();
         loop {
             match self.next()? {
                 Event::SequenceEnd | Event::StreamEnd => return Ok(Value::Array(list)),
-                event => list.push(self.node(event, &Path::Index(path, list.len()), depth)?),
+                event => list.push(self.node(event, depth)?),
             }
         }
     }
 
-    fn mapping(&mut self, path: &Path<'_>, depth: usize) -> Result<Value, Error> {
+    fn mapping(&mut self, depth: usize) -> Result<Value, Error> {
         let mut map = Map::new();
         let mut merged = Map::new();
         loop {
@@ -118,15 +125,18 @@ impl<'b> Loader<'b> {
                 event => event,
             };
             let merges = matches!(&event, Event::Scalar(text, ScalarStyle::Plain, _, None) if text == "<<");
-            let key = key_text(self.node(event, path, depth)?)?;
+            let key = self.node(event, depth)?;
             let event = self.next()?;
-            let value = self.node(event, &Path::Key(path, &key), depth)?;
+            let line = self.line;
+            let value = self.node(event, depth)?;
             if merges {
                 merge(&mut merged, value)?;
                 continue;
             }
+            let is_text = key.is_string();
+            let key = key_text(key)?;
             if map.contains_key(&key) {
-                self.duplicates.report(&Path::Key(path, &key));
+                self.duplicates.report(|| repeated(line, &key, is_text));
             }
             map.insert(key, value);
         }
@@ -151,6 +161,12 @@ impl<'b> Loader<'b> {
         self.expansion += cost(value);
         if self.expansion > MOST_EXPANSION { Err(Error::Expansion) } else { Ok(value.clone()) }
     }
+}
+
+/// A key that is there before, with a value at `line`.
+fn repeated(line: usize, key: &str, is_text: bool) -> Finding {
+    let key = Path::Key(&Path::Root, key).shown();
+    Finding::Repeated { line, key: if is_text { format!("{key:?}") } else { key } }
 }
 
 fn deeper(depth: usize) -> Result<usize, Error> {

@@ -5,7 +5,7 @@ use api::{Object, Resource};
 use bytes::Bytes;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use machinery::apply::{self, Applied, Set};
-use machinery::decode::{self, Encoding, FieldValidation};
+use machinery::decode::{self, Encoding, FieldValidation, Finding};
 use machinery::field::{Error, Path};
 use machinery::{GroupKind, Status};
 use serde_json::Value;
@@ -22,7 +22,13 @@ pub(super) async fn apply(write: &Write<'_>, strategy: &dyn ErasedUpdate, config
         let error = Error::required(&Path::new("fieldManager"), "is required for apply patches");
         return Err(Status::invalid(&GroupKind::new("meta.k8s.io", "PatchOptions"), "", &[error]));
     }
-    let (config, mut found) = read(write, config)?;
+    let (config, findings) = read(write, config)?;
+    let validation: FieldValidation = write.options.field_validation.into();
+    // What is found is told after what is wrong with the merge itself.
+    let (mut found, refusal) = match validation.judge(findings) {
+        Ok(findings) => (findings.iter().map(ToString::to_string).collect(), Ok(())),
+        Err(error) => (Vec::new(), Err(Status::bad_request(format!("error strict decoding YAML: {error}")))),
+    };
     let mut revision = Revision::begin(write, path(&target.namespace, &target.name));
     let mut warnings = Vec::new();
     loop {
@@ -31,6 +37,7 @@ pub(super) async fn apply(write: &Write<'_>, strategy: &dyn ErasedUpdate, config
                 continue;
             }
             let (object, managed) = merged_new(write, strategy, &config, force)?;
+            refusal.clone()?;
             return create::create_ready(write, object, found, Ownership::Settled(managed)).await;
         }
         let decision = revision.existing().and_then(|(entry, old)| {
@@ -39,7 +46,9 @@ pub(super) async fn apply(write: &Write<'_>, strategy: &dyn ErasedUpdate, config
             if meta.resource_version.is_some() {
                 check_version(target, &meta, &entry)?;
             }
-            let Some((new, managed)) = merged(write, strategy, (&entry, &*old), &config, force)? else {
+            let merged = merged(write, strategy, (&entry, &*old), &config, force)?;
+            refusal.clone()?;
+            let Some((new, managed)) = merged else {
                 warnings = strategy.warnings(&*old, &*old);
                 return Ok(Decision::Keep);
             };
@@ -54,14 +63,11 @@ pub(super) async fn apply(write: &Write<'_>, strategy: &dyn ErasedUpdate, config
     }
 }
 
-/// The configuration, which names the object that it is for.
-fn read(write: &Write<'_>, config: &Bytes) -> Result<(Value, Vec<String>), Status> {
+/// The configuration, which names the object that it is for, and what it has twice.
+fn read(write: &Write<'_>, config: &Bytes) -> Result<(Value, Vec<Finding>), Status> {
     let parsed = decode::parse(config, Encoding::Yaml).map_err(|error| Status::bad_request(format!("error decoding YAML: {error}")))?;
-    let validation: FieldValidation = write.options.field_validation.into();
-    let findings = parsed.duplicates.into_iter().map(decode::Finding::Duplicate).collect();
-    let findings = validation.judge(findings).map_err(|error| Status::bad_request(error.to_string()))?;
     check_address(write.target, &parsed.value)?;
-    Ok((parsed.value, findings.iter().map(ToString::to_string).collect()))
+    Ok((parsed.value, parsed.duplicates))
 }
 
 fn check_address(target: &Target, config: &Value) -> Result<(), Status> {

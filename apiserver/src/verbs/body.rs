@@ -37,8 +37,9 @@ pub(super) fn object(resource: &dyn Resource, body: Body, validation: FieldValid
         Body::Yaml(bytes) => (bytes, Encoding::Yaml),
     };
     let unfit = |error: decode::Error| Status::bad_request(format!("{} in the body: {error}", resource.names().kind));
-    let parsed = decode::parse(&bytes, encoding).map_err(unfit)?;
-    let (mut value, mut findings) = (parsed.value, parsed.duplicates.into_iter().map(decode::Finding::Duplicate).collect());
+    let parse = if resource.is_custom() { decode::parse } else { decode::parse_typed };
+    let parsed = parse(&bytes, encoding).map_err(unfit)?;
+    let (mut value, mut findings) = (parsed.value, parsed.duplicates);
     resource.conform(&mut value, &mut findings).map_err(|error| unfit(error.into()))?;
     if encoding == Encoding::Json && !resource.is_custom() {
         findings = decode::by_place(&bytes, findings);

@@ -94,7 +94,7 @@ impl Document {
             Patch::Apply { .. } => return Err(Status::unsupported_media_type(&[])),
         };
         let parsed = decode::parse(bytes, Encoding::Json).map_err(|error| Status::bad_request(format!("error decoding patch: {error}")))?;
-        let mut findings: Vec<_> = parsed.duplicates.into_iter().map(decode::Finding::Duplicate).collect();
+        let mut findings = parsed.duplicates;
         if matches!(kind, DocumentKind::Json)
             && let Ok(operations) = json::Patch::parse(&parsed.value)
         {

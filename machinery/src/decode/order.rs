@@ -23,7 +23,7 @@ pub fn by_place(body: &[u8], findings: Vec<Finding>) -> Vec<Finding> {
     let mut placed: Vec<_> = findings.into_iter().zip(places).collect();
     placed.sort_by_key(|(finding, place)| match finding {
         Finding::Unknown(_) => place.first,
-        Finding::Duplicate(_) => place.second,
+        Finding::Duplicate(_) | Finding::Repeated { .. } => place.second,
     });
     placed.into_iter().map(|(finding, _)| finding).collect()
 }

@@ -62,7 +62,7 @@ fn findings_are_in_the_order_of_the_body() {
     assert_eq!(order, expected);
     let yaml = decode(b"z: 1\na: 1\nspec: {}\nspec: {}", Encoding::Yaml, &POD, FieldValidation::Warn).unwrap();
     let order: Vec<_> = yaml.warnings.iter().map(Finding::to_string).collect();
-    assert_eq!(order, ["duplicate field \"spec\"", "unknown field \"a\"", "unknown field \"z\""]);
+    assert_eq!(order, ["line 4: key \"spec\" already set in map", "unknown field \"a\"", "unknown field \"z\""]);
 }
 
 #[test]

@@ -69,6 +69,8 @@ fn conform_one(fields: &mut Map<String, Value>, path: &json::Path<'_>, findings:
     findings.extend(found.into_iter().take(room).map(|finding| match finding {
         Finding::Unknown(field) => Finding::Unknown(within(&field)),
         Finding::Duplicate(field) => Finding::Duplicate(within(&field)),
+        // Of lines in a body, not of what is in an object.
+        repeated @ Finding::Repeated { .. } => repeated,
     }));
     conformed.map_err(|error| TypeError { path: if error.path.is_empty() { at.shown() } else { within(&error.path) }, ..error })
 }

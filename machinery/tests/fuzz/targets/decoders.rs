@@ -1,7 +1,7 @@
 //! What reads bodies: JSON, YAML and protobuf. What was read, written and read again, is the same; findings stay within
 //! their bounds; and strict decoding has nothing left to say about what it made.
 
-use machinery::decode::{Encoding, FieldValidation, conform, decode};
+use machinery::decode::{Encoding, FieldValidation, Finding, conform, decode};
 use machinery::json::{self, MOST_DEPTH, MOST_FINDINGS};
 use machinery::protobuf::{self, decode_object, encode_json};
 use machinery::{GroupVersion, GroupVersionKind, yaml};
@@ -15,11 +15,12 @@ const MOST_FINDING_BYTES: usize = 2000;
 pub fn json(input: &[u8]) {
     let Ok(parsed) = json::parse(input) else { return };
     assert!(depth(&parsed.value) <= MOST_DEPTH);
-    assert!(parsed.duplicates.len() <= MOST_FINDINGS && parsed.duplicates.iter().all(|path| path.len() <= MOST_FINDING_BYTES));
+    assert!(within_bounds(&parsed.duplicates));
     let again = json::parse(parsed.value.to_string().as_bytes()).unwrap();
     assert_eq!(again.value, parsed.value);
     assert!(again.duplicates.is_empty());
-    conforms(input, parsed.value, Encoding::Json);
+    let merged = json::parse_with(input, json::Again::Merges).unwrap();
+    conforms(input, merged.value, Encoding::Json);
 }
 
 pub fn yaml(input: &[u8]) {
@@ -27,7 +28,7 @@ pub fn yaml(input: &[u8]) {
     // Besides what stands there, only aliases add something, and what they add is bounded.
     assert!(size(&parsed.value) <= 16 * input.len() + (8 << 20));
     assert!(depth(&parsed.value) <= MOST_DEPTH);
-    assert!(parsed.duplicates.len() <= MOST_FINDINGS && parsed.duplicates.iter().all(|path| path.len() <= MOST_FINDING_BYTES));
+    assert!(within_bounds(&parsed.duplicates));
     // What was read can be written as JSON, which is YAML, but for keys: they end within 1024 characters.
     let text = parsed.value.to_string();
     assert_eq!(json::parse(text.as_bytes()).unwrap().value, parsed.value);
@@ -35,6 +36,10 @@ pub fn yaml(input: &[u8]) {
         assert_eq!(again.value, parsed.value);
     }
     conforms(input, parsed.value, Encoding::Yaml);
+}
+
+fn within_bounds(findings: &[Finding]) -> bool {
+    findings.len() <= MOST_FINDINGS && findings.iter().all(|finding| finding.to_string().len() <= MOST_FINDING_BYTES)
 }
 
 /// A body that decodes comes out in a form in which it decodes to itself.
