@@ -2,6 +2,7 @@
 //! bytes are passed on as they are; a list is its entries' bytes between a header and a trailer.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use api::Resource;
@@ -42,7 +43,7 @@ pub fn body(code: StatusCode, media: HeaderValue, body: impl Into<Body>) -> Answ
 /// JSON bytes, converted if the client wants YAML.
 pub fn encoded(code: StatusCode, format: Format, json: Bytes) -> Answer {
     match format {
-        Format::Json => body(code, JSON, json),
+        Format::Json => body(code, JSON, line(json)),
         Format::Yaml => match to_yaml(&json) {
             Ok(text) => body(code, YAML, text),
             Err(status) => self::status(&status, Format::Json),
@@ -50,9 +51,14 @@ pub fn encoded(code: StatusCode, format: Format, json: Bytes) -> Answer {
         // What has no protobuf form is answered in JSON, which clients of protobuf take too.
         Format::Protobuf => match protobuf::encode_json(&json) {
             Some(bytes) => body(code, PROTOBUF, bytes),
-            None => body(code, JSON, json),
+            None => body(code, JSON, line(json)),
         },
     }
+}
+
+/// JSON as the one line that it is.
+fn line(json: Bytes) -> Bytes {
+    if json.ends_with(b"\n") { json } else { [&json, &b"\n"[..]].concat().into() }
 }
 
 fn to_yaml(json: &[u8]) -> status::Result<String> {
@@ -269,11 +275,26 @@ fn in_pieces<P: FnMut(&mut BytesMut, usize, &Bytes) + Send + 'static>(media: Hea
     answer
 }
 
-/// Adds `Warning` headers: what the client should know about a request, whether it succeeded or not.
+/// How many characters warnings may have together; if they have more, each is cut.
+const MOST_WARNED: usize = 4096;
+const MOST_CUT: usize = 256;
+
+/// Adds `Warning` headers: what the client should know about a request, whether it succeeded or not. Nothing is said twice,
+/// nor what has control characters.
 pub fn with_warnings(mut answer: Answer, warnings: &[String]) -> Answer {
-    for warning in warnings {
-        let quoted = warning.replace('\\', "\\\\").replace('"', "\\\"").replace(|c: char| c.is_control(), " ");
-        if let Ok(value) = HeaderValue::from_str(&format!("299 - \"{quoted}\"")) {
+    let mut told = HashSet::new();
+    let plain: Vec<&String> =
+        warnings.iter().filter(|text| !text.is_empty() && !text.contains(char::is_control) && told.insert(*text)).collect();
+    let cuts = plain.iter().map(|text| text.chars().count()).sum::<usize>() > MOST_WARNED;
+    let mut written = 0;
+    for text in plain {
+        if cuts && written >= MOST_WARNED {
+            break;
+        }
+        let text: String = text.chars().take(if cuts { MOST_CUT } else { usize::MAX }).collect();
+        written += text.chars().count();
+        let quoted = text.replace('\\', "\\\\").replace('"', "\\\"");
+        if let Ok(value) = HeaderValue::from_bytes(format!("299 - \"{quoted}\"").as_bytes()) {
             answer.headers_mut().append(WARNING, value);
         }
     }
@@ -282,3 +303,28 @@ pub fn with_warnings(mut answer: Answer, warnings: &[String]) -> Answer {
 
 /// The header that names a request in the audit log.
 pub const AUDIT_ID: HeaderName = HeaderName::from_static("audit-id");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_is_a_line() {
+        assert_eq!(line(Bytes::from_static(b"{}")), "{}\n");
+        assert_eq!(line(Bytes::from_static(b"{}\n")), "{}\n");
+    }
+
+    #[test]
+    fn warnings_are_told_once_and_cut_where_they_are_many() {
+        let told = |warnings: &[String]| -> Vec<String> {
+            let answer = with_warnings(text(StatusCode::OK, ""), warnings);
+            answer.headers().get_all(WARNING).iter().map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned()).collect()
+        };
+        let texts = |all: &[&str]| all.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
+        assert_eq!(told(&texts(&["a \"é\"", "b\nc", "", "a \"é\"", "d"])), [r#"299 - "a \"é\"""#, r#"299 - "d""#]);
+        let many: Vec<String> = (0..30).map(|number| format!("{number}{}", "x".repeat(300))).collect();
+        assert_eq!(told(&many).iter().map(String::len).collect::<Vec<_>>(), vec![256 + 8; 16]);
+        assert_eq!(told(&many[..13]).len(), 13);
+        assert!(told(&many[..13])[0].len() > 300);
+    }
+}
