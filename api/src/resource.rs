@@ -81,6 +81,11 @@ pub trait Resource: Send + Sync + 'static {
     fn conform(&self, value: &mut Value, findings: &mut Vec<Finding>) -> Result<(), TypeError> {
         decode::conform(value, self.schema(), findings)
     }
+    /// The same for what an applied configuration has been merged into, in which nothing is found any more. Custom objects keep
+    /// the nulls in it, for validation to refuse.
+    fn conform_applied(&self, value: &mut Value) -> Result<(), TypeError> {
+        self.conform(value, &mut Vec::new())
+    }
     /// The typed object of a value of this version that was checked against the schema. The error says what does
     /// not fit.
     fn decode(&self, value: Value) -> Result<Box<dyn Object>, String>;

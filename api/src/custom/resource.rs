@@ -194,6 +194,9 @@ impl Resource for CustomResource {
     fn conform(&self, value: &mut Value, findings: &mut Vec<Finding>) -> Result<(), TypeError> {
         self.parts.shape.conform(value, findings)
     }
+    fn conform_applied(&self, value: &mut Value) -> Result<(), TypeError> {
+        self.parts.shape.conform_applied(value, &mut Vec::new())
+    }
     fn decode(&self, mut value: Value) -> Result<Box<dyn Object>, String> {
         if let Value::Object(fields) = &mut value {
             fields.insert("apiVersion".to_owned(), self.stored_kind().api_version().into());

@@ -49,8 +49,16 @@ impl Shape {
         schema
     }
 
-    /// Makes an object fit: metadata as everybody's is, of the rest what the schema knows. What is dropped is a finding.
+    /// Makes an object fit: metadata as everybody's is, of the rest what the schema knows. What is dropped is a finding, but
+    /// for nulls.
     pub(super) fn conform(&self, value: &mut Value, findings: &mut Vec<Finding>) -> Result<(), TypeError> {
+        self.conform_applied(value, findings)?;
+        self.structural.drop_nulls(value);
+        Ok(())
+    }
+
+    /// The same, with nulls left where they are.
+    pub(super) fn conform_applied(&self, value: &mut Value, findings: &mut Vec<Finding>) -> Result<(), TypeError> {
         if !value.is_object() {
             return Err(TypeError { path: String::new(), expected: "an object", found: value.to_string() });
         }
@@ -62,9 +70,10 @@ impl Shape {
         self.structural.conform(value, findings)
     }
 
-    /// Drops what the schema does not know.
+    /// Drops what the schema does not know, and nulls.
     pub(super) fn prune(&self, value: &mut Value) {
         self.structural.prune(value, &mut Vec::new());
+        self.structural.drop_nulls(value);
     }
 
     /// Fills what the writer left out.

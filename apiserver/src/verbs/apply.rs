@@ -159,6 +159,6 @@ fn run(
 
 /// The merged object, typed. The configuration has been checked, so that what does not decode is the server's own doing.
 fn typed(resource: &dyn Resource, mut value: Value) -> Result<Box<dyn Object>, Status> {
-    resource.conform(&mut value, &mut Vec::new()).map_err(|error| Status::unclassified(error.to_string()))?;
+    resource.conform_applied(&mut value).map_err(|error| Status::unclassified(error.to_string()))?;
     resource.decode(value).map_err(Status::unclassified)
 }

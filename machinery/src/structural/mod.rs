@@ -74,10 +74,14 @@ impl Structural {
         prune::prune(&self.root, object, findings);
     }
 
-    /// Takes away nulls of fields that are not nullable, and fills in defaults. False if there was too much to fill in;
-    /// the object is then larger than any that can be stored, and some defaults are missing.
-    pub fn default(&self, object: &mut Value) -> bool {
+    /// Takes away nulls of fields that are neither nullable nor have a default.
+    pub fn drop_nulls(&self, object: &mut Value) {
         default::drop_nulls(&self.root, object);
+    }
+
+    /// Fills in defaults. False if there was too much to fill in; the object is then larger than any that can be stored, and
+    /// some defaults are missing.
+    pub fn default(&self, object: &mut Value) -> bool {
         default::fill(&self.root, object)
     }
 

@@ -39,6 +39,7 @@ fn fit(schema: &Structural, object: Value) -> Option<Value> {
     schema.conform(&mut again, &mut none).unwrap();
     assert_eq!((&again, &*none), (&pruned, &[][..]), "pruning twice is pruning once");
     let mut filled = pruned;
+    schema.drop_nulls(&mut filled);
     if !schema.default(&mut filled) {
         return None;
     }
