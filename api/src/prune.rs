@@ -8,8 +8,8 @@ use machinery::schema::{Cursor, Field, Node, Scalar, Schema};
 use serde_json::{Map, Value};
 
 /// Lists of which an empty one says something: managed fields are to be forgotten; an autoscaler's scaling rules
-/// lack policies, rather than leaving them to the default.
-const KEPT_LISTS: [&str; 2] = ["managedFields", "policies"];
+/// lack policies, rather than leaving them to the default; and a slice of devices has nothing else beside them.
+const KEPT_LISTS: [&str; 4] = ["managedFields", "policies", "devices", "sharedCounters"];
 
 /// Removes the zeros of `value` that say nothing. What stands at one of the `nulls` paths is kept, and scalars of which
 /// the shape knows nothing.

@@ -8,6 +8,7 @@ use machinery::field::{Error, Errors, Path};
 pub use machinery::objectmeta::complaints;
 use machinery::{names, objectmeta};
 use serde::Serialize;
+use serde_json::Value;
 
 /// A text, or nothing where it is absent: Kubernetes seldom tells absent and empty texts apart.
 pub fn text(value: &Option<String>) -> &str {
@@ -38,6 +39,25 @@ pub fn choice(path: &Path, value: &str, supported: &[&str]) -> Errors {
 /// [`choice`], of a field that may be absent.
 pub fn one_of(path: &Path, value: Option<&str>, supported: &[&str]) -> Errors {
     choice(path, value.unwrap_or_default(), supported)
+}
+
+/// Stands for an empty text in a field whose type cannot tell that from none, until validation refuses it as what it is.
+pub(crate) const EMPTY: &str = "\"\"";
+
+/// Puts [`EMPTY`] in the place of an empty text.
+pub(crate) fn mark_empty(field: Option<&mut Value>) {
+    if let Some(field) = field.filter(|field| field.as_str() == Some("")) {
+        *field = EMPTY.into();
+    }
+}
+
+/// The text that is meant where [`EMPTY`] may stand, which is unlike none; see [`mark_empty`].
+pub(crate) fn marked(text: &str) -> Option<&str> {
+    match text {
+        "" => None,
+        EMPTY => Some(""),
+        text => Some(text),
+    }
 }
 
 /// `NotSupported` where not one of `supported`.

@@ -216,15 +216,18 @@ pub(super) fn default_param_ref(reference: &mut Option<ParamRef>) {
 
 pub(super) fn check_param_ref(path: &Path, reference: Option<&ParamRef>) -> Errors {
     let Some(reference) = reference else { return Errors::new() };
+    const BOTH: &str = "name and selector are mutually exclusive";
     let mut errors = Errors::new();
-    match (&reference.name, &reference.selector) {
-        (Some(_), Some(_)) => {
-            errors.push(Error::forbidden(&path.child("name"), "name and selector are mutually exclusive"));
-            errors.push(Error::forbidden(&path.child("selector"), "name and selector are mutually exclusive"));
-        }
-        (None, None) => errors.push(Error::required(path, "one of name and selector")),
-        (Some(name), None) => errors.extend(validate::complaints(&path.child("name"), name, names::path_segment(name, false))),
-        (None, Some(selector)) => errors.extend(labels::validate(selector, &path.child("selector"))),
+    if let Some(name) = &reference.name {
+        errors.extend(validate::complaints(&path.child("name"), name, names::path_segment(name, false)));
+        errors.extend(reference.selector.is_some().then(|| Error::forbidden(&path.child("name"), BOTH)));
+    }
+    if let Some(selector) = &reference.selector {
+        errors.extend(labels::validate(selector, &path.child("selector")));
+        errors.extend(reference.name.is_some().then(|| Error::forbidden(&path.child("selector"), BOTH)));
+    }
+    if reference.name.is_none() && reference.selector.is_none() {
+        errors.push(Error::required(path, "one of name and selector"));
     }
     let action = path.child("parameterNotFoundAction");
     errors.extend(validate::one_of(&action, reference.parameter_not_found_action.as_deref(), &["Allow", "Deny"]));

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::admissionregistration::v1::{MutatingWebhook, MutatingWebhookConfiguration};
 use machinery::field::{Errors, Path};
 use machinery::objectmeta::Repeated;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::webhooks::{self, Hook, HookMut};
 use crate::apps::bump_generation;
@@ -26,6 +26,10 @@ impl Kind for MutatingWebhookConfigurations {
 
     fn validate_name(name: &str, prefix: bool) -> Vec<String> {
         machinery::names::dns1123_subdomain(name, prefix)
+    }
+
+    fn before_decode(object: &mut Map<String, Value>) {
+        webhooks::mark(object);
     }
 
     fn default(configuration: &mut MutatingWebhookConfiguration) {

@@ -4,6 +4,7 @@ use k8s_openapi::api::admissionregistration::v1::{MatchCondition, RuleWithOperat
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use machinery::field::{Error, Errors, Path};
 use machinery::{labels, names};
+use serde_json::{Map, Value};
 
 use super::{FAILURE_POLICIES, expressions, matching};
 use crate::{validate, zero};
@@ -57,6 +58,12 @@ pub(super) struct Hook<'a> {
     pub(super) timeout_seconds: Option<i32>,
 }
 
+/// Tells empty side effects from none.
+pub(super) fn mark(configuration: &mut Map<String, Value>) {
+    let hooks = configuration.get_mut("webhooks").and_then(Value::as_array_mut);
+    hooks.into_iter().flatten().for_each(|hook| validate::mark_empty(hook.get_mut("sideEffects")));
+}
+
 pub(super) fn check(path: &Path, hook: &Hook<'_>) -> Errors {
     let mut errors = check_name(&path.child("name"), hook.name);
     for (i, rule) in hook.rules.iter().enumerate() {
@@ -66,7 +73,11 @@ pub(super) fn check(path: &Path, hook: &Hook<'_>) -> Errors {
         errors.extend(validate::supported_value(&path.child("failurePolicy"), policy, &FAILURE_POLICIES));
     }
     errors.extend(matching::check_match_policy(&path.child("matchPolicy"), hook.match_policy));
-    errors.extend(validate::one_of(&path.child("sideEffects"), Some(hook.side_effects), &["None", "NoneOnDryRun"]));
+    let side_effects = path.child("sideEffects");
+    errors.extend(match validate::marked(hook.side_effects) {
+        None => vec![Error::required(&side_effects, "")],
+        Some(given) => validate::supported_value(&side_effects, given, &["None", "NoneOnDryRun"]),
+    });
     if let Some(seconds) = hook.timeout_seconds.filter(|seconds| !(1..=MOST_TIMEOUT_SECONDS).contains(seconds)) {
         let why = format!("must be between 1 and {MOST_TIMEOUT_SECONDS} seconds");
         errors.push(Error::invalid(&path.child("timeoutSeconds"), seconds, why));

@@ -7,7 +7,7 @@ use k8s_openapi::api::networking::v1::{
 use machinery::field::{Error, Errors, Path};
 use machinery::objectmeta::Repeated;
 use machinery::{ip, names};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::{GROUP, check_reference};
 use crate::apps::bump_generation;
@@ -41,6 +41,14 @@ impl Kind for Ingresses {
 
     fn validate_name(name: &str, prefix: bool) -> Vec<String> {
         names::dns1123_subdomain(name, prefix)
+    }
+
+    fn before_decode(object: &mut Map<String, Value>) {
+        let rules = object.get_mut("spec").and_then(|spec| spec.get_mut("rules")?.as_array_mut());
+        for rule in rules.into_iter().flatten() {
+            let paths = rule.get_mut("http").and_then(|http| http.get_mut("paths")?.as_array_mut());
+            paths.into_iter().flatten().for_each(|path| validate::mark_empty(path.get_mut("pathType")));
+        }
     }
 
     fn default(ingress: &mut Ingress) {
@@ -279,9 +287,9 @@ fn check_path(path: &Path, rule: &HTTPIngressPath) -> Errors {
     let text = rule.path.as_deref().unwrap_or_default();
     let text_path = path.child("path");
     let absolute = text.starts_with('/');
-    match rule.path_type.as_str() {
-        "" => return vec![Error::required(&path.child("pathType"), "")],
-        "Exact" | "Prefix" => {
+    match validate::marked(&rule.path_type) {
+        None => return vec![Error::required(&path.child("pathType"), "")],
+        Some("Exact" | "Prefix") => {
             if !absolute {
                 errors.push(Error::invalid(&text_path, text, "must be an absolute path"));
             }
@@ -292,11 +300,11 @@ fn check_path(path: &Path, rule: &HTTPIngressPath) -> Errors {
                 errors.push(Error::invalid(&text_path, text, format!("cannot end with {bad:?}")));
             }
         }
-        "ImplementationSpecific" if !text.is_empty() && !absolute => {
+        Some("ImplementationSpecific") if !text.is_empty() && !absolute => {
             errors.push(Error::invalid(&text_path, text, "must be an absolute path"));
         }
-        "ImplementationSpecific" => {}
-        other => errors.push(Error::not_supported(&path.child("pathType"), other, &["Exact", "ImplementationSpecific", "Prefix"])),
+        Some("ImplementationSpecific") => {}
+        Some(other) => errors.push(Error::not_supported(&path.child("pathType"), other, &["Exact", "ImplementationSpecific", "Prefix"])),
     }
     errors.extend(check_backend(&path.child("backend"), &rule.backend));
     errors

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::networking::v1::{IPAddress, ParentReference};
 use machinery::field::{Error, Errors, Path};
 use machinery::{GroupResource, ip, names};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::{GROUP, check_segment};
 use crate::columns;
@@ -36,6 +36,13 @@ impl Kind for IPAddresses {
 
     fn default(address: &mut IPAddress) {
         zero::omit(&mut address.spec.parent_ref.group);
+    /// A parent without a name is told from none.
+    fn before_decode(object: &mut Map<String, Value>) {
+        if let Some(Value::Object(parent)) = object.get_mut("spec").and_then(|spec| spec.get_mut("parentRef")) {
+            validate::mark_empty(Some(parent.entry("name").or_insert_with(|| "".into())));
+        }
+    }
+
         zero::omit(&mut address.spec.parent_ref.namespace);
     }
 
@@ -82,7 +89,7 @@ fn check_parent(path: &Path, parent: &ParentReference) -> Errors {
         errors.extend(validate::complaints(&path.child("group"), group, names::dns1123_subdomain(group, false)));
     }
     errors.extend(check_segment(&path.child("resource"), &parent.resource));
-    errors.extend(check_segment(&path.child("name"), &parent.name));
+    errors.extend(check_segment(&path.child("name"), validate::marked(&parent.name).unwrap_or_default()));
     if let Some(namespace) = &parent.namespace {
         errors.extend(check_segment(&path.child("namespace"), namespace));
     }

@@ -45,8 +45,11 @@ impl Kind for ResourceSlices {
     }
 
     fn default(slice: &mut ResourceSlice) {
-        zero::omit(&mut slice.spec.devices);
-        zero::omit(&mut slice.spec.shared_counters);
+        // Beside each other they are refused, even empty.
+        if slice.spec.devices.is_some() != slice.spec.shared_counters.is_some() {
+            zero::omit(&mut slice.spec.devices);
+            zero::omit(&mut slice.spec.shared_counters);
+        }
         for one in slice.spec.devices.iter_mut().flatten() {
             zero::omit(&mut one.taints);
             zero::omit(&mut one.consumes_counters);

@@ -35,7 +35,8 @@ fn webhooks() {
         &base,
         &[
             (&[("webhooks.0.name", json!("example.org"))], "Invalid webhooks[0].name"),
-            (&[("webhooks.0.sideEffects", json!(""))], "Required webhooks[0].sideEffects"),
+            (&[("webhooks.0.sideEffects", json!(""))], "NotSupported webhooks[0].sideEffects"),
+            (&[("webhooks.0.sideEffects", Value::Null)], "Required webhooks[0].sideEffects"),
             (&[("webhooks.0.timeoutSeconds", json!(31))], "Invalid webhooks[0].timeoutSeconds"),
             (&[("webhooks.0.clientConfig", json!({}))], "Required webhooks[0].clientConfig"),
             (&[("webhooks.0.clientConfig.url", json!("http://a"))], "Invalid webhooks[0].clientConfig.url"),

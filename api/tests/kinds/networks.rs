@@ -280,7 +280,7 @@ fn ingresses() {
                 &[rules(json!([{"host": "192.0.2.1", "http": {"paths": [
                     {"path": "relative", "pathType": "Prefix", "backend": backend},
                     {"path": "/a", "backend": backend},
-                    {"path": "/b", "pathType": "Regex", "backend": {"service": {"name": "a", "port": {"number": 80, "name": "http"}}}},
+                    {"path": "/b", "pathType": "", "backend": {"service": {"name": "a", "port": {"number": 80, "name": "http"}}}},
                 ]}}]))],
                 &format!(
                     "Invalid spec.rules[0].host; Invalid {at}[0].path; Required {at}[1].pathType; NotSupported {at}[2].pathType; \
@@ -405,6 +405,7 @@ fn service_ranges() {
         &[
             (&[("spec", Value::Null)], "Required spec.parentRef"),
             (&[("spec.parentRef.resource", json!(""))], "Required spec.parentRef.resource"),
+            (&[("spec.parentRef", json!({}))], "Required spec.parentRef.resource; Required spec.parentRef.name"),
         ],
     );
     kit.refuses_updates(&*old, "", &[(&[("spec.parentRef.name", json!("x"))], "Invalid spec.parentRef")]);
