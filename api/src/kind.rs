@@ -116,6 +116,8 @@ pub trait Kind: Send + Sync + 'static {
     /// Whether finalizers have to name the domain of their owner. Of custom objects that is asked in a warning only, and some
     /// groups never asked it.
     const FINALIZER_DOMAINS: bool = true;
+    /// Whether a name that is made of `generateName` ends at random; else it is that.
+    const RANDOM_NAMES: bool = true;
     /// What a delete without a policy does to dependents. None: deletes have nothing to do with dependents, whatever they ask for.
     const DEFAULT_PROPAGATION: Option<Propagation> = Some(Propagation::Background);
     /// What those are told who delete without a policy.
@@ -190,6 +192,9 @@ pub trait Kind: Send + Sync + 'static {
 
     /// The cells of the object's table row, one for each of `COLUMNS`.
     fn row(object: &Self::Object, now: Timestamp) -> Vec<Value>;
+
+    /// Whether `status` is shown as a table, as the object itself is.
+    const STATUS_HAS_TABLE: bool = true;
 
     /// What the row says besides its cells: whether the object has completed.
     fn row_conditions(_object: &Self::Object) -> Vec<RowCondition> {

@@ -110,6 +110,10 @@ pub trait Resource: Send + Sync + 'static {
     fn as_written(&self, object: &dyn Object) -> Option<Box<dyn Object>>;
     fn prepare_create(&self, cx: &Context<'_>, object: &mut dyn Object);
     fn validate_create(&self, cx: &Context<'_>, object: &dyn Object) -> Errors;
+    fn complete(&self, _object: &mut dyn Object) {}
+    fn has_random_names(&self) -> bool {
+        true
+    }
     fn warnings_given(&self, _object: &dyn Object) -> Vec<String> {
         Vec::new()
     }
@@ -123,6 +127,10 @@ pub trait Resource: Send + Sync + 'static {
     fn stored_field<'n>(&self, name: &'n str) -> Option<&'n str>;
     fn selectable_fields(&self, object: &dyn Object) -> Vec<SelectableField>;
     fn columns(&self) -> Vec<ColumnDefinition<'_>>;
+    /// Whether `status` is shown as a table.
+    fn status_has_table(&self) -> bool {
+        true
+    }
     fn row(&self, object: &dyn Object, now: Timestamp) -> Vec<Value>;
     fn row_conditions(&self, object: &dyn Object) -> Vec<RowCondition>;
 
@@ -273,6 +281,9 @@ impl<K: Kind> Resource for Served<K> {
     fn deprecation(&self) -> Option<&str> {
         K::DEPRECATION
     }
+    fn has_random_names(&self) -> bool {
+        K::RANDOM_NAMES
+    }
     fn schema(&self) -> &Schema {
         &self.parts().schema
     }
@@ -378,6 +389,9 @@ impl<K: Kind> Resource for Served<K> {
             ColumnDefinition { name, kind, format, description, priority }
         };
         K::COLUMNS.iter().map(definition).collect()
+    fn status_has_table(&self) -> bool {
+        K::STATUS_HAS_TABLE
+    }
     }
     fn row(&self, object: &dyn Object, now: Timestamp) -> Vec<Value> {
         K::row(typed(object), now)

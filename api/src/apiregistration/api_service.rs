@@ -35,6 +35,7 @@ impl Kind for APIServices {
     const SCOPE: Scope = Scope::Cluster;
     const STORED_UNDER: &'static str = "apiregistration.k8s.io/apiservices";
     const FINALIZER_DOMAINS: bool = false;
+    const STATUS_HAS_TABLE: bool = false;
     const UNCONDITIONAL_UPDATE: bool = false;
     const COLUMNS: &'static [Column] =
         &[Column::NAME, Column::text("Service", "Who serves it."), Column::text("Available", "Whether it is served now."), Column::AGE];

@@ -29,6 +29,7 @@ impl Kind for IPAddresses {
     const SCOPE: Scope = Scope::Cluster;
     const STORED_UNDER: &'static str = "ipaddresses";
     const COLUMNS: &'static [Column] = &[Column::NAME, Column::text("ParentRef", "Who holds the address.")];
+    const RANDOM_NAMES: bool = false;
 
     fn validate_name(name: &str, _prefix: bool) -> Vec<String> {
         ip::canonical_address(name)
@@ -54,12 +55,13 @@ impl Kind for IPAddresses {
         &Update
     }
 
-    fn row(address: &IPAddress, _now: Timestamp) -> Vec<Value> {
+    fn row(address: &IPAddress, now: Timestamp) -> Vec<Value> {
         let parent = &address.spec.parent_ref;
         let resource = GroupResource::new(parent.group.clone().unwrap_or_default(), parent.resource.clone());
-        let parts = [Some(resource.to_string()), parent.namespace.clone(), Some(parent.name.clone())];
+        let parts = [Some(resource.to_string().to_lowercase()), parent.namespace.clone(), Some(parent.name.clone())];
         let parent = parts.into_iter().flatten().collect::<Vec<_>>().join("/");
-        vec![columns::name(&address.metadata), json!(parent)]
+        // The age is in a column that Kubernetes does not name.
+        vec![columns::name(&address.metadata), json!(parent), columns::age(&address.metadata, now)]
     }
 }
 

@@ -20,6 +20,7 @@ impl Kind for ResourceClaims {
     const SCOPE: Scope = Scope::Namespaced;
     const STORED_UNDER: &'static str = "resourceclaims";
     const DELETE_RETURNS_OBJECT: bool = true;
+    const STATUS_HAS_TABLE: bool = false;
     const COLUMNS: &'static [Column] = &[Column::NAME, Column::text("State", "How far the claim has come."), Column::AGE];
 
     fn validate_name(name: &str, prefix: bool) -> Vec<String> {

@@ -135,14 +135,22 @@ pub fn check_routed(headers: &HeaderMap) -> status::Result<()> {
     if is_routed(headers, &SERVED) { Ok(()) } else { Err(Status::not_acceptable(&SERVED).without_details()) }
 }
 
-/// The form to answer a resource request in. Objects of some resources have no `protobuf` form.
-pub fn negotiate(headers: &HeaderMap, protobuf: bool) -> status::Result<Form> {
+/// The forms in which some answers are there and others are not.
+#[derive(Clone, Copy)]
+pub struct Offer {
+    pub protobuf: bool,
+    pub table: bool,
+}
+
+/// The form to answer a resource request in.
+pub fn negotiate(headers: &HeaderMap, Offer { protobuf, table }: Offer) -> status::Result<Form> {
     select(header(headers), |clause, format| {
         let form = shape(clause).map(|(shape, version)| Form { format, shape, version })?;
         match (format, form.shape) {
             // Tables have cells of any type, and so no protobuf form.
             (Format::Protobuf, Shape::Table) => None,
             (Format::Protobuf, Shape::Object) if !protobuf => None,
+            (_, Shape::Table) if !table => None,
             _ => Some(form),
         }
     })
@@ -150,10 +158,14 @@ pub fn negotiate(headers: &HeaderMap, protobuf: bool) -> status::Result<Form> {
 }
 
 /// As [`negotiate`], for a watch: YAML has no frames.
-pub fn negotiate_watch(headers: &HeaderMap, protobuf: bool) -> status::Result<Form> {
+pub fn negotiate_watch(headers: &HeaderMap, offer: Offer) -> status::Result<Form> {
     const STREAMED: [&str; 2] = ["application/json;stream=watch", "application/vnd.kubernetes.protobuf;stream=watch"];
-    let form = negotiate(headers, protobuf)?;
-    if form.format == Format::Yaml { Err(Status::not_acceptable(if protobuf { &STREAMED } else { &STREAMED[..1] })) } else { Ok(form) }
+    let form = negotiate(headers, offer)?;
+    if form.format == Format::Yaml {
+        Err(Status::not_acceptable(if offer.protobuf { &STREAMED } else { &STREAMED[..1] }))
+    } else {
+        Ok(form)
+    }
 }
 
 /// The format of documents that have one shape only.
@@ -235,6 +247,8 @@ pub fn body_format(headers: &HeaderMap, protobuf: bool) -> status::Result<Format
 mod tests {
     use super::*;
 
+    const ALL: Offer = Offer { protobuf: true, table: true };
+
     fn accept(value: &str) -> HeaderMap {
         HeaderMap::from_iter([(ACCEPT, HeaderValue::from_str(value).unwrap())])
     }
@@ -248,23 +262,34 @@ mod tests {
             ("application/vnd.kubernetes.protobuf,application/json", Format::Protobuf),
             ("nonsense,,;,application/yaml", Format::Yaml),
         ] {
-            assert_eq!(negotiate(&accept(header), true).unwrap().format, format, "{header}");
+            assert_eq!(negotiate(&accept(header), ALL).unwrap().format, format, "{header}");
         }
-        assert_eq!(negotiate(&accept("application/vnd.kubernetes.protobuf,application/json"), false).unwrap().format, Format::Json);
+        assert_eq!(
+            negotiate(&accept("application/vnd.kubernetes.protobuf,application/json"), Offer { protobuf: false, ..ALL }).unwrap().format,
+            Format::Json
+        );
     }
 
     #[test]
     fn a_clause_that_asks_for_what_is_not_served_is_passed_over() {
         for header in ["application/json;as=Table;g=meta.k8s.io;v=v2", "application/json;g=meta.k8s.io;v=v1", "application/json;stream=x"] {
-            assert_eq!(negotiate(&accept(header), true).unwrap_err().code, 406, "{header}");
-            assert_eq!(negotiate(&accept(&format!("{header},application/yaml")), true).unwrap().format, Format::Yaml, "{header}");
+            assert_eq!(negotiate(&accept(header), ALL).unwrap_err().code, 406, "{header}");
+            assert_eq!(negotiate(&accept(&format!("{header},application/yaml")), ALL).unwrap().format, Format::Yaml, "{header}");
         }
+    }
+
+    #[test]
+    fn a_table_that_is_not_there_is_passed_over() {
+        let (offer, table) = (Offer { table: false, ..ALL }, "application/json;as=Table;g=meta.k8s.io;v=v1");
+        assert_eq!(negotiate(&accept(table), ALL).unwrap().shape, Shape::Table);
+        assert_eq!(negotiate(&accept(table), offer).unwrap_err().code, 406);
+        assert_eq!(negotiate(&accept(&format!("{table},application/json")), offer).unwrap().shape, Shape::Object);
     }
 
     #[test]
     fn routes_take_whole_media_types() {
         assert!(is_routed(&accept("text/html, application/yaml;as=Nothing"), &SERVED));
         assert!(!is_routed(&accept("application/*"), &SERVED));
-        assert_eq!(negotiate(&accept("application/*"), true).unwrap().format, Format::Json);
+        assert_eq!(negotiate(&accept("application/*"), ALL).unwrap().format, Format::Json);
     }
 }

@@ -171,8 +171,11 @@ impl Call<'_> {
         if !target.resource.is_custom() {
             accept::check_routed(self.headers)?;
         }
-        let protobuf = has_protobuf(Some(&*target.resource));
-        if self.verb == "watch" { accept::negotiate_watch(self.headers, protobuf) } else { accept::negotiate(self.headers, protobuf) }
+        let offer = accept::Offer {
+            protobuf: has_protobuf(Some(&*target.resource)),
+            table: target.subresource.as_deref() != Some("status") || target.resource.status_has_table(),
+        };
+        if self.verb == "watch" { accept::negotiate_watch(self.headers, offer) } else { accept::negotiate(self.headers, offer) }
     }
 
     fn target(&self, found: Option<ResourceRef>) -> status::Result<Target> {
@@ -250,7 +253,7 @@ impl Call<'_> {
             return Err(Status::method_not_supported(&GroupResource::new("", ""), self.verb).without_details());
         }
         accept::check_routed(self.headers)?;
-        let form = accept::negotiate(self.headers, true)?;
+        let form = accept::negotiate(self.headers, accept::Offer { protobuf: true, table: true })?;
         if form.shape != Shape::Object {
             return Err(Status::not_acceptable(&accept::SERVED));
         }

@@ -102,8 +102,10 @@ impl<'a> Write<'a> {
         metadata::fill_new(meta, self.now);
         let prefix = meta.generate_name.clone().unwrap_or_default();
         let generated = meta.name.as_deref().unwrap_or_default().is_empty() && !prefix.is_empty();
-        if generated {
+        if generated && resource.has_random_names() {
             meta.name = Some(objectmeta::generate_name(&prefix, &mut rand::rng()));
+        } else if generated {
+            meta.name = Some(prefix);
         }
         resource.default(&mut *object);
         let mut warnings = Vec::new();

@@ -48,6 +48,7 @@ impl Kind for CustomResourceDefinitions {
     };
     const SCOPE: Scope = Scope::Cluster;
     const STORED_UNDER: &'static str = "apiextensions.k8s.io/customresourcedefinitions";
+    const STATUS_HAS_TABLE: bool = false;
     const DEFAULT_PROPAGATION: Option<Propagation> = None;
     const FINALIZER_DOMAINS: bool = false;
     const UNCONDITIONAL_UPDATE: bool = false;
