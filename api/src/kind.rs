@@ -161,6 +161,9 @@ pub trait Kind: Send + Sync + 'static {
     /// Everything wrong with a new object, metadata aside.
     fn validate_create(cx: &Context<'_>, object: &Self::Object) -> Errors;
 
+    /// What a new object has besides, once it has been found sound: what Kubernetes would fill in as it reads it for the first time.
+    fn complete(_object: &mut Self::Object) {}
+
     /// What the creator is warned of whatever becomes of the object: it is as it was given, neither prepared nor validated.
     fn warnings_given(_object: &Self::Object) -> Vec<String> {
         Vec::new()

@@ -363,6 +363,9 @@ impl<K: Kind> Resource for Served<K> {
     fn warnings_given(&self, object: &dyn Object) -> Vec<String> {
         K::warnings_given(typed(object))
     }
+    fn complete(&self, object: &mut dyn Object) {
+        K::complete(typed_mut(object));
+    }
     fn warnings_create(&self, object: &dyn Object) -> Vec<String> {
         K::warnings_create(typed(object))
     }

@@ -76,8 +76,11 @@ impl Kind for Jobs {
 
     fn prepare_create(_cx: &Context<'_>, job: &mut Job) {
         if job.spec.as_ref().is_some_and(makes_selector) {
+            let is_labelled = job.spec.as_ref().and_then(|spec| template::labels(&spec.template)).is_some_and(|labels| !labels.is_empty());
             make_selector(job);
-            inherit_labels(job);
+            if is_labelled {
+                inherit_labels(job);
+            }
         }
         job.status = Some(JobStatus::default());
         job.metadata.generation = Some(1);
@@ -85,6 +88,11 @@ impl Kind for Jobs {
 
     fn validate_create(_cx: &Context<'_>, job: &Job) -> Errors {
         check(job, true)
+    }
+
+    /// The labels that a template has of its Job alone are the Job's too, but not wrong twice.
+    fn complete(job: &mut Job) {
+        inherit_labels(job);
     }
 
     fn warnings_create(job: &Job) -> Vec<String> {

@@ -97,9 +97,10 @@ impl Kit {
     }
 
     fn created(&self, value: Value) -> Box<dyn Object> {
-        let (object, errors) = self.create(value);
+        let (mut object, errors) = self.create(value);
         assert_eq!(errors, Found::new(), "{}", self.0.encode(&*object));
         object
+        self.0.complete(&mut *object);
     }
 
     /// The created object as clients see it.

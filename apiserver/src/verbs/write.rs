@@ -130,7 +130,15 @@ impl<'a> Write<'a> {
         warnings.extend(resource.warnings_create(&*object));
         let found = self.review(Operation::Create, Some(&*object), None).map_err(|status| status.with_warnings(&warnings))?;
         warnings.extend(found);
-        Ok(Ready { object, managed, reservation, warnings, generated, given_version: given.parse().ok() })
+        resource.complete(&mut *object);
+        Ok(Ready {
+            object,
+            managed,
+            reservation,
+            warnings,
+            generated: generated && resource.has_random_names(),
+            given_version: given.parse().ok(),
+        })
     }
 
     /// The pipeline for a new state of the object `old`, which is what `live` says. `new` comes decoded from the writer,
