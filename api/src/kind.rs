@@ -193,11 +193,11 @@ pub trait Kind: Send + Sync + 'static {
 
     const COLUMNS: &'static [Column] = &[Column::NAME, Column::AGE];
 
-    /// The cells of the object's table row, one for each of `COLUMNS`.
-    fn row(object: &Self::Object, now: Timestamp) -> Vec<Value>;
-
     /// Whether `status` is shown as a table, as the object itself is.
     const STATUS_HAS_TABLE: bool = true;
+
+    /// The cells of the object's table row, one for each of `COLUMNS`.
+    fn row(object: &Self::Object, now: Timestamp) -> Vec<Value>;
 
     /// What the row says besides its cells: whether the object has completed.
     fn row_conditions(_object: &Self::Object) -> Vec<RowCondition> {

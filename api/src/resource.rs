@@ -179,6 +179,9 @@ impl Deref for ResourceRef {
 pub trait ErasedUpdate: Send + Sync {
     fn prepare(&self, cx: &Context<'_>, new: &mut dyn Object, old: &dyn Object);
     fn validate(&self, cx: &Context<'_>, new: &dyn Object, old: &dyn Object) -> Errors;
+    fn validate_change(&self, _new: &dyn Object, _old: &dyn Object) -> Errors {
+        Errors::new()
+    }
     fn warnings(&self, new: &dyn Object, old: &dyn Object) -> Vec<String>;
     fn repeated_metadata(&self) -> Repeated {
         Repeated::default()
@@ -278,11 +281,11 @@ impl<K: Kind> Resource for Served<K> {
     fn finalizer_domains(&self) -> bool {
         K::FINALIZER_DOMAINS
     }
-    fn deprecation(&self) -> Option<&str> {
-        K::DEPRECATION
-    }
     fn has_random_names(&self) -> bool {
         K::RANDOM_NAMES
+    }
+    fn deprecation(&self) -> Option<&str> {
+        K::DEPRECATION
     }
     fn schema(&self) -> &Schema {
         &self.parts().schema
@@ -360,11 +363,11 @@ impl<K: Kind> Resource for Served<K> {
     fn validate_create(&self, cx: &Context<'_>, object: &dyn Object) -> Errors {
         K::validate_create(cx, typed(object))
     }
-    fn warnings_given(&self, object: &dyn Object) -> Vec<String> {
-        K::warnings_given(typed(object))
-    }
     fn complete(&self, object: &mut dyn Object) {
         K::complete(typed_mut(object));
+    }
+    fn warnings_given(&self, object: &dyn Object) -> Vec<String> {
+        K::warnings_given(typed(object))
     }
     fn warnings_create(&self, object: &dyn Object) -> Vec<String> {
         K::warnings_create(typed(object))
@@ -386,15 +389,15 @@ impl<K: Kind> Resource for Served<K> {
     fn selectable_fields(&self, object: &dyn Object) -> Vec<SelectableField> {
         K::selectable_fields(typed(object))
     }
+    fn status_has_table(&self) -> bool {
+        K::STATUS_HAS_TABLE
+    }
     fn columns(&self) -> Vec<ColumnDefinition<'_>> {
         let definition = |column: &Column| {
             let Column { name, kind, format, priority, description } = *column;
             ColumnDefinition { name, kind, format, description, priority }
         };
         K::COLUMNS.iter().map(definition).collect()
-    fn status_has_table(&self) -> bool {
-        K::STATUS_HAS_TABLE
-    }
     }
     fn row(&self, object: &dyn Object, now: Timestamp) -> Vec<Value> {
         K::row(typed(object), now)
@@ -438,6 +441,9 @@ impl<O: 'static> ErasedUpdate for Erased<O> {
     }
     fn validate(&self, cx: &Context<'_>, new: &dyn Object, old: &dyn Object) -> Errors {
         self.0.validate(cx, typed(new), typed(old))
+    }
+    fn validate_change(&self, new: &dyn Object, old: &dyn Object) -> Errors {
+        self.0.validate_change(typed(new), typed(old))
     }
     fn warnings(&self, new: &dyn Object, old: &dyn Object) -> Vec<String> {
         self.0.warnings(typed(new), typed(old))

@@ -32,6 +32,11 @@ pub trait UpdateStrategy<O>: Send + Sync + 'static {
     /// Everything wrong with the change. Both objects are defaulted and prepared; metadata is validated elsewhere.
     fn validate(&self, cx: &Context<'_>, new: &O, old: &O) -> Errors;
 
+    /// What of that is wrong with the change rather than with the new state, where metadata is looked at in between.
+    fn validate_change(&self, _new: &O, _old: &O) -> Errors {
+        Errors::new()
+    }
+
     /// Warnings that the client is shown.
     fn warnings(&self, _new: &O, _old: &O) -> Vec<String> {
         Vec::new()

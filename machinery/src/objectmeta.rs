@@ -50,17 +50,26 @@ pub enum Repeated {
     ChangeThenWhole,
     WholeThenChange,
     Change,
+    /// The change, once what is wrong with the object itself has been told.
+    ChangeAfterOwn,
     Whole,
     WholeTwice,
     Nothing,
 }
 
-/// Everything wrong with the metadata of an updated object.
+/// What a kind finds wrong with an updated object besides its metadata: in itself, and with the change.
+#[derive(Debug, Default)]
+pub struct Own {
+    pub whole: Errors,
+    pub change: Errors,
+}
+
+/// Everything wrong with an updated object, in the order in which Kubernetes looks.
 ///
 /// Kubernetes checks metadata in the general pipeline and again in nearly every kind, for what is wrong in itself,
 /// for what may not change, or both, as `repeated` says. Clients see the causes repeated accordingly, and so they are here.
 /// That a resource version is given where the kind requires one is the pipeline's own check.
-pub fn validate_update(new: &ObjectMeta, old: &ObjectMeta, rules: Rules<'_>, repeated: Repeated) -> Errors {
+pub fn validate_update(new: &ObjectMeta, old: &ObjectMeta, rules: Rules<'_>, repeated: Repeated, own: Own) -> Errors {
     let path = Path::new("metadata");
     let mut errors = validate(new, Rules { name: &names::path_segment, ..rules }, &path);
     let change = validate_change(new, old, &path);
@@ -68,12 +77,13 @@ pub fn validate_update(new: &ObjectMeta, old: &ObjectMeta, rules: Rules<'_>, rep
     let domains = finalizer_domains(new, rules, &path);
     let whole = || [validate(new, rules, &path), domains.clone()].concat();
     errors.extend(match repeated {
-        Repeated::ChangeThenWhole => [change, domains.clone(), whole()].concat(),
-        Repeated::WholeThenChange => [whole(), change, domains].concat(),
-        Repeated::Change => [change, domains].concat(),
-        Repeated::Whole => whole(),
-        Repeated::WholeTwice => [whole(), whole()].concat(),
-        Repeated::Nothing => Errors::new(),
+        Repeated::ChangeThenWhole => [change, domains.clone(), own.change, whole(), own.whole].concat(),
+        Repeated::WholeThenChange => [whole(), own.whole, change, domains, own.change].concat(),
+        Repeated::Change => [change, domains, own.whole, own.change].concat(),
+        Repeated::ChangeAfterOwn => [own.whole, change, domains, own.change].concat(),
+        Repeated::Whole => [whole(), own.whole, own.change].concat(),
+        Repeated::WholeTwice => [whole(), own.whole, whole(), own.change].concat(),
+        Repeated::Nothing => [own.whole, own.change].concat(),
     });
     errors
 }

@@ -5,6 +5,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::kube_aggregator::pkg::apis::apiregistration::v1::{APIService, APIServiceCondition, APIServiceSpec, APIServiceStatus};
 use machinery::field::{Error, Errors, Path};
 use machinery::names;
+use machinery::objectmeta::Repeated;
 use serde_json::{Value, json};
 
 use super::GROUP;
@@ -34,8 +35,8 @@ impl Kind for APIServices {
     };
     const SCOPE: Scope = Scope::Cluster;
     const STORED_UNDER: &'static str = "apiregistration.k8s.io/apiservices";
-    const FINALIZER_DOMAINS: bool = false;
     const STATUS_HAS_TABLE: bool = false;
+    const FINALIZER_DOMAINS: bool = false;
     const UNCONDITIONAL_UPDATE: bool = false;
     const COLUMNS: &'static [Column] =
         &[Column::NAME, Column::text("Service", "Who serves it."), Column::text("Available", "Whether it is served now."), Column::AGE];
@@ -125,6 +126,10 @@ impl UpdateStrategy<APIService> for Status {
 
     fn reset_fields(&self) -> &'static [&'static str] {
         &["metadata", "spec"]
+    }
+
+    fn repeated_metadata(&self) -> Repeated {
+        Repeated::Change
     }
 }
 

@@ -192,9 +192,9 @@ impl UpdateStrategy<StatefulSet> for Status {
         new.spec.clone_from(&old.spec);
     }
 
-    fn validate(&self, _cx: &Context<'_>, new: &StatefulSet, old: &StatefulSet) -> Errors {
+    fn validate(&self, _cx: &Context<'_>, new: &StatefulSet, _old: &StatefulSet) -> Errors {
         let none = StatefulSetStatus::default();
-        let (new, old) = (new.status.as_ref().unwrap_or(&none), old.status.as_ref().unwrap_or(&none));
+        let new = new.status.as_ref().unwrap_or(&none);
         let path = Path::new("status");
         let parts = [
             ("readyReplicas", new.ready_replicas),
@@ -210,12 +210,16 @@ impl UpdateStrategy<StatefulSet> for Status {
         errors.extend(non_negative(&path.child("collisionCount"), new.collision_count));
         errors.extend(counts::at_most(&path, &parts, ("replicas", Some(new.replicas))));
         errors.extend(counts::at_most(&path, &parts[3..], ("readyReplicas", new.ready_replicas)));
-        errors.extend(counts::not_decremented(&path.child("collisionCount"), new.collision_count, old.collision_count));
         errors
     }
 
+    fn validate_change(&self, new: &StatefulSet, old: &StatefulSet) -> Errors {
+        let collisions = |set: &StatefulSet| set.status.as_ref().and_then(|status| status.collision_count);
+        counts::not_decremented(&Path::new("status").child("collisionCount"), collisions(new), collisions(old)).into_iter().collect()
+    }
+
     fn repeated_metadata(&self) -> Repeated {
-        Repeated::Change
+        Repeated::ChangeAfterOwn
     }
 
     fn reset_fields(&self) -> &'static [&'static str] {

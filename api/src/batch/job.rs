@@ -195,9 +195,11 @@ impl UpdateStrategy<Job> for Update {
         let old_spec = old.spec.as_ref().unwrap_or(&none);
         // Jobs from before the labels with a domain stay valid.
         let with_domain = label(old_spec, CONTROLLER_UID).is_some() && label(old_spec, JOB_NAME).is_some();
-        let mut errors = check(new, with_domain);
-        errors.extend(job_spec::check_update(new.spec.as_ref().unwrap_or(&none), old));
-        errors
+        check(new, with_domain)
+    }
+
+    fn validate_change(&self, new: &Job, old: &Job) -> Errors {
+        job_spec::check_update(new.spec.as_ref().unwrap_or(&JobSpec::default()), old)
     }
 
     fn warnings(&self, new: &Job, old: &Job) -> Vec<String> {
@@ -209,6 +211,10 @@ impl UpdateStrategy<Job> for Update {
 
     fn reset_fields(&self) -> &'static [&'static str] {
         &["status"]
+    }
+
+    fn repeated_metadata(&self) -> Repeated {
+        Repeated::WholeThenChange
     }
 }
 

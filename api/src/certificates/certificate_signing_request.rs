@@ -10,6 +10,7 @@ use k8s_openapi::api::certificates::v1::{
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use machinery::field::{Error, Errors, Path};
 use machinery::names;
+use machinery::objectmeta::Repeated;
 use serde_json::{Value, json};
 
 use super::validation;
@@ -139,6 +140,10 @@ impl UpdateStrategy<CertificateSigningRequest> for Update {
     fn reset_fields(&self) -> &'static [&'static str] {
         &["spec", "status"]
     }
+
+    fn repeated_metadata(&self) -> Repeated {
+        Repeated::WholeThenChange
+    }
 }
 
 /// What a signer writes: the certificate, or why there is none.
@@ -164,6 +169,10 @@ impl UpdateStrategy<CertificateSigningRequest> for Signing {
     fn reset_fields(&self) -> &'static [&'static str] {
         &["spec"]
     }
+
+    fn repeated_metadata(&self) -> Repeated {
+        Repeated::WholeThenChange
+    }
 }
 
 /// What an approver writes: conditions only.
@@ -182,6 +191,10 @@ impl UpdateStrategy<CertificateSigningRequest> for Approval {
 
     fn reset_fields(&self) -> &'static [&'static str] {
         &["spec", "status.certificate"]
+    }
+
+    fn repeated_metadata(&self) -> Repeated {
+        Repeated::WholeThenChange
     }
 }
 

@@ -46,21 +46,25 @@ struct Update;
 impl UpdateStrategy<ConfigMap> for Update {
     fn prepare(&self, _cx: &Context<'_>, _new: &mut ConfigMap, _old: &ConfigMap) {}
 
-    fn validate(&self, _cx: &Context<'_>, new: &ConfigMap, old: &ConfigMap) -> Errors {
-        let mut errors = Errors::new();
-        if old.immutable == Some(true) {
-            const WHY: &str = "cannot change once `immutable` is set";
-            if new.immutable != Some(true) {
-                errors.push(Error::forbidden(&Path::new("immutable"), WHY));
-            }
-            if new.data != old.data {
-                errors.push(Error::forbidden(&Path::new("data"), WHY));
-            }
-            if new.binary_data != old.binary_data {
-                errors.push(Error::forbidden(&Path::new("binaryData"), WHY));
-            }
+    fn validate(&self, _cx: &Context<'_>, new: &ConfigMap, _old: &ConfigMap) -> Errors {
+        validate(new)
+    }
+
+    fn validate_change(&self, new: &ConfigMap, old: &ConfigMap) -> Errors {
+        const WHY: &str = "cannot change once `immutable` is set";
+        if old.immutable != Some(true) {
+            return Errors::new();
         }
-        errors.extend(validate(new));
+        let mut errors = Errors::new();
+        if new.immutable != Some(true) {
+            errors.push(Error::forbidden(&Path::new("immutable"), WHY));
+        }
+        if new.data != old.data {
+            errors.push(Error::forbidden(&Path::new("data"), WHY));
+        }
+        if new.binary_data != old.binary_data {
+            errors.push(Error::forbidden(&Path::new("binaryData"), WHY));
+        }
         errors
     }
 }

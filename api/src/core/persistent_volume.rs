@@ -279,27 +279,27 @@ impl UpdateStrategy<PersistentVolume> for Update {
         new.status = old.status.clone();
     }
 
-    fn validate(&self, _cx: &Context<'_>, new: &PersistentVolume, old: &PersistentVolume) -> Errors {
+    fn validate(&self, _cx: &Context<'_>, new: &PersistentVolume, _old: &PersistentVolume) -> Errors {
+        validate(new)
+    }
+
+    fn validate_change(&self, new: &PersistentVolume, old: &PersistentVolume) -> Errors {
         let path = Path::new("spec");
-        let mut errors = validate(new);
-        let name = text(&new.metadata.name);
-        let (Some(new), Some(old)) = (&new.spec, &old.spec) else { return errors };
+        let (Some(spec), Some(before)) = (&new.spec, &old.spec) else { return Errors::new() };
         // Kubernetes looks at the spec of an update twice, and says twice what is wrong with it.
-        if !errors.is_empty() {
-            errors.extend(validate_spec(&path, new, name));
-        }
-        if !same_source(new, old) {
-            // The odd name is Kubernetes', as is the missing `spec` of the two after it.
+        let mut errors = validate_spec(&path, spec, text(&new.metadata.name));
+        if !same_source(spec, before) {
+            // The odd name is Kubernetes', as is the missing `spec` of the one after it.
             errors.push(Error::forbidden(&path.child("persistentvolumesource"), "cannot change"));
         }
-        errors.extend(immutable(&Path::new("volumeMode"), &new.volume_mode, &old.volume_mode));
-        if let Some(affinity) = &old.node_affinity
-            && !new.node_affinity.as_ref().is_some_and(|changed| node_labels::only_renamed(changed, affinity))
+        errors.extend(immutable(&Path::new("volumeMode"), &spec.volume_mode, &before.volume_mode));
+        if let Some(affinity) = &before.node_affinity
+            && !spec.node_affinity.as_ref().is_some_and(|changed| node_labels::only_renamed(changed, affinity))
         {
             let why = "cannot change, except for the names of labels that have new ones";
-            errors.push(Error::invalid(&Path::new("nodeAffinity"), &new.node_affinity, why));
+            errors.push(Error::invalid(&Path::new("nodeAffinity"), &spec.node_affinity, why));
         }
-        if old.volume_attributes_class_name.is_some() && new.volume_attributes_class_name.is_none() {
+        if before.volume_attributes_class_name.is_some() && spec.volume_attributes_class_name.is_none() {
             errors.push(Error::forbidden(&path.child("volumeAttributesClassName"), "cannot be taken away"));
         }
         errors

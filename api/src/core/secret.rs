@@ -72,7 +72,11 @@ struct Update;
 impl UpdateStrategy<Secret> for Update {
     fn prepare(&self, _cx: &Context<'_>, _new: &mut Secret, _old: &Secret) {}
 
-    fn validate(&self, _cx: &Context<'_>, new: &Secret, old: &Secret) -> Errors {
+    fn validate(&self, _cx: &Context<'_>, new: &Secret, _old: &Secret) -> Errors {
+        validate(new)
+    }
+
+    fn validate_change(&self, new: &Secret, old: &Secret) -> Errors {
         const WHY: &str = "cannot change once `immutable` is set";
         let mut errors = validate::immutable(&Path::new("type"), &new.type_, &old.type_);
         if old.immutable == Some(true) {
@@ -83,7 +87,6 @@ impl UpdateStrategy<Secret> for Update {
                 errors.push(Error::forbidden(&Path::new("data"), WHY));
             }
         }
-        errors.extend(validate(new));
         errors
     }
 }

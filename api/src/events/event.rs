@@ -158,11 +158,12 @@ impl UpdateStrategy<Event> for Update {
     fn prepare(&self, _cx: &Context<'_>, _new: &mut Event, _old: &Event) {}
 
     /// Only the series and metadata change.
-    fn validate(&self, _cx: &Context<'_>, new: &Event, old: &Event) -> Errors {
-        let mut errors = stored::validate(new, "reportingController");
-        if new.series != old.series {
-            errors.extend(validate_series(new));
-        }
+    fn validate(&self, _cx: &Context<'_>, new: &Event, _old: &Event) -> Errors {
+        stored::validate(new, "reportingController")
+    }
+
+    fn validate_change(&self, new: &Event, old: &Event) -> Errors {
+        let mut errors = if new.series == old.series { Errors::new() } else { validate_series(new) };
         let at = Path::new;
         errors.extend(immutable(&at("involvedObject"), &new.involved_object, &old.involved_object));
         errors.extend(immutable(&at("reason"), &new.reason, &old.reason));
@@ -183,6 +184,6 @@ impl UpdateStrategy<Event> for Update {
     }
 
     fn repeated_metadata(&self) -> Repeated {
-        Repeated::Change
+        Repeated::ChangeAfterOwn
     }
 }

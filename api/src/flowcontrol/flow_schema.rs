@@ -141,6 +141,10 @@ impl UpdateStrategy<FlowSchema> for Status {
     fn reset_fields(&self) -> &'static [&'static str] {
         &["metadata", "spec"]
     }
+
+    fn repeated_metadata(&self) -> Repeated {
+        Repeated::Nothing
+    }
 }
 
 fn check(schema: &FlowSchema) -> Errors {

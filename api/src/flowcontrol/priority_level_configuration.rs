@@ -151,6 +151,10 @@ impl UpdateStrategy<PriorityLevelConfiguration> for Status {
     fn reset_fields(&self) -> &'static [&'static str] {
         &["metadata", "spec"]
     }
+
+    fn repeated_metadata(&self) -> Repeated {
+        Repeated::Nothing
+    }
 }
 
 /// The conditions of a status, each of a type of its own.

@@ -90,11 +90,13 @@ impl UpdateStrategy<IngressClass> for Update {
         }
     }
 
-    fn validate(&self, _cx: &Context<'_>, new: &IngressClass, old: &IngressClass) -> Errors {
+    fn validate(&self, _cx: &Context<'_>, new: &IngressClass, _old: &IngressClass) -> Errors {
+        check(new)
+    }
+
+    fn validate_change(&self, new: &IngressClass, old: &IngressClass) -> Errors {
         let controller = |class: &IngressClass| class.spec.as_ref().and_then(|s| s.controller.clone());
-        let mut errors = validate::immutable(&Path::new("spec").child("controller"), &controller(new), &controller(old));
-        errors.extend(check(new));
-        errors
+        validate::immutable(&Path::new("spec").child("controller"), &controller(new), &controller(old))
     }
 }
 

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use k8s_openapi::api::networking::v1::{IPAddress, ParentReference};
 use machinery::field::{Error, Errors, Path};
+use machinery::objectmeta::Repeated;
 use machinery::{GroupResource, ip, names};
 use serde_json::{Map, Value, json};
 
@@ -28,15 +29,13 @@ impl Kind for IPAddresses {
     };
     const SCOPE: Scope = Scope::Cluster;
     const STORED_UNDER: &'static str = "ipaddresses";
-    const COLUMNS: &'static [Column] = &[Column::NAME, Column::text("ParentRef", "Who holds the address.")];
     const RANDOM_NAMES: bool = false;
+    const COLUMNS: &'static [Column] = &[Column::NAME, Column::text("ParentRef", "Who holds the address.")];
 
     fn validate_name(name: &str, _prefix: bool) -> Vec<String> {
         ip::canonical_address(name)
     }
 
-    fn default(address: &mut IPAddress) {
-        zero::omit(&mut address.spec.parent_ref.group);
     /// A parent without a name is told from none.
     fn before_decode(object: &mut Map<String, Value>) {
         if let Some(Value::Object(parent)) = object.get_mut("spec").and_then(|spec| spec.get_mut("parentRef")) {
@@ -44,6 +43,8 @@ impl Kind for IPAddresses {
         }
     }
 
+    fn default(address: &mut IPAddress) {
+        zero::omit(&mut address.spec.parent_ref.group);
         zero::omit(&mut address.spec.parent_ref.namespace);
     }
 
@@ -70,10 +71,16 @@ struct Update;
 impl UpdateStrategy<IPAddress> for Update {
     fn prepare(&self, _cx: &Context<'_>, _new: &mut IPAddress, _old: &IPAddress) {}
 
-    fn validate(&self, _cx: &Context<'_>, new: &IPAddress, old: &IPAddress) -> Errors {
-        let mut errors = check(new);
-        errors.extend(validate::immutable(&Path::new("spec").child("parentRef"), &new.spec.parent_ref, &old.spec.parent_ref));
-        errors
+    fn validate(&self, _cx: &Context<'_>, new: &IPAddress, _old: &IPAddress) -> Errors {
+        check(new)
+    }
+
+    fn validate_change(&self, new: &IPAddress, old: &IPAddress) -> Errors {
+        validate::immutable(&Path::new("spec").child("parentRef"), &new.spec.parent_ref, &old.spec.parent_ref)
+    }
+
+    fn repeated_metadata(&self) -> Repeated {
+        Repeated::WholeThenChange
     }
 }
 

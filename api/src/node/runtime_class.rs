@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Toleration;
 use k8s_openapi::api::node::v1::RuntimeClass;
 use machinery::field::{Error, Errors, Path};
+use machinery::objectmeta::Repeated;
 use machinery::{names, objectmeta};
 use serde_json::{Value, json};
 
@@ -92,13 +93,19 @@ struct Update;
 impl UpdateStrategy<RuntimeClass> for Update {
     fn prepare(&self, _cx: &Context<'_>, _new: &mut RuntimeClass, _old: &RuntimeClass) {}
 
-    fn validate(&self, _cx: &Context<'_>, new: &RuntimeClass, old: &RuntimeClass) -> Errors {
-        let mut errors = validate(new);
-        errors.extend(immutable(&Path::new("handler"), &new.handler, &old.handler));
-        errors
+    fn validate(&self, _cx: &Context<'_>, new: &RuntimeClass, _old: &RuntimeClass) -> Errors {
+        validate(new)
+    }
+
+    fn validate_change(&self, new: &RuntimeClass, old: &RuntimeClass) -> Errors {
+        immutable(&Path::new("handler"), &new.handler, &old.handler)
     }
 
     fn warnings(&self, new: &RuntimeClass, _old: &RuntimeClass) -> Vec<String> {
         warnings(new)
+    }
+
+    fn repeated_metadata(&self) -> Repeated {
+        Repeated::WholeThenChange
     }
 }

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::rbac::v1::ClusterRole;
 use machinery::field::{Error, Errors, Path};
 use machinery::labels;
+use machinery::objectmeta::Repeated;
 use serde_json::Value;
 
 use super::rules;
@@ -58,6 +59,10 @@ impl UpdateStrategy<ClusterRole> for Update {
 
     fn validate(&self, _cx: &Context<'_>, new: &ClusterRole, _old: &ClusterRole) -> Errors {
         check(new)
+    }
+
+    fn repeated_metadata(&self) -> Repeated {
+        Repeated::WholeThenChange
     }
 }
 

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use k8s_openapi::api::rbac::v1::Role;
 use machinery::field::Errors;
+use machinery::objectmeta::Repeated;
 use serde_json::Value;
 
 use super::rules;
@@ -50,6 +51,10 @@ impl UpdateStrategy<Role> for Update {
 
     fn validate(&self, _cx: &Context<'_>, new: &Role, _old: &Role) -> Errors {
         check(new)
+    }
+
+    fn repeated_metadata(&self) -> Repeated {
+        Repeated::WholeThenChange
     }
 }
 

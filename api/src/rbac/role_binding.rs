@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use k8s_openapi::api::rbac::v1::RoleBinding;
 use machinery::field::Errors;
+use machinery::objectmeta::Repeated;
 use serde_json::{Value, json};
 
 use super::subjects;
@@ -64,10 +65,16 @@ struct Update;
 impl UpdateStrategy<RoleBinding> for Update {
     fn prepare(&self, _cx: &Context<'_>, _new: &mut RoleBinding, _old: &RoleBinding) {}
 
-    fn validate(&self, _cx: &Context<'_>, new: &RoleBinding, old: &RoleBinding) -> Errors {
-        let mut errors = check(new);
-        errors.extend(subjects::check_update(&new.role_ref, &old.role_ref));
-        errors
+    fn validate(&self, _cx: &Context<'_>, new: &RoleBinding, _old: &RoleBinding) -> Errors {
+        check(new)
+    }
+
+    fn validate_change(&self, new: &RoleBinding, old: &RoleBinding) -> Errors {
+        subjects::check_update(&new.role_ref, &old.role_ref)
+    }
+
+    fn repeated_metadata(&self) -> Repeated {
+        Repeated::WholeThenChange
     }
 }
 

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::resource::v1::DeviceClass;
 use machinery::field::{Error, Errors, Path};
 use machinery::names;
+use machinery::objectmeta::Repeated;
 use serde_json::Value;
 
 use super::claims::{self, MOST_CONFIGURATIONS};
@@ -59,8 +60,16 @@ impl UpdateStrategy<DeviceClass> for Update {
         }
     }
 
-    fn validate(&self, _cx: &Context<'_>, new: &DeviceClass, _old: &DeviceClass) -> Errors {
+    fn validate(&self, _cx: &Context<'_>, _new: &DeviceClass, _old: &DeviceClass) -> Errors {
+        Errors::new()
+    }
+
+    fn validate_change(&self, new: &DeviceClass, _old: &DeviceClass) -> Errors {
         check(new)
+    }
+
+    fn repeated_metadata(&self) -> Repeated {
+        Repeated::WholeThenChange
     }
 }
 

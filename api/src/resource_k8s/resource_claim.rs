@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use k8s_openapi::api::resource::v1::{ResourceClaim, ResourceClaimStatus};
 use machinery::field::{Errors, Path};
+use machinery::objectmeta::Repeated;
 use serde_json::{Map, Value, json};
 
 use super::{allocation, claims};
@@ -19,8 +20,8 @@ impl Kind for ResourceClaims {
     const NAMES: Names = super::names("ResourceClaim", "resourceclaims", "resourceclaim");
     const SCOPE: Scope = Scope::Namespaced;
     const STORED_UNDER: &'static str = "resourceclaims";
-    const DELETE_RETURNS_OBJECT: bool = true;
     const STATUS_HAS_TABLE: bool = false;
+    const DELETE_RETURNS_OBJECT: bool = true;
     const COLUMNS: &'static [Column] = &[Column::NAME, Column::text("State", "How far the claim has come."), Column::AGE];
 
     fn validate_name(name: &str, prefix: bool) -> Vec<String> {
@@ -88,12 +89,20 @@ impl UpdateStrategy<ResourceClaim> for Update {
         new.status.clone_from(&old.status);
     }
 
-    fn validate(&self, _cx: &Context<'_>, new: &ResourceClaim, old: &ResourceClaim) -> Errors {
+    fn validate(&self, _cx: &Context<'_>, _new: &ResourceClaim, _old: &ResourceClaim) -> Errors {
+        Errors::new()
+    }
+
+    fn validate_change(&self, new: &ResourceClaim, old: &ResourceClaim) -> Errors {
         validate::immutable(&Path::new("spec"), &new.spec, &old.spec)
     }
 
     fn reset_fields(&self) -> &'static [&'static str] {
         &["status"]
+    }
+
+    fn repeated_metadata(&self) -> Repeated {
+        Repeated::WholeThenChange
     }
 }
 
@@ -117,5 +126,9 @@ impl UpdateStrategy<ResourceClaim> for Status {
 
     fn reset_fields(&self) -> &'static [&'static str] {
         &["metadata", "spec"]
+    }
+
+    fn repeated_metadata(&self) -> Repeated {
+        Repeated::Change
     }
 }

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use k8s_openapi::api::resource::v1::ResourceClaimTemplate;
 use machinery::field::{Errors, Path};
+use machinery::objectmeta::Repeated;
 use serde_json::Value;
 
 use super::claims;
@@ -47,10 +48,16 @@ struct Update;
 impl UpdateStrategy<ResourceClaimTemplate> for Update {
     fn prepare(&self, _cx: &Context<'_>, _new: &mut ResourceClaimTemplate, _old: &ResourceClaimTemplate) {}
 
-    fn validate(&self, _cx: &Context<'_>, new: &ResourceClaimTemplate, old: &ResourceClaimTemplate) -> Errors {
-        let mut errors = check(new);
-        errors.extend(validate::immutable(&Path::new("spec"), &new.spec, &old.spec));
-        errors
+    fn validate(&self, _cx: &Context<'_>, new: &ResourceClaimTemplate, _old: &ResourceClaimTemplate) -> Errors {
+        check(new)
+    }
+
+    fn validate_change(&self, new: &ResourceClaimTemplate, old: &ResourceClaimTemplate) -> Errors {
+        validate::immutable(&Path::new("spec"), &new.spec, &old.spec)
+    }
+
+    fn repeated_metadata(&self) -> Repeated {
+        Repeated::WholeThenChange
     }
 }
 

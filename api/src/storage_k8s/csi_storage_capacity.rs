@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use k8s_openapi::api::storage::v1::CSIStorageCapacity;
 use machinery::field::{Error, Errors, Path};
+use machinery::objectmeta::Repeated;
 use machinery::quantity::Quantity;
 use machinery::{labels, names};
 use serde_json::Value;
@@ -59,15 +60,22 @@ struct Update;
 impl UpdateStrategy<CSIStorageCapacity> for Update {
     fn prepare(&self, _cx: &Context<'_>, _new: &mut CSIStorageCapacity, _old: &CSIStorageCapacity) {}
 
-    fn validate(&self, _cx: &Context<'_>, new: &CSIStorageCapacity, old: &CSIStorageCapacity) -> Errors {
-        let mut errors = check(new);
-        errors.extend(validate::immutable(&Path::new("nodeTopology"), &new.node_topology, &old.node_topology));
+    fn validate(&self, _cx: &Context<'_>, new: &CSIStorageCapacity, _old: &CSIStorageCapacity) -> Errors {
+        check(new)
+    }
+
+    fn validate_change(&self, new: &CSIStorageCapacity, old: &CSIStorageCapacity) -> Errors {
+        let mut errors = validate::immutable(&Path::new("nodeTopology"), &new.node_topology, &old.node_topology);
         errors.extend(validate::immutable(&Path::new("storageClassName"), &new.storage_class_name, &old.storage_class_name));
         errors
     }
 
     fn warnings(&self, new: &CSIStorageCapacity, _old: &CSIStorageCapacity) -> Vec<String> {
         warnings(new)
+    }
+
+    fn repeated_metadata(&self) -> Repeated {
+        Repeated::WholeThenChange
     }
 }
 

@@ -7,6 +7,7 @@ use k8s_openapi::api::core::v1::TopologySelectorTerm;
 use k8s_openapi::api::storage::v1::StorageClass;
 use machinery::field::{Error, Errors, Path};
 use machinery::names;
+use machinery::objectmeta::Repeated;
 use serde_json::{Value, json};
 
 use super::{GROUP, check_parameters, check_provisioner};
@@ -91,9 +92,12 @@ struct Update;
 impl UpdateStrategy<StorageClass> for Update {
     fn prepare(&self, _cx: &Context<'_>, _new: &mut StorageClass, _old: &StorageClass) {}
 
-    fn validate(&self, _cx: &Context<'_>, new: &StorageClass, old: &StorageClass) -> Errors {
-        let mut errors = check(new);
-        errors.extend(validate::immutable(&Path::new("parameters"), &new.parameters, &old.parameters));
+    fn validate(&self, _cx: &Context<'_>, new: &StorageClass, _old: &StorageClass) -> Errors {
+        check(new)
+    }
+
+    fn validate_change(&self, new: &StorageClass, old: &StorageClass) -> Errors {
+        let mut errors = validate::immutable(&Path::new("parameters"), &new.parameters, &old.parameters);
         errors.extend(validate::immutable(&Path::new("provisioner"), &new.provisioner, &old.provisioner));
         errors.extend(validate::immutable(&Path::new("reclaimPolicy"), &new.reclaim_policy, &old.reclaim_policy));
         errors.extend(validate::immutable(&Path::new("volumeBindingMode"), &new.volume_binding_mode, &old.volume_binding_mode));
@@ -102,6 +106,10 @@ impl UpdateStrategy<StorageClass> for Update {
 
     fn warnings(&self, new: &StorageClass, _old: &StorageClass) -> Vec<String> {
         warnings(new)
+    }
+
+    fn repeated_metadata(&self) -> Repeated {
+        Repeated::WholeThenChange
     }
 }
 

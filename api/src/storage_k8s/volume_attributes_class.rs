@@ -66,15 +66,14 @@ struct Update;
 impl UpdateStrategy<VolumeAttributesClass> for Update {
     fn prepare(&self, _cx: &Context<'_>, _new: &mut VolumeAttributesClass, _old: &VolumeAttributesClass) {}
 
-    fn validate(&self, _cx: &Context<'_>, new: &VolumeAttributesClass, old: &VolumeAttributesClass) -> Errors {
-        let mut errors = Errors::new();
-        for (name, changed) in [("driverName", new.driver_name != old.driver_name), ("parameters", new.parameters != old.parameters)] {
-            if changed {
-                errors.push(Error::forbidden(&Path::new(name), "cannot change"));
-            }
-        }
-        errors.extend(check(new));
-        errors
+    fn validate(&self, _cx: &Context<'_>, new: &VolumeAttributesClass, _old: &VolumeAttributesClass) -> Errors {
+        check(new)
+    }
+
+    fn validate_change(&self, new: &VolumeAttributesClass, old: &VolumeAttributesClass) -> Errors {
+        let changes = [("driverName", new.driver_name != old.driver_name), ("parameters", new.parameters != old.parameters)];
+        let changed = changes.into_iter().filter(|(_, changed)| *changed);
+        changed.map(|(name, _)| Error::forbidden(&Path::new(name), "cannot change")).collect()
     }
 }
 

@@ -20,6 +20,7 @@ use api::resource::{ErasedUpdate, ErasedView};
 use api::strategy::{Context, UserInfo};
 use api::{Registry, ResourceRef};
 use machinery::field::Errors;
+use machinery::objectmeta::Repeated;
 use serde_json::{Value, json};
 
 /// `(reason without "FieldValue", field)` pairs.
@@ -99,8 +100,8 @@ impl Kit {
     fn created(&self, value: Value) -> Box<dyn Object> {
         let (mut object, errors) = self.create(value);
         assert_eq!(errors, Found::new(), "{}", self.0.encode(&*object));
-        object
         self.0.complete(&mut *object);
+        object
     }
 
     /// The created object as clients see it.
@@ -134,8 +135,12 @@ impl Kit {
         let mut new = self.decode(with(&self.0.encode(old), changes));
         let strategy = self.strategy(subresource);
         strategy.prepare(&cx, &mut *new, old);
-        let errors = strategy.validate(&cx, &*new, old);
-        (new, found(&errors))
+        let (whole, change) = (strategy.validate(&cx, &*new, old), strategy.validate_change(&*new, old));
+        let errors = match strategy.repeated_metadata() {
+            Repeated::ChangeThenWhole => [change, whole],
+            _ => [whole, change],
+        };
+        (new, found(&errors.concat()))
     }
 
     fn refuses_updates(&self, old: &dyn Object, subresource: &str, cases: &[(&[(&str, Value)], &str)]) {

@@ -170,10 +170,10 @@ impl<'a> Write<'a> {
         };
         strategy.prepare(&cx, &mut *new, old);
         let name_rule = |name: &str, prefix| resource.validate_name(name, prefix);
-        let mut errors =
-            objectmeta::validate_update(new.meta(), old.meta(), metadata::rules(resource, &name_rule), strategy.repeated_metadata());
+        let own = objectmeta::Own { whole: strategy.validate(&cx, &*new, old), change: strategy.validate_change(&*new, old) };
+        let rules = metadata::rules(resource, &name_rule);
+        let mut errors = objectmeta::validate_update(new.meta(), old.meta(), rules, strategy.repeated_metadata(), own);
         errors.extend(objectmeta::validate_managed_fields(&managed));
-        errors.extend(strategy.validate(&cx, &*new, old));
         self.refuse(&*new, errors).map_err(|status| status.with_warnings(&warnings))?;
         warnings.extend(strategy.warnings(&*new, old));
         let found = self.review(Operation::Update, Some(&*new), Some(old)).map_err(|status| status.with_warnings(&warnings))?;

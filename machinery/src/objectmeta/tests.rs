@@ -29,7 +29,7 @@ fn creating(extra: Value, expected: &[(&str, &str)]) {
 
 #[track_caller]
 fn updating(old: Value, new: Value, expected: &[(&str, &str)]) {
-    let errors = validate_update(&meta(new), &meta(old), rules(), Repeated::default());
+    let errors = validate_update(&meta(new), &meta(old), rules(), Repeated::default(), Own::default());
     let causes = causes(&errors);
     let causes: Vec<(&str, &str)> = causes.iter().map(|(field, reason)| (field.as_str(), *reason)).collect();
     assert_eq!(causes, expected);
