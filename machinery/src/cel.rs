@@ -20,7 +20,7 @@ pub mod rules;
 #[cfg(test)]
 mod tests;
 mod text;
-mod time;
+pub(crate) mod time;
 pub mod types;
 mod value;
 

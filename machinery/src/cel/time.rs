@@ -81,7 +81,7 @@ pub(super) fn parse_timestamp(text: &str) -> Option<Timestamp> {
 
 /// Times that are later than jiff's last, which is a day before the end of the year 9999: all of them are that one here. People
 /// write the end of time so, and compare with it.
-fn last_hours(text: &str) -> Option<Timestamp> {
+pub(crate) fn last_hours(text: &str) -> Option<Timestamp> {
     let time_of_day = text.strip_prefix("9999-12-30").or_else(|| text.strip_prefix("9999-12-31"))?;
     format!("9999-12-29{time_of_day}").parse::<Timestamp>().ok().map(|_| Timestamp::MAX)
 }

@@ -5,6 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 use serde_json::{Number, Value};
 
+use crate::cel::time::last_hours;
 use crate::quantity;
 use crate::schema::Scalar;
 
@@ -65,10 +66,11 @@ fn amount_of_number(number: &Number) -> Option<String> {
 /// Times are kept in UTC, to the second.
 fn time(value: &mut Value) -> Option<()> {
     let text = value.as_str()?;
-    if is_rfc3339(text) && text.len() == "2006-01-02T15:04:05Z".len() {
-        return text.parse::<Timestamp>().ok().map(drop);
-    }
+    let is_plain = text.len() == "2006-01-02T15:04:05Z".len();
     let time = parse_time(text)?;
+    if is_plain && time < Timestamp::MAX {
+        return Some(());
+    }
     *value = time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string().into();
     Some(())
 }
@@ -81,7 +83,7 @@ fn micro_time(value: &mut Value) -> Option<()> {
         return None;
     }
     let time = parse_time(text)?;
-    if !text.ends_with('Z') {
+    if !text.ends_with('Z') || time == Timestamp::MAX {
         *value = time.strftime("%Y-%m-%dT%H:%M:%S%.6fZ").to_string().into();
     }
     Some(())
@@ -91,7 +93,7 @@ fn micro_time(value: &mut Value) -> Option<()> {
 /// four digits.
 fn parse_time(text: &str) -> Option<Timestamp> {
     const YEAR_0: i64 = -62_167_219_200;
-    let time: Timestamp = if is_rfc3339(text) { text.parse().ok()? } else { return None };
+    let time: Timestamp = if is_rfc3339(text) { text.parse().ok().or_else(|| last_hours(text))? } else { return None };
     (time.as_second() >= YEAR_0).then_some(time)
 }
 

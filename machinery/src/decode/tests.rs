@@ -128,6 +128,9 @@ fn times_are_kept_in_utc() {
     assert_eq!(start("2026-01-02T03:04:05Z").unwrap(), "2026-01-02T03:04:05Z");
     assert_eq!(start("2026-01-02T03:04:05.9Z").unwrap(), "2026-01-02T03:04:05Z");
     assert_eq!(start("2026-01-02T03:04:05+02:00").unwrap(), "2026-01-02T01:04:05Z");
+    // Later than any time that can be computed with is the last of those.
+    assert_eq!(start("9999-12-31T23:59:59Z").unwrap(), "9999-12-30T22:00:00Z");
+    assert_eq!(start("9999-12-30T22:00:00Z").unwrap(), "9999-12-30T22:00:00Z");
     for text in
         ["yesterday", "", "2026-01-02", "2026-01-02 03:04:05Z", "2026-13-02T03:04:05Z", "2026-01-02T03:04:05", "2026-01-02T03:04:05.Z"]
     {
@@ -140,6 +143,7 @@ fn times_are_kept_in_utc() {
     };
     assert_eq!(renew("2026-01-02T03:04:05.000001Z").unwrap(), "2026-01-02T03:04:05.000001Z");
     assert_eq!(renew("2026-01-02T03:04:05.500000-01:00").unwrap(), "2026-01-02T04:04:05.500000Z");
+    assert_eq!(renew("9999-12-31T00:00:00.000000Z").unwrap(), "9999-12-30T22:00:00.999999Z");
     assert!(renew("2026-01-02T03:04:05Z").is_err());
 }
 
