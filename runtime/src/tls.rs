@@ -1,5 +1,7 @@
 //! TLS by rustls with ring: the configurations of servers and clients, from certificates in PEM form.
 
+mod clients;
+
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,11 +12,14 @@ use rustls::crypto::CryptoProvider;
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{
-    ClientConfig, ConfigBuilder, DigitallySignedStruct, DistinguishedName, RootCertStore, ServerConfig, SignatureScheme, WantsVerifier,
+    CertificateError, ClientConfig, ConfigBuilder, DigitallySignedStruct, DistinguishedName, RootCertStore, ServerConfig, SignatureScheme,
+    WantsVerifier,
 };
 use rustls_pki_types::pem::PemObject;
-use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, SubjectPublicKeyInfoDer, UnixTime};
 use x509_parser::prelude::{FromDer, X509Certificate};
+
+pub use clients::Clients;
 
 /// Where Linux distributions keep the authorities that they trust.
 const SYSTEM_AUTHORITIES: [&str; 2] = ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt"];
@@ -64,31 +69,7 @@ pub struct Door {
     pub clients: Clients,
 }
 
-/// Judges certificates of clients after the handshake, which has seen that they hold the key. A client that is
-/// refused in the handshake would learn nothing but that the connection broke.
-pub struct Clients {
-    clients: Option<Arc<dyn ClientCertVerifier>>,
-    proxies: Option<Arc<dyn ClientCertVerifier>>,
-}
-
-impl Clients {
-    /// Whether a certificate, the first of the chain, is good for a client now.
-    pub fn trust(&self, chain: &[CertificateDer<'_>]) -> bool {
-        stands_behind(self.clients.as_ref(), chain)
-    }
-
-    /// Whether a certificate is good for a front proxy now.
-    pub fn trust_proxy(&self, chain: &[CertificateDer<'_>]) -> bool {
-        stands_behind(self.proxies.as_ref(), chain)
-    }
-}
-
-fn stands_behind(authority: Option<&Arc<dyn ClientCertVerifier>>, chain: &[CertificateDer<'_>]) -> bool {
-    let (Some(verifier), Some((own, others))) = (authority, chain.split_first()) else { return false };
-    verifier.verify_client_cert(own, others, UnixTime::now()).is_ok()
-}
-
-/// Lets any certificate through the handshake whose key the client holds.
+/// Lets any certificate through the handshake whose key the client holds, whatever else is in it.
 #[derive(Debug)]
 struct HoldsKey(Arc<dyn ClientCertVerifier>);
 
@@ -125,7 +106,10 @@ impl ClientCertVerifier for HoldsKey {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.0.verify_tls13_signature(message, certificate, signed)
+        let (_, certificate) = X509Certificate::from_der(certificate).map_err(|_| CertificateError::BadEncoding)?;
+        let key = SubjectPublicKeyInfoDer::from(certificate.tbs_certificate.subject_pki.raw);
+        let algorithms = provider().signature_verification_algorithms;
+        rustls::crypto::verify_tls13_signature_with_raw_key(message, &key, signed, &algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
@@ -139,14 +123,18 @@ impl ClientCertVerifier for HoldsKey {
 /// # Errors
 /// Certificates or keys that cannot be used.
 pub fn door(identity: &Identity, client_ca: Option<&[u8]>, proxy_ca: Option<&[u8]>) -> Result<Door, Error> {
-    let (clients, proxies) = (client_ca.map(verifier).transpose()?, proxy_ca.map(verifier).transpose()?);
+    let clients = Clients {
+        clients: client_ca.map(authorities).transpose()?,
+        proxies: proxy_ca.map(authorities).transpose()?,
+        algorithms: provider().signature_verification_algorithms,
+    };
     // Clients choose a certificate by the authorities that they are told: both are, if there are both.
     let told = match (client_ca, proxy_ca) {
         (Some(one), Some(other)) => Some(verifier(&[one, b"\n", other].concat())?),
-        _ => clients.clone().or(proxies.clone()),
+        _ => client_ca.or(proxy_ca).map(verifier).transpose()?,
     };
     let lenient = told.map(|verifier| Arc::new(HoldsKey(verifier)) as Arc<dyn ClientCertVerifier>);
-    Ok(Door { config: config(identity, lenient)?, clients: Clients { clients, proxies } })
+    Ok(Door { config: config(identity, lenient)?, clients })
 }
 
 /// A server's configuration. With `client_ca`, clients may present certificates of that authority; those who
