@@ -405,8 +405,8 @@ fn service_ranges() {
         &base,
         &[
             (&[("spec", Value::Null)], "Required spec.parentRef"),
-            (&[("spec.parentRef.resource", json!(""))], "Required spec.parentRef.resource"),
             (&[("spec.parentRef", json!({}))], "Required spec.parentRef.resource; Required spec.parentRef.name"),
+            (&[("spec.parentRef.resource", json!(""))], "Required spec.parentRef.resource"),
         ],
     );
     kit.refuses_updates(&*old, "", &[(&[("spec.parentRef.name", json!("x"))], "Invalid spec.parentRef")]);
