@@ -70,8 +70,8 @@ fn keys_become_text() {
 
 #[test]
 fn duplicate_keys() {
-    let parsed = parse(b"data:\n  a: 1\n  a: 2\nlist:\n- {b: 1, b: 2}\nlist:\n  c: {1: x,\n    1: y}\n").unwrap();
-    assert_eq!(parsed.value, json!({"data": {"a": 2}, "list": {"c": {"1": "y"}}}));
+    let parsed = parse(b"data:\n  a: 1\n  a: 2\nlist:\n- {b: 1, b: 2}\nlist:\n  c: {1: x,\n    1: z}\n").unwrap();
+    assert_eq!(parsed.value, json!({"data": {"a": 2}, "list": {"c": {"1": "z"}}}));
     let found = parsed.duplicates.iter().map(ToString::to_string);
     let lines = [(3, "\"a\""), (5, "\"b\""), (8, "1"), (7, "\"list\"")];
     assert!(found.eq(lines.map(|(line, key)| format!("line {line}: key {key} already set in map"))));
