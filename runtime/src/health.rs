@@ -7,6 +7,8 @@ use std::sync::Arc;
 use http::StatusCode;
 use parking_lot::RwLock;
 
+use crate::slis::Slis;
+
 /// The question.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Probe {
@@ -19,7 +21,7 @@ pub enum Probe {
 }
 
 impl Probe {
-    fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Livez => "livez",
             Self::Readyz => "readyz",
@@ -66,11 +68,12 @@ impl Check {
 #[derive(Clone)]
 pub struct Health {
     checks: Arc<RwLock<Vec<Check>>>,
+    slis: Slis,
 }
 
 impl Default for Health {
     fn default() -> Self {
-        let health = Self { checks: Arc::default() };
+        let health = Self { checks: Arc::default(), slis: Slis::default() };
         health.always("ping", || Ok(()));
         health
     }
@@ -118,8 +121,13 @@ impl Health {
         let checks: Vec<Check> = self.checks.read().iter().filter(|check| check.is_asked(probe)).cloned().collect();
         match name {
             Some(name) => one(&checks, name),
-            None => all(&checks, probe, query),
+            None => all(&checks, probe, query, &self.slis),
         }
+    }
+
+    /// What probes have found so far, as `/metrics/slis` shows it. Checks that were asked alone are not in it.
+    pub fn slis(&self) -> String {
+        self.slis.encode()
     }
 }
 
@@ -133,7 +141,7 @@ fn one(checks: &[Check], name: &str) -> Answer {
     }
 }
 
-fn all(checks: &[Check], probe: Probe, query: &str) -> Answer {
+fn all(checks: &[Check], probe: Probe, query: &str, slis: &Slis) -> Answer {
     let (mut verbose, mut excluded) = (false, Vec::new());
     for parameter in query.split('&') {
         match parameter.split_once('=').unwrap_or((parameter, "")) {
@@ -149,10 +157,12 @@ fn all(checks: &[Check], probe: Probe, query: &str) -> Answer {
         let _ = if excluded.contains(&check.name) {
             writeln!(text, "[+]{} excluded: ok", check.name)
         } else if let Err(why) = (check.check)() {
+            slis.observe(check.name, probe, false);
             failed.push(check.name);
             tracing::info!(check = check.name, why, "a health check failed");
             writeln!(text, "[-]{} failed: reason withheld", check.name)
         } else {
+            slis.observe(check.name, probe, true);
             writeln!(text, "[+]{} ok", check.name)
         };
     }
@@ -190,6 +200,23 @@ mod tests {
         let answer = health().answer(Probe::Readyz, None, "");
         assert_eq!(answer.code, StatusCode::INTERNAL_SERVER_ERROR);
         assert_eq!(answer.text, "[+]ping ok\n[-]etcd failed: reason withheld\nreadyz check failed\n");
+    }
+
+    #[test]
+    fn probes_are_counted_by_check_and_result() {
+        let health = health();
+        health.answer(Probe::Readyz, None, "");
+        health.answer(Probe::Readyz, None, "exclude=etcd");
+        health.answer(Probe::Readyz, Some("etcd"), "");
+        let text = health.slis();
+        for line in [
+            r#"kubernetes_healthcheck{name="ping",type="readyz"} 1"#,
+            r#"kubernetes_healthcheck{name="etcd",type="readyz"} 0"#,
+            r#"kubernetes_healthchecks_total{name="ping",type="readyz",status="success"} 2"#,
+            r#"kubernetes_healthchecks_total{name="etcd",type="readyz",status="error"} 1"#,
+        ] {
+            assert!(text.lines().any(|l| l == line), "{line} is not in\n{text}");
+        }
     }
 
     #[test]

@@ -12,6 +12,7 @@ pub mod pki;
 pub mod server;
 pub mod shutdown;
 pub mod signing;
+mod slis;
 pub mod tls;
 
 pub use health::Health;

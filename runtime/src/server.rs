@@ -201,6 +201,7 @@ fn router(mut content: Content) -> Router {
     let routes = content.routes.take().unwrap_or_default();
     Router::new()
         .route("/metrics", get(show_metrics))
+        .route("/metrics/slis", get(show_slis))
         .route("/{probe}", get(probe_all))
         .route("/{probe}/{check}", get(probe_one))
         .with_state(content)
@@ -208,8 +209,17 @@ fn router(mut content: Content) -> Router {
 }
 
 async fn show_metrics(State(content): State<Content>) -> axum::response::Response {
-    match content.metrics {
-        Some(metrics) => ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], metrics.encode()).into_response(),
+    figures(content.metrics.map(|metrics| metrics.encode()))
+}
+
+async fn show_slis(State(content): State<Content>) -> axum::response::Response {
+    // They are for whom the metrics are.
+    figures(content.metrics.map(|_| content.health.slis()))
+}
+
+fn figures(text: Option<String>) -> axum::response::Response {
+    match text {
+        Some(text) => ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response(),
         None => (StatusCode::UNAUTHORIZED, "Unauthorized\n").into_response(),
     }
 }

@@ -107,8 +107,10 @@ async fn health_is_for_everybody_and_metrics_for_known_clients() {
     let known = tls::client(Some(pki.ca().as_bytes()), Some(&identity)).unwrap();
     assert!(get(address, stranger.clone(), "/readyz?verbose").await.contains("[+]ping ok\nreadyz check passed"));
     assert!(get(address, stranger.clone(), "/nonsense").await.starts_with("HTTP/1.1 404"));
-    assert!(get(address, stranger, "/metrics").await.starts_with("HTTP/1.1 401"));
-    assert!(get(address, known, "/metrics").await.contains("process_start_time_seconds"));
+    assert!(get(address, stranger.clone(), "/metrics").await.starts_with("HTTP/1.1 401"));
+    assert!(get(address, known.clone(), "/metrics").await.contains("process_start_time_seconds"));
+    assert!(get(address, stranger, "/metrics/slis").await.starts_with("HTTP/1.1 401"));
+    assert!(get(address, known, "/metrics/slis").await.contains("kubernetes_healthcheck"));
 
     shutdown.cancel();
     serving.await.unwrap();

@@ -43,6 +43,7 @@ pub async fn serve(chain: &Arc<Chain>, request: &Parts) -> status::Result<Answer
         [".well-known", "openid-configuration"] => Ok(issuer(chain).unwrap_or_else(respond::not_found)),
         ["openid", "v1", "jwks"] => Ok(key_set(chain).unwrap_or_else(respond::not_found)),
         ["metrics"] => Ok(respond::text(StatusCode::OK, chain.metrics.encode())),
+        ["metrics", "slis"] => Ok(respond::text(StatusCode::OK, chain.health.slis())),
         ["api"] => discovery(chain, &served, headers, true),
         ["apis"] => discovery(chain, &served, headers, false),
         ["api", version] => group_version(&served, "", version, headers),
@@ -239,7 +240,8 @@ fn index(chain: &Chain, served: &Served) -> Answer {
     if chain.api.authenticator().service_accounts().is_some() {
         paths.extend(["/.well-known/openid-configuration", "/openid/v1/jwks"].map(str::to_owned));
     }
-    paths.extend(["/flagz", "/metrics", "/openapi/v2", "/openapi/v3", "/openapi/v3/", "/statusz", "/version"].map(str::to_owned));
+    let others = ["/flagz", "/metrics", "/metrics/slis", "/openapi/v2", "/openapi/v3", "/openapi/v3/", "/statusz", "/version"];
+    paths.extend(others.map(str::to_owned));
     paths.sort();
     paths.dedup();
     laid_out(&Paths { paths })

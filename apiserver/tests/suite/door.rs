@@ -97,6 +97,7 @@ async fn nobody_may_little_and_a_wrong_token_is_nobody_at_all() {
     assert_eq!(port.ask(None, "GET", "/version", &[], "").await.0, 200);
     assert_eq!(port.ask(None, "GET", "/apis", &[], "").await.0, 403);
     assert_eq!(port.ask(None, "GET", "/metrics", &[], "").await.0, 403);
+    assert_eq!(port.ask(None, "GET", "/metrics/slis", &[], "").await.0, 403);
     let admin = port.pki.client("admin", "admin", Some("system:masters")).unwrap();
     assert_eq!(port.code(Some(&admin), &[("authorization", "Bearer wrong")]).await, 200, "a certificate is looked at before a token");
     assert_eq!(port.code(None, &[("authorization", "Bearer wrong")]).await, 401, "a wrong token is not nobody's");
