@@ -1,7 +1,7 @@
 //! The HTTP door: the REST API as every Kubernetes client speaks it. Thin: it reads requests, crosses the chain
 //! (limits, authentication, authorization), calls a verb, and writes the answer in the form that was asked for.
 
-mod accept;
+pub(crate) mod accept;
 mod body;
 mod connect;
 mod documents;

@@ -21,16 +21,49 @@ use parking_lot::Mutex;
 use serde_json::{Map, Value, json};
 
 use crate::catalogue;
+use crate::http::accept;
 use crate::served::Served;
 
-const PROTOBUF: &str = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
-const PROTOBUF_V1: &str = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
+const JSON: &str = "application/json";
 
 /// Which of the two forms of OpenAPI.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flavor {
     V2,
     V3,
+}
+
+impl Flavor {
+    /// The media type of its protobuf form, and the one that it had before, by which clients still ask.
+    fn protobuf(self) -> [&'static str; 2] {
+        match self {
+            Self::V2 => {
+                ["application/com.github.proto-openapi.spec.v2.v1.0+protobuf", "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"]
+            }
+            Self::V3 => {
+                ["application/com.github.proto-openapi.spec.v3.v1.0+protobuf", "application/com.github.proto-openapi.spec.v3@v1.0+protobuf"]
+            }
+        }
+    }
+
+    fn encode(self, document: &Value) -> Vec<u8> {
+        match self {
+            Self::V2 => protobuf::v2::encode(document),
+            Self::V3 => protobuf::v3::encode(document),
+        }
+    }
+
+    /// The media type that the client likes best of those that a document has; None where it takes none of them.
+    fn negotiate(self, headers: &HeaderMap) -> Option<&'static str> {
+        if headers.get(ACCEPT).is_none_or(HeaderValue::is_empty) {
+            return Some(JSON);
+        }
+        let protobuf = self.protobuf();
+        accept::clauses(headers).iter().find_map(|clause| {
+            let served = if clause.takes(JSON) { JSON } else { protobuf[0] };
+            [JSON, protobuf[0], protobuf[1]].iter().any(|media| clause.takes(media)).then_some(served)
+        })
+    }
 }
 
 /// A finished document.
@@ -40,7 +73,7 @@ struct Document {
     etag: String,
 }
 
-/// The documents made so far, by path; the protobuf form of v2 under a name of its own.
+/// The documents made so far, by path; protobuf forms under names of their own.
 pub struct OpenApi {
     made: Mutex<HashMap<String, Document>>,
     /// Of what is served now, for clients' caches.
@@ -71,45 +104,57 @@ impl OpenApi {
 
     /// Answers `/openapi/v2`, `/openapi/v3` and below. None: there is no such document.
     pub async fn serve(&self, served: &Arc<Served>, segments: &[&str], query: Option<&str>, headers: &HeaderMap) -> Option<Answer> {
-        if !is_acceptable(headers, segments) {
+        let flavor = if segments == ["openapi", "v2"] { Flavor::V2 } else { Flavor::V3 };
+        let Some(media) = flavor.negotiate(headers).or_else(|| (segments == ["openapi", "v3"]).then_some(JSON)) else {
             let mut refused = Answer::default();
             *refused.status_mut() = StatusCode::NOT_ACCEPTABLE;
             refused.headers_mut().insert(VARY, HeaderValue::from_static("Accept"));
             return Some(refused);
-        }
-        let (group, version) = match segments {
-            ["openapi", "v2"] => {
-                let protobuf = wants_protobuf(headers);
-                let name = if protobuf { "v2.pb" } else { "v2" };
-                let document =
-                    self.document(
-                        served,
-                        name,
-                        move |one| if protobuf { protobuf::encode(&v2(one)) } else { v2(one).to_string().into_bytes() },
-                    );
-                let media = if protobuf { PROTOBUF_V1 } else { "application/json" };
-                return Some(answer(&document.await?, media, headers, query));
-            }
+        };
+        let (name, document) = match segments {
+            ["openapi", "v2"] => ("v2".to_owned(), self.document(served, "v2", |one| v2(one).to_string().into_bytes()).await),
+            // The index is in one form, whatever is asked for.
             ["openapi", "v3"] => return Some(self.index(served, headers).await),
-            ["openapi", "v3", "api", version] => ("", *version),
-            ["openapi", "v3", "apis", group, version] => (*group, *version),
+            ["openapi", "v3", "api", version] => match self.of_group(served, "", version, segments, query).await {
+                Ok(named) => named,
+                Err(elsewhere) => return Some(elsewhere),
+            },
+            ["openapi", "v3", "apis", group, version] => match self.of_group(served, group, version, segments, query).await {
+                Ok(named) => named,
+                Err(elsewhere) => return Some(elsewhere),
+            },
             ["openapi", "v3", rest @ ..] => {
                 let path = rest.join("/");
                 let is_there = document_paths(served).any(|known| known == path);
-                let document = if is_there { self.about(served, path).await } else { None };
-                return Some(document.map_or_else(nothing, |document| answer(&document, "application/json", headers, query)));
+                let document = if is_there { self.about(served, &path).await } else { None };
+                (format!("v3/-/{path}"), document)
             }
             _ => return None,
         };
+        let document = match document {
+            Some(document) if media != JSON => self.in_protobuf(name, document, flavor).await,
+            document => document,
+        };
+        Some(document.map_or_else(nothing, |document| answer(&document, media, headers, query)))
+    }
+
+    /// The document about a group and its name; or what is answered instead, where it is not there or was asked for by an old hash.
+    async fn of_group(
+        &self,
+        served: &Arc<Served>,
+        group: &str,
+        version: &str,
+        segments: &[&str],
+        query: Option<&str>,
+    ) -> Result<(String, Option<Document>), Answer> {
         if !served.discovery().group_versions().any(|(g, v)| g == group && v == version) {
-            return Some(nothing());
+            return Err(nothing());
         }
         let hash = self.hash(group);
         if let Some(asked) = query.and_then(asked_hash).filter(|asked| *asked != hash) {
-            return Some(moved(segments, asked, &hash));
+            return Err(moved(segments, asked, &hash));
         }
-        let document = self.group_version(served, group, version).await?;
-        Some(answer(&document, "application/json", headers, query))
+        Ok((format!("v3/{group}/{version}"), self.group_version(served, group, version).await))
     }
 
     /// By which clients tell whether the document about a group that they have is still the one that is served. What is said
@@ -119,8 +164,9 @@ impl OpenApi {
     }
 
     /// The document about a document of discovery, or of the server's own.
-    async fn about(&self, served: &Arc<Served>, path: String) -> Option<Document> {
-        self.document(served, &format!("v3/-/{path}"), move |_| v3_about(&path).to_string().into_bytes()).await
+    async fn about(&self, served: &Arc<Served>, path: &str) -> Option<Document> {
+        let about = path.to_owned();
+        self.document(served, &format!("v3/-/{path}"), move |_| v3_about(&about).to_string().into_bytes()).await
     }
 
     async fn group_version(&self, served: &Arc<Served>, group: &str, version: &str) -> Option<Document> {
@@ -142,17 +188,45 @@ impl OpenApi {
             paths.insert(path, json!({ "serverRelativeURL": url }));
         }
         let document = self.document(served, "v3", move |_| json!({ "paths": paths }).to_string().into_bytes()).await;
-        document.map_or_else(Answer::default, |d| answer(&d, "application/json", headers, None))
+        document.map_or_else(Answer::default, |d| answer(&d, JSON, headers, None))
     }
 
     async fn document(&self, served: &Arc<Served>, name: &str, make: impl FnOnce(&Served) -> Vec<u8> + Send + 'static) -> Option<Document> {
-        if let Some(document) = self.made.lock().get(name) {
+        let served = served.clone();
+        self.kept(name.to_owned(), move || Document::of(&make(&served))).await
+    }
+
+    /// The protobuf form of a document, which has its ETag: clients tell the two apart by what they asked for.
+    async fn in_protobuf(&self, name: String, json: Document, flavor: Flavor) -> Option<Document> {
+        let make = move || {
+            let document: Value = serde_json::from_slice(&json.plain()).unwrap_or_default();
+            Document { gzip: compress(&flavor.encode(&document)), etag: json.etag }
+        };
+        self.kept(format!("{name}.pb"), make).await
+    }
+
+    async fn kept(&self, name: String, make: impl FnOnce() -> Document + Send + 'static) -> Option<Document> {
+        if let Some(document) = self.made.lock().get(&name) {
             return Some(document.clone());
         }
-        let served = served.clone();
-        let document = tokio::task::spawn_blocking(move || compress(&make(&served))).await.ok()?;
-        self.made.lock().insert(name.to_owned(), document.clone());
+        let document = tokio::task::spawn_blocking(make).await.ok()?;
+        self.made.lock().insert(name, document.clone());
         Some(document)
+    }
+}
+
+impl Document {
+    fn of(plain: &[u8]) -> Self {
+        let digest = ring::digest::digest(&ring::digest::SHA512, plain);
+        let etag: String = digest.as_ref().iter().map(|b| format!("{b:02X}")).collect();
+        Self { gzip: compress(plain), etag: format!("\"{etag}\"") }
+    }
+
+    fn plain(&self) -> Vec<u8> {
+        let mut plain = Vec::new();
+        // What this module compressed decompresses.
+        let _ = GzDecoder::new(&*self.gzip).read_to_end(&mut plain);
+        plain
     }
 }
 
@@ -162,26 +236,11 @@ fn program_hash() -> String {
     HASH.get_or_init(|| format!("{}-{:08X}", env!("CARGO_PKG_VERSION"), rand::random::<u32>())).clone()
 }
 
-fn compress(plain: &[u8]) -> Document {
-    let digest = ring::digest::digest(&ring::digest::SHA512, plain);
-    let etag: String = digest.as_ref().iter().map(|b| format!("{b:02X}")).collect();
+fn compress(plain: &[u8]) -> Bytes {
     let mut encoder = GzEncoder::new(Vec::with_capacity(plain.len() / 8), Compression::default());
     // Writing to a Vec cannot fail.
     let _ = encoder.write_all(plain);
-    Document { gzip: encoder.finish().unwrap_or_default().into(), etag: format!("\"{etag}\"") }
-}
-
-/// Whether the client takes a form that the document has. The index is in one form, whatever is asked for.
-fn is_acceptable(headers: &HeaderMap, segments: &[&str]) -> bool {
-    let is_v2 = segments == ["openapi", "v2"];
-    let accept = headers.get(ACCEPT).and_then(|v| v.to_str().ok()).unwrap_or_default();
-    accept.is_empty()
-        || segments == ["openapi", "v3"]
-        || accept.split(',').map(|clause| clause.split(';').next().unwrap_or_default().trim()).any(|media| match media {
-            "application/json" | "application/*" | "*/*" => true,
-            PROTOBUF | PROTOBUF_V1 => is_v2,
-            _ => false,
-        })
+    encoder.finish().unwrap_or_default().into()
 }
 
 fn asked_hash(query: &str) -> Option<&str> {
@@ -197,11 +256,6 @@ fn moved(segments: &[&str], asked: &str, hash: &str) -> Answer {
         response.headers_mut().insert(LOCATION, location);
     }
     response
-}
-
-fn wants_protobuf(headers: &HeaderMap) -> bool {
-    let accept = headers.get(ACCEPT).and_then(|v| v.to_str().ok()).unwrap_or_default();
-    accept.split(',').map(str::trim).next().is_some_and(|first| first == PROTOBUF || first == PROTOBUF_V1)
 }
 
 fn answer(document: &Document, media: &'static str, headers: &HeaderMap, query: Option<&str>) -> Answer {
@@ -223,10 +277,7 @@ fn answer(document: &Document, media: &'static str, headers: &HeaderMap, query: 
         response.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
         *response.body_mut() = document.gzip.clone().into();
     } else {
-        let mut plain = Vec::new();
-        // What this module compressed decompresses.
-        let _ = GzDecoder::new(&*document.gzip).read_to_end(&mut plain);
-        *response.body_mut() = plain.into();
+        *response.body_mut() = document.plain().into();
     }
     response
 }

@@ -1,8 +1,9 @@
-//! OpenAPI v2 in the protobuf form that older kubectls ask for: the messages of `openapi.v2` (gnostic), as far as
-//! these documents use them, filled from the JSON form.
+//! OpenAPI v2, which older kubectls ask for in this form.
 
 use prost::Message;
-use serde_json::{Map, Value};
+use serde_json::Value;
+
+use super::{Any, NamedAny, any, extensions, strings, text};
 
 #[derive(Clone, PartialEq, Message)]
 struct Document {
@@ -48,6 +49,10 @@ struct PathItem {
     post: Option<Operation>,
     #[prost(message, optional, tag = "5")]
     delete: Option<Operation>,
+    #[prost(message, optional, tag = "6")]
+    options: Option<Operation>,
+    #[prost(message, optional, tag = "7")]
+    head: Option<Operation>,
     #[prost(message, optional, tag = "8")]
     patch: Option<Operation>,
     #[prost(message, repeated, tag = "9")]
@@ -56,6 +61,8 @@ struct PathItem {
 
 #[derive(Clone, PartialEq, Message)]
 struct Operation {
+    #[prost(string, repeated, tag = "1")]
+    tags: Vec<String>,
     #[prost(string, tag = "3")]
     description: String,
     #[prost(string, tag = "5")]
@@ -228,21 +235,6 @@ struct Items {
     schema: Vec<Schema>,
 }
 
-#[derive(Clone, PartialEq, Message)]
-struct NamedAny {
-    #[prost(string, tag = "1")]
-    name: String,
-    #[prost(message, optional, tag = "2")]
-    value: Option<Any>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct Any {
-    /// The value as YAML; JSON is YAML.
-    #[prost(string, tag = "2")]
-    yaml: String,
-}
-
 /// The document's protobuf bytes.
 pub fn encode(v2: &Value) -> Vec<u8> {
     let info = v2.get("info");
@@ -258,26 +250,18 @@ pub fn encode(v2: &Value) -> Vec<u8> {
     .encode_to_vec()
 }
 
-fn text(value: Option<&Value>, key: &str) -> String {
-    value.and_then(|v| v.get(key)).and_then(Value::as_str).unwrap_or_default().to_owned()
-}
-
-fn strings(value: &Value, key: &str) -> Vec<String> {
-    value.get(key).and_then(Value::as_array).into_iter().flatten().filter_map(|v| v.as_str().map(str::to_owned)).collect()
-}
-
-fn any(value: &Value) -> Any {
-    Any { yaml: value.to_string() }
-}
-
-fn extensions(map: Option<&Map<String, Value>>) -> Vec<NamedAny> {
-    let named = map.into_iter().flatten().filter(|(name, _)| name.starts_with("x-"));
-    named.map(|(name, value)| NamedAny { name: name.clone(), value: Some(any(value)) }).collect()
-}
-
 fn path_item(item: &Value) -> PathItem {
     let of = |method: &str| item.get(method).map(operation);
-    PathItem { get: of("get"), put: of("put"), post: of("post"), delete: of("delete"), patch: of("patch"), parameters: parameters(item) }
+    PathItem {
+        get: of("get"),
+        put: of("put"),
+        post: of("post"),
+        delete: of("delete"),
+        options: of("options"),
+        head: of("head"),
+        patch: of("patch"),
+        parameters: parameters(item),
+    }
 }
 
 fn operation(operation: &Value) -> Operation {
@@ -290,6 +274,7 @@ fn operation(operation: &Value) -> Operation {
         })
         .collect();
     Operation {
+        tags: strings(operation, "tags"),
         description: text(Some(operation), "description"),
         operation_id: text(Some(operation), "operationId"),
         produces: strings(operation, "produces"),
