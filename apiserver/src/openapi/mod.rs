@@ -1,6 +1,7 @@
 //! OpenAPI documents, v2 and v3, made from the registry: which is why they cannot disagree with what is served.
 //! A document is made when it is first asked for and kept compressed; clients cache them by ETag.
 
+mod everywhere;
 mod operation;
 mod parameters;
 mod paths;
@@ -315,20 +316,19 @@ fn v3_document(paths: Map<String, Value>, schemas: Map<String, Value>) -> Value 
 }
 
 fn v3(served: &Served, group: &str, version: &str) -> Value {
-    let mut schemas = schemas::Schemas::new(Flavor::V3, vec![(group.to_owned(), version.to_owned())]);
+    let mut schemas = schemas::Schemas::new(Flavor::V3, Some((group.to_owned(), version.to_owned())));
     let paths = paths::paths(served.registry(), &mut schemas, |l| l.group == group && l.version == version);
     v3_document(paths, schemas.finish())
 }
 
 fn v3_about(path: &str) -> Value {
-    let mut schemas = schemas::Schemas::new(Flavor::V3, Vec::new());
+    let mut schemas = schemas::Schemas::new(Flavor::V3, None);
     let paths = paths::document(&mut schemas, path).into_iter().collect();
     v3_document(paths, schemas.finish())
 }
 
 fn v2(served: &Served) -> Value {
-    let about = served.discovery().group_versions().map(|(group, version)| (group.to_owned(), version.to_owned()));
-    let mut schemas = schemas::Schemas::new(Flavor::V2, about.collect());
+    let mut schemas = schemas::Schemas::new(Flavor::V2, None);
     let mut paths = paths::paths(served.registry(), &mut schemas, |_| true);
     paths.extend(document_paths(served).filter_map(|path| paths::document(&mut schemas, &path)));
     json!({

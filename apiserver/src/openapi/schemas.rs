@@ -10,7 +10,7 @@ use machinery::schema::{Definitions, referenced};
 use machinery::structural::openapi::reduce_to_v2;
 use serde_json::{Map, Value, json};
 
-use super::Flavor;
+use super::{Flavor, everywhere};
 
 /// What the crate's schemas do not say: required fields in the order of the types, enumerated values, defaults, unions.
 const PUBLISHED: &str = include_str!("published.tsv");
@@ -23,8 +23,8 @@ const CLAIM: &str = "io.k8s.api.core.v1.PersistentVolumeClaim";
 /// Schemas gathered while the paths are written.
 pub struct Schemas {
     flavor: Flavor,
-    /// The groups and versions that the document is about, of which some kinds are that belong to all.
-    about: Vec<(String, String)>,
+    /// The group and version that a document of v3 is about.
+    about: Option<(String, String)>,
     definitions: Definitions,
     /// Which kinds a definition is.
     kinds: Vec<(String, GroupVersionKind)>,
@@ -32,7 +32,7 @@ pub struct Schemas {
 }
 
 impl Schemas {
-    pub fn new(flavor: Flavor, about: Vec<(String, String)>) -> Self {
+    pub fn new(flavor: Flavor, about: Option<(String, String)>) -> Self {
         Self { flavor, about, definitions: Definitions::new(), kinds: Vec::new(), lists: Map::new() }
     }
 
@@ -167,11 +167,20 @@ impl Schemas {
         self.definitions.add::<Info>()
     }
 
-    /// Names a kind that belongs to no group of its own, and so to the document's, too.
+    /// Names a kind that belongs to every group: in v2 to all of them, in v3 to the document's own.
     fn is_everywhere(&mut self, name: &str, kind: &str) {
-        self.is(name, GroupVersionKind::new("", "v1", kind.to_owned()));
-        for (group, version) in self.about.clone() {
-            self.is(name, GroupVersionKind::new(group, version, kind.to_owned()));
+        match self.flavor {
+            Flavor::V2 => {
+                for (group, versions) in everywhere::GROUP_VERSIONS {
+                    versions.iter().for_each(|version| self.is(name, GroupVersionKind::new(*group, *version, kind.to_owned())));
+                }
+            }
+            Flavor::V3 => {
+                self.is(name, GroupVersionKind::new("", "v1", kind.to_owned()));
+                if let Some((group, version)) = self.about.clone() {
+                    self.is(name, GroupVersionKind::new(group, version, kind.to_owned()));
+                }
+            }
         }
     }
 
