@@ -1,7 +1,5 @@
 //! ReplicaSet: keeps a number of pods of one template running.
 
-use std::borrow::Cow;
-
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::{ReplicaSet, ReplicaSetSpec, ReplicaSetStatus};
 use k8s_openapi::api::core::v1::PodTemplateSpec;
@@ -12,7 +10,7 @@ use serde_json::{Map, Value, json};
 use super::{bump_generation, selector, template};
 use crate::columns::{self, CONTAINERS, IMAGES, SELECTOR};
 use crate::counts::{self, non_negative};
-use crate::kind::{Column, Kind, Names, ScaleView, Scope, SelectableField, Subresource, View};
+use crate::kind::{Column, Kind, Names, ScaleView, Scope, Subresource, View};
 use crate::strategy::{Context, UpdateStrategy};
 use crate::{validate, zero};
 
@@ -32,7 +30,6 @@ impl Kind for ReplicaSets {
     };
     const SCOPE: Scope = Scope::Namespaced;
     const STORED_UNDER: &'static str = "replicasets";
-    const SELECTABLE: &'static [&'static str] = &["status.replicas"];
     const COLUMNS: &'static [Column] = &[
         Column::NAME,
         Column::integer("Desired", "Pods wanted."),
@@ -91,11 +88,6 @@ impl Kind for ReplicaSets {
             path: || Path::new("spec").child("replicas"),
         };
         vec![Subresource { name: "status", view: View::Object(&Status) }, Subresource { name: "scale", view: View::Scale(scale) }]
-    }
-
-    fn selectable_fields(set: &ReplicaSet) -> Vec<SelectableField> {
-        let replicas = set.status.as_ref().map_or(0, |s| s.replicas);
-        vec![("status.replicas", Cow::Owned(replicas.to_string()))]
     }
 
     fn row(set: &ReplicaSet, now: Timestamp) -> Vec<Value> {

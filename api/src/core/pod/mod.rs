@@ -124,7 +124,6 @@ impl Kind for Pods {
             spec.map(|s| text(field(s))).unwrap_or_default().to_owned().into()
         };
         let of_status = |field: fn(&PodStatus) -> &Option<String>| status.map(|s| text(field(s))).unwrap_or_default().to_owned().into();
-        let ips: Vec<&str> = status.iter().flat_map(|s| s.pod_ips.iter().flatten()).map(|ip| ip.ip.as_str()).collect();
         let host_network = spec.and_then(|s| s.host_network).unwrap_or_default();
         vec![
             ("spec.nodeName", of_spec(|s| &s.node_name)),
@@ -134,7 +133,8 @@ impl Kind for Pods {
             ("spec.hostNetwork", if host_network { "true" } else { "false" }.into()),
             ("status.phase", of_status(|s| &s.phase)),
             ("status.podIP", of_status(|s| &s.pod_ip)),
-            ("status.podIPs", ips.join(",").into()),
+            // A field that may be named, and that no pod has.
+            ("status.podIPs", "".into()),
             ("status.nominatedNodeName", of_status(|s| &s.nominated_node_name)),
         ]
     }
