@@ -104,7 +104,7 @@ impl Kind for PersistentVolumeClaims {
         let spec = claim.spec.clone().unwrap_or_default();
         let status = claim.status.clone().unwrap_or_default();
         let bound = !text(&spec.volume_name).is_empty();
-        let capacity = status.capacity.as_ref().and_then(|c| c.get("storage")).map_or("", |amount| amount.0.as_str());
+        let capacity = status.capacity.as_ref().and_then(|c| c.get("storage")).map_or("0", |amount| amount.0.as_str());
         let phase = if claim.metadata.deletion_timestamp.is_some() { "Terminating" } else { text(&status.phase) };
         vec![
             json!(claim.metadata.name),
