@@ -196,7 +196,8 @@ fn validate_owners(owners: &[OwnerReference], path: &Path) -> Errors {
     let mut errors = Errors::new();
     let mut controller: Option<&OwnerReference> = None;
     for owner in owners {
-        if owner.api_version.rsplit('/').next().unwrap_or_default().is_empty() {
+        let version = owner.api_version.split_once('/').map_or(&*owner.api_version, |(_, version)| version);
+        if version.is_empty() || version.contains('/') {
             errors.push(Error::invalid(&path.child("apiVersion"), &owner.api_version, "must name a version"));
         }
         for (field, value) in [("kind", &owner.kind), ("name", &owner.name), ("uid", &owner.uid)] {

@@ -80,6 +80,10 @@ fn owners() {
         ],
     );
     creating(
+        json!({"ownerReferences": [{"apiVersion": "a/b/v1", "kind": "K", "name": "e", "uid": "u"}]}),
+        &[("metadata.ownerReferences.apiVersion", "Invalid")],
+    );
+    creating(
         json!({"ownerReferences": [{"apiVersion": "v1", "kind": "Event", "name": "e", "uid": "u"}]}),
         &[("metadata.ownerReferences", "Invalid")],
     );
