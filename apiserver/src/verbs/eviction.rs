@@ -38,6 +38,9 @@ pub(super) async fn create(
     if name != target.name {
         return Err(Status::bad_request(format!("the eviction's name {name:?} is not that of the request, {:?}", target.name)));
     }
+    if given.metadata.namespace.as_deref().is_some_and(|namespace| !namespace.is_empty() && namespace != target.namespace) {
+        return Err(Status::bad_request("the namespace of the eviction is not that of the request"));
+    }
     let deletion = deletion(given.delete_options.unwrap_or_default(), options.dry_run)?;
     let options = WriteOptions { dry_run: deletion.dry_run, ..options.clone() };
     let write = Write::new(server, caller, target, &options)?;
