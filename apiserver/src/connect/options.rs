@@ -8,8 +8,6 @@ use machinery::{GroupKind, Status, status};
 
 use crate::http::query::Query;
 
-const STREAMS: [&str; 3] = ["All", "Stdout", "Stderr"];
-
 /// `PodLogOptions`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LogOptions {
@@ -21,7 +19,8 @@ pub struct LogOptions {
     since_time: Option<Timestamp>,
     tail_lines: Option<i64>,
     limit_bytes: Option<i64>,
-    stream: String,
+    /// Whether one of the streams was asked for, which a feature allows that is not on by default.
+    names_stream: bool,
     /// The kubelet's certificate is not to be verified.
     pub any_kubelet: bool,
 }
@@ -45,7 +44,7 @@ impl LogOptions {
             since_time: since_time.transpose()?,
             tail_lines: query.number("tailLines")?,
             limit_bytes: query.number("limitBytes")?,
-            stream: query.given("stream").unwrap_or_else(|| STREAMS[0].to_owned()),
+            names_stream: query.given("stream").is_some(),
             any_kubelet: is("insecureSkipTLSVerifyBackend"),
         };
         let errors = options.errors();
@@ -65,10 +64,8 @@ impl LogOptions {
         if self.since_seconds.is_some() && self.since_time.is_some() {
             errors.push(Error::forbidden(&Path::new(""), "sinceSeconds and sinceTime cannot be combined"));
         }
-        if !STREAMS.contains(&self.stream.as_str()) {
-            errors.push(Error::not_supported(&Path::new("stream"), &*self.stream, &STREAMS));
-        } else if self.stream != STREAMS[0] && self.tail_lines.is_some() {
-            errors.push(Error::forbidden(&Path::new(""), "tailLines cannot be combined with a stream of its own"));
+        if self.names_stream {
+            errors.push(Error::forbidden(&Path::new("stream"), "may not be specified"));
         }
         errors
     }
@@ -89,7 +86,6 @@ impl LogOptions {
         if let Some(time) = self.since_time {
             query.append_pair("sinceTime", &time.to_string());
         }
-        query.append_pair("stream", &self.stream);
         query.finish()
     }
 }
@@ -159,10 +155,10 @@ mod tests {
 
     #[test]
     fn options_of_logs_are_checked_and_passed_on() {
-        assert_eq!(log("").as_deref(), Ok("stream=All"));
-        assert_eq!(log("follow=true&tailLines=0&sinceSeconds=5").as_deref(), Ok("follow=true&sinceSeconds=5&tailLines=0&stream=All"));
-        assert_eq!(log("sinceTime=2026-01-02T03:04:05Z").as_deref(), Ok("sinceTime=2026-01-02T03%3A04%3A05Z&stream=All"));
-        for wrong in ["tailLines=-1", "limitBytes=0", "sinceSeconds=0", "stream=stdout", "stream=Stdout&tailLines=1"] {
+        assert_eq!(log("").as_deref(), Ok(""));
+        assert_eq!(log("follow=true&tailLines=0&sinceSeconds=5").as_deref(), Ok("follow=true&sinceSeconds=5&tailLines=0"));
+        assert_eq!(log("sinceTime=2026-01-02T03:04:05Z").as_deref(), Ok("sinceTime=2026-01-02T03%3A04%3A05Z"));
+        for wrong in ["tailLines=-1", "limitBytes=0", "sinceSeconds=0", "stream=All", "stream=Stdout"] {
             assert_eq!(log(wrong), Err(422), "{wrong}");
         }
         assert_eq!(log("sinceSeconds=1&sinceTime=2026-01-02T03:04:05Z"), Err(422));
