@@ -1,6 +1,7 @@
-//! The condition `Available` of APIServices: those of this server's own groups always are; those that another server stands
-//! behind are not, since nothing is passed on to it, and the condition says how far it would be reachable.
+//! APIServices that another server stands behind. Nothing is passed on to it: their condition `Available`, which is True of
+//! this server's own groups, says how far it would be reachable, and requests for their paths are refused.
 
+use std::cmp::Reverse;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::kube_aggregator::pkg::apis::apiregistration::v1::{APIService, APIServiceCondition, ServiceReference};
 use machinery::Status;
+use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use crate::admission::World;
@@ -63,6 +65,24 @@ impl ApiServer {
             }
         }
         Ok(others)
+    }
+
+    /// Whether a version of a group is registered for another server, to which nothing is passed on.
+    pub(crate) fn is_elsewhere(&self, group: &str, version: &str) -> bool {
+        let registered: Option<APIService> = self.world().object(OWN_GROUP, PLURAL, "", &format!("{version}.{group}"));
+        registered.and_then(|service| service.spec).is_some_and(|spec| spec.service.is_some())
+    }
+
+    /// `/apis/<group>` of a group that is registered, and not served here.
+    pub(crate) fn registered_group(&self, group: &str) -> Option<Value> {
+        let registered = self.world().objects::<APIService>(OWN_GROUP, PLURAL, "").into_iter().filter_map(|service| service.spec);
+        let mut specs: Vec<_> = registered.filter(|spec| !group.is_empty() && spec.group.as_deref() == Some(group)).collect();
+        specs.sort_by_key(|spec| Reverse(spec.version_priority));
+        let versions = specs.iter().filter_map(|spec| spec.version.as_deref());
+        let versions: Vec<Value> =
+            versions.map(|version| json!({ "groupVersion": format!("{group}/{version}"), "version": version })).collect();
+        let preferred = versions.first()?.clone();
+        Some(json!({ "kind": "APIGroup", "apiVersion": "v1", "name": group, "versions": versions, "preferredVersion": preferred }))
     }
 }
 

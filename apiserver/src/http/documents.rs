@@ -53,7 +53,12 @@ pub async fn serve(chain: &Arc<Chain>, request: &Parts) -> status::Result<Answer
                 .discovery()
                 .group(group)
                 .filter(|_| !group.is_empty())
-                .map_or_else(respond::not_found, |g| respond::document(&g, format)))
+                .map(|known| respond::document(&known, format))
+                .or_else(|| Some(respond::document(&chain.api.registered_group(group)?, format)))
+                .unwrap_or_else(respond::not_found))
+        }
+        ["apis", group, version] if !served.discovery().has_group(group) && chain.api.is_elsewhere(group, version) => {
+            Ok(respond::elsewhere())
         }
         ["apis", group, version] => group_version(&served, group, version, headers),
         ["openapi", ..] => Ok(served.openapi().serve(&served, &segments, query, headers).await.unwrap_or_else(respond::not_found)),

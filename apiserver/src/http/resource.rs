@@ -53,7 +53,8 @@ impl Call<'_> {
     pub async fn serve(self, body: HttpBody) -> status::Result<Answer> {
         let found = self.chain.api.find(&self.path.group, &self.path.version, &self.path.resource).await?;
         if !self.is_known(found.as_deref()) {
-            return Ok(respond::not_found());
+            let elsewhere = found.is_none() && self.chain.api.is_elsewhere(&self.path.group, &self.path.version);
+            return Ok(if elsewhere { respond::elsewhere() } else { respond::not_found() });
         }
         let accept = self.headers.get(ACCEPT);
         let is_served = |resource: &&ResourceRef| {

@@ -85,6 +85,13 @@ pub fn not_found() -> Answer {
     answer
 }
 
+/// What is at this path is another server's, which is not reached.
+pub fn elsewhere() -> Answer {
+    let mut answer = text(StatusCode::SERVICE_UNAVAILABLE, "service unavailable\n");
+    answer.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    answer
+}
+
 /// A Status: a failure with its code, or the success of a delete.
 pub fn status(status: &Status, format: Format) -> Answer {
     let code = StatusCode::from_u16(status.code).unwrap_or(StatusCode::OK);
