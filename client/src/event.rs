@@ -182,7 +182,10 @@ impl EventWriter {
             count: Some(1),
             first_timestamp: Some(Time(now)),
             last_timestamp: Some(Time(now)),
-            source: Some(EventSource { component: Some(component.to_owned()), host: Some(self.instance.clone()) }),
+            source: Some(EventSource {
+                component: Some(component.to_owned()),
+                host: Some(self.instance.clone()).filter(|host| !host.is_empty()),
+            }),
             reporting_component: Some(component.to_owned()),
             reporting_instance: Some(self.instance.clone()),
             ..Event::default()
