@@ -61,7 +61,7 @@ impl Controller for EndpointsController {
         }
         object.metadata.annotations = Some(annotations).filter(|annotations| !annotations.is_empty());
         let noted = |mut object: Endpoints| {
-            object.metadata.annotations.get_or_insert_default().extend(trigger(world, service, spec));
+            object.metadata.annotations.get_or_insert_default().extend(trigger(world, service));
             object
         };
         match known {
@@ -84,7 +84,7 @@ fn subsets(world: &World, service: &Whole<Service>, spec: &ServiceSpec) -> (Vec<
     let family = families(spec).first().copied().unwrap_or(Family::V4);
     let mut by_ports: BTreeMap<Vec<Port>, Addresses> = BTreeMap::new();
     let (mut count, mut truncated) = (0, false);
-    for pod in pods(world, service, spec).filter(|pod| publishes_all(spec) || !pod.is_terminating()) {
+    for pod in pods(world, service).filter(|pod| publishes_all(spec) || !pod.is_terminating()) {
         let Some(ip) = pod.ips.iter().find(|ip| Family::of(ip) == family) else { continue };
         let mut ports = ports(spec, pod);
         if ports.is_empty() && spec.ports.as_ref().is_some_and(|ports| !ports.is_empty()) {
@@ -108,7 +108,8 @@ fn subsets(world: &World, service: &Whole<Service>, spec: &ServiceSpec) -> (Vec<
     (by_ports.into_iter().map(subset).collect(), truncated)
 }
 
-fn subset((ports, (mut ready, mut not_ready)): (Vec<Port>, Addresses)) -> EndpointSubset {
+fn subset((mut ports, (mut ready, mut not_ready)): (Vec<Port>, Addresses)) -> EndpointSubset {
+    ports.sort_by_cached_key(|port| fnv128a(&printed(port)));
     let uid = |address: &EndpointAddress| address.target_ref.as_ref().and_then(|target| target.uid.clone());
     for list in [&mut ready, &mut not_ready] {
         list.sort_by_key(|address| (address.ip.clone(), uid(address)));
@@ -123,5 +124,39 @@ fn subset((ports, (mut ready, mut not_ready)): (Vec<Port>, Addresses)) -> Endpoi
         addresses: Some(ready).filter(|list| !list.is_empty()),
         not_ready_addresses: Some(not_ready).filter(|list| !list.is_empty()),
         ports: Some(ports.into_iter().map(of).collect::<Vec<_>>()).filter(|ports| !ports.is_empty()),
+    }
+}
+
+/// A port as upstream prints it to make the hash that it orders ports by.
+fn printed(port: &Port) -> String {
+    let app_protocol = port.app_protocol.as_deref().unwrap_or("<nil>");
+    format!(
+        "(v1.EndpointPort){{Name:(string){} Port:(int32){} Protocol:(v1.Protocol){} AppProtocol:(*string){app_protocol}}}",
+        port.name, port.port, port.protocol
+    )
+}
+
+/// FNV-1a of 128 bits.
+fn fnv128a(text: &str) -> u128 {
+    const OFFSET: u128 = 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d;
+    const PRIME: u128 = 0x0100_0000_0000_0000_0000_013b;
+    text.bytes().fold(OFFSET, |hash, byte| (hash ^ u128::from(byte)).wrapping_mul(PRIME))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ports_are_in_the_order_of_their_hashes() {
+        let port = |number: u16| Port {
+            name: format!("p{number}"),
+            port: 80 + i32::from(number),
+            protocol: ["TCP", "UDP", "SCTP"][usize::from(number) % 3].to_owned(),
+            app_protocol: (number % 2 == 1).then(|| "http".to_owned()),
+        };
+        let subset = subset(((0..8).map(port).collect(), Addresses::default()));
+        let names: Vec<String> = subset.ports.into_iter().flatten().filter_map(|port| port.name).collect();
+        assert_eq!(names, ["p3", "p7", "p2", "p6", "p4", "p0", "p1", "p5"], "as Kubernetes orders them");
     }
 }

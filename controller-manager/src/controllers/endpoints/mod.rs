@@ -88,21 +88,16 @@ fn labels(service: &Whole<Service>, given: &[(&str, &str)]) -> BTreeMap<String, 
     labels
 }
 
-/// The pods that the Service selects, have an address and are not finished. Those on nodes that do not exist are left
-/// out, except where even pods that are not ready are published.
-fn pods<'a>(world: &'a World, service: &'a Whole<Service>, spec: &'a ServiceSpec) -> impl Iterator<Item = &'a Arc<PodRow>> {
-    let anywhere = publishes_all(spec);
-    world
-        .pods
-        .namespace(service.header().namespace())
-        .filter(|pod| selects(service, &pod.labels) && !pod.phase.is_finished() && !pod.ips.is_empty())
-        .filter(move |pod| anywhere || pod.node.as_ref().is_some_and(|node| world.nodes.find("", node).is_some()))
+/// The pods that the Service selects, have an address and are not finished.
+fn pods<'a>(world: &'a World, service: &'a Whole<Service>) -> impl Iterator<Item = &'a Arc<PodRow>> {
+    let all = world.pods.namespace(service.header().namespace());
+    all.filter(|pod| selects(service, &pod.labels) && !pod.phase.is_finished() && !pod.ips.is_empty())
 }
 
 /// Upon what the endpoints were last written, by which the delay until they are is measured: the newest among the Service's
 /// creation and the changes of its pods' readiness. An annotation and its value.
-fn trigger(world: &World, service: &Whole<Service>, spec: &ServiceSpec) -> Option<(String, String)> {
-    let changes = pods(world, service, spec).filter_map(|pod| pod.ready_changed);
+fn trigger(world: &World, service: &Whole<Service>) -> Option<(String, String)> {
+    let changes = pods(world, service).filter_map(|pod| pod.ready_changed);
     let newest = changes.chain(service.header().created).max()?;
     Some((TRIGGER_TIME.to_owned(), newest.to_string()))
 }

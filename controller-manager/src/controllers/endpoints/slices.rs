@@ -60,7 +60,7 @@ impl Controller for EndpointSliceController {
         let taken = |name: &str| world.endpoint_slices.find(&key.namespace, name).is_some();
         let mould = Mould {
             metadata,
-            trigger: trigger(world, service, spec),
+            trigger: trigger(world, service),
             names: Names::new(&format!("{}-", key.name), &service.header().uid, taken),
             placeholders: families(spec),
             identity: |endpoint| endpoint.target_ref.as_ref().and_then(|target| target.uid.clone()).unwrap_or_default(),
@@ -77,7 +77,9 @@ fn managed(world: &World, service: &Whole<Service>) -> Vec<Arc<Whole<EndpointSli
 
 fn groups(world: &World, service: &Whole<Service>, spec: &ServiceSpec) -> Groups {
     let mut groups = Groups::new();
-    for pod in pods(world, service, spec) {
+    // Pods on nodes that do not exist are left out, except where even pods that are not ready are published.
+    let is_placed = |pod: &PodRow| pod.node.as_ref().is_some_and(|node| world.nodes.find("", node).is_some());
+    for pod in pods(world, service).filter(|pod| publishes_all(spec) || is_placed(pod)) {
         let ports = ports(spec, pod);
         for family in families(spec) {
             if let Some(endpoint) = endpoint(world, service, spec, pod, family) {
