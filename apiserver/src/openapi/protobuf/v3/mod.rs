@@ -175,6 +175,7 @@ fn default_value(value: &Value) -> DefaultValue {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use serde_json::json;
 
