@@ -5,7 +5,7 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use k8s_openapi::api::core::v1::Pod;
-use machinery::apply::{Entry, OneVersion, Set, Target, Writer, apply, update};
+use machinery::apply::{Entry, OneVersion, Set, Target, Writer, apply, update, write_entries};
 use machinery::schema::Schema;
 use machinery::text::Text;
 use serde_json::{Value, json};
@@ -39,12 +39,17 @@ fn main() {
     let [made, placed, run, ready] = [&made, &placed, &run, &ready].map(|text| Text::new(text));
     let after_create = update(&object, None, made, Vec::new(), maker);
     let after_status = update(&sub, Some(placed), run, after_create.clone(), kubelet);
-    let entries = serde_json::to_string(&after_status).unwrap_or_default();
+    let write = || {
+        let mut json = Vec::new();
+        write_entries(&after_status, &mut json);
+        json
+    };
+    let entries = String::from_utf8(write()).unwrap_or_default();
     println!("entries of {} bytes", entries.len());
 
     measure("clone the entries", || after_status.clone());
     measure("parse the entries", || serde_json::from_str::<Vec<Entry>>(&entries).map(|entries| entries.len()));
-    measure("write the entries", || serde_json::to_string(&after_status).map(|text| text.len()));
+    measure("write the entries", write);
     measure("create", || update(&object, None, made, Vec::new(), maker));
     measure("first status", || update(&sub, Some(placed), run, after_create.clone(), kubelet));
     measure("status again", || update(&sub, Some(run), ready, after_status.clone(), kubelet));

@@ -3,7 +3,7 @@
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
-use machinery::apply::{self, Changes, Entry, OneVersion, Set, Target, Writer, fields_of, starting_entries};
+use machinery::apply::{self, Changes, Entry, OneVersion, Set, Target, Writer, fields_of, starting_entries, write_entries};
 use machinery::decode::conform;
 use machinery::schema::Schema;
 use machinery::text::Text;
@@ -32,8 +32,9 @@ fn read(input: &[u8]) -> Option<Write> {
 
 /// Entries can be read, and are what they are when they were written and read.
 fn check(entries: &[Entry]) {
-    let text = serde_json::to_string(entries).unwrap();
-    let again: Vec<Entry> = serde_json::from_str(&text).unwrap();
+    let mut json = Vec::new();
+    write_entries(entries, &mut json);
+    let again: Vec<Entry> = serde_json::from_slice(&json).unwrap();
     assert_eq!(again, entries);
     let published: Vec<ManagedFieldsEntry> = entries.iter().map(ManagedFieldsEntry::from).collect();
     if !published.is_empty() && published != [ManagedFieldsEntry::default()] {
