@@ -159,6 +159,22 @@ async fn a_forgotten_state_is_expired_even_where_it_could_be_had() {
     assert_eq!(names(second).await.unwrap(), ["ns/a", "ns/b"]);
 }
 
+/// A snapshot holds all that has changed since: it goes soon after the last page that was read from it.
+#[tokio::test]
+async fn snapshots_are_kept_while_pages_are_read() {
+    let world = World::new(Bounds::default()).await;
+    let (one, other) = (world.put("a", &[]).await, world.put("b", &[]).await);
+    world.reach(other).await;
+    for version in [one, other, one] {
+        world.log.keep(version, world.log.snapshot());
+    }
+    let kept = || [one, other].map(|version| world.log.kept(version).is_some());
+    world.log.trim(Instant::now() + Duration::from_secs(9));
+    assert_eq!(kept(), [true, true]);
+    world.log.trim(Instant::now() + Duration::from_secs(11));
+    assert_eq!(kept(), [false, false]);
+}
+
 /// A burst stays whole for those who are behind; once it is over, the ring gives back what it held for it.
 #[tokio::test]
 async fn a_ring_settles_after_a_burst() {
