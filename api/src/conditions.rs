@@ -14,7 +14,7 @@ const LONGEST_MESSAGE_BYTES: usize = 32 << 10;
 pub(crate) const NO_TIME: &str = "0001-01-01T00:00:00Z";
 const YEAR_OF_NO_TIME: i64 = -62_135_596_800;
 
-/// Marks the times that conditions below `status` lack. For [`crate::Kind::before_decode`].
+/// Marks the times that conditions below `status` lack. For [`crate::Kind::MARK`].
 pub(crate) fn mark_missing_times(object: &mut Map<String, Value>) {
     if let Some(conditions) = object.get_mut("status").and_then(|status| status.get_mut("conditions")) {
         mark_list(conditions);

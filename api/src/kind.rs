@@ -85,6 +85,9 @@ impl Column {
     }
 }
 
+/// See [`Kind::MARK`].
+pub type Mark = fn(&mut Map<String, Value>);
+
 /// A selectable field's name and an object's value for it.
 pub type SelectableField = (&'static str, Cow<'static, str>);
 
@@ -126,14 +129,14 @@ pub trait Kind: Send + Sync + 'static {
     /// For a version that is not the stored one: how they differ. `Object` is then the stored version's type.
     const CONVERSION: Option<Conversion> = None;
 
+    /// Marks in a client's JSON what the type cannot tell (an empty selector from none). Runs before decoding.
+    const MARK: Option<Mark> = None;
+
     /// What users are told of a version that is deprecated.
     const DEPRECATION: Option<&'static str> = None;
 
     /// Whether the answer to a finished delete is the object rather than a Status.
     const DELETE_RETURNS_OBJECT: bool = false;
-
-    /// Marks in a client's JSON what the type cannot tell (an empty selector from none). Runs before decoding.
-    fn before_decode(_object: &mut Map<String, Value>) {}
 
     /// What of a client's object cannot be understood, though its fields decode.
     fn check_decoded(_object: &Self::Object) -> Result<(), String> {

@@ -33,6 +33,7 @@ pub mod registry;
 pub mod resource;
 pub mod resource_k8s;
 pub mod scheduling;
+pub mod served;
 pub mod storage_k8s;
 pub mod strategy;
 pub mod validate;

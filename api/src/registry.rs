@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
 
 use crate::kind::Kind;
-use crate::resource::{Resource, ResourceRef, Served};
+use crate::resource::{Resource, ResourceRef};
+use crate::served::Served;
 use crate::{
     admissionregistration, apiextensions, apiregistration, apps, autoscaling, batch, certificates, coordination, core, discovery, events,
     flowcontrol, networking, node, policy, rbac, resource_k8s, scheduling, storage_k8s,

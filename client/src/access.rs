@@ -1,9 +1,11 @@
 //! [`Api`]: the verbs for one kind, with its own type. It is a thin coat over [`Transport`], and as cheap to make
 //! and to clone as a pointer; whoever handles many kinds alike uses the transport itself.
 
+use std::any::Any;
 use std::marker::PhantomData;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
+use api::Registry;
 use api::kind::Typed;
 use bytes::Bytes;
 use machinery::{GroupVersionResource, NamespacedName, ResourceVersion, Status};
@@ -55,6 +57,8 @@ impl Selection {
     }
 }
 
+static RESOURCES: LazyLock<Registry> = LazyLock::new(Registry::built_in);
+
 /// The resource that objects of type `K` are served as.
 pub fn resource_of<K: Typed>() -> GroupVersionResource {
     GroupVersionResource::new(K::GROUP, K::VERSION, K::URL_PATH_SEGMENT)
@@ -68,9 +72,13 @@ pub fn decode<K: Typed>(payload: Payload) -> Result<Arc<K>> {
     let Some(json) = payload.json else {
         return Err(Status::internal(format!("the server sent a {} of another type and without its encoding", K::KIND)));
     };
-    serde_json::from_slice(&json)
-        .map(Arc::new)
-        .map_err(|error| Status::internal(format!("the server sent a {} that does not decode: {error}", K::KIND)))
+    let malformed = |error: String| Status::internal(format!("the server sent a {} that does not decode: {error}", K::KIND));
+    // Not by the type itself, since code that decodes it would come to be in each program part that asks for one.
+    let known = RESOURCES.find(K::GROUP, K::VERSION, K::URL_PATH_SEGMENT);
+    let resource = known.ok_or_else(|| malformed("the kind is not known".to_owned()))?;
+    let object: Box<dyn Any> = resource.decode_stored(&json).map_err(malformed)?;
+    let typed = object.downcast::<K>().map_err(|_| malformed("it is stored in another version".to_owned()))?;
+    Ok(typed.into())
 }
 
 impl<K: Typed> Api<K> {

@@ -20,7 +20,7 @@ pub mod rules;
 #[cfg(test)]
 mod tests;
 mod text;
-pub(crate) mod time;
+mod time;
 pub mod types;
 mod value;
 

@@ -4,17 +4,19 @@
 //! no nulls, quantities and times normalised.
 
 mod order;
+mod plain;
 mod scalar;
 #[cfg(test)]
 mod tests;
 
-use std::fmt;
-
 pub use order::by_place;
+pub use plain::is_plain;
 use serde_json::{Map, Value};
 
 use crate::Status;
-use crate::json::{self, MOST_DEPTH, MOST_FINDINGS, Path};
+pub use crate::finding::Finding;
+use crate::finding::{MOST_FINDINGS, Path};
+use crate::json::{self, MOST_DEPTH};
 use crate::schema::{Cursor, Node, Scalar, Schema};
 use crate::yaml;
 
@@ -62,36 +64,6 @@ pub struct TypeError {
     pub path: String,
     pub expected: &'static str,
     pub found: String,
-}
-
-/// Something that a client probably did not mean.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Finding {
-    /// A field that the type does not have; it is dropped.
-    Unknown(String),
-    /// A field that is there more than once; the last one holds.
-    Duplicate(String),
-    /// The same in YAML: the key as it is written, and the line of the later value.
-    Repeated { line: usize, key: String },
-}
-
-impl Finding {
-    fn path(&self) -> &str {
-        match self {
-            Self::Unknown(path) | Self::Duplicate(path) => path,
-            Self::Repeated { key, .. } => key,
-        }
-    }
-}
-
-impl fmt::Display for Finding {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unknown(path) => write!(f, "unknown field {path:?}"),
-            Self::Duplicate(path) => write!(f, "duplicate field {path:?}"),
-            Self::Repeated { line, key } => write!(f, "line {line}: key {key} already set in map"),
-        }
-    }
 }
 
 /// What YAML has twice is one error, a line for each.

@@ -2,27 +2,18 @@
 //! the caller is told, because strict field validation refuses them.
 
 use std::cell::RefCell;
-use std::fmt::{self, Write as _};
+use std::fmt;
 
-use serde::de::{DeserializeSeed, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeOwned, DeserializeSeed, MapAccess, SeqAccess, Visitor};
 use serde_json::map::Entry;
 use serde_json::{Map, Number, Value};
 
-use crate::decode::Finding;
+use crate::finding::{Duplicates, Finding, Path};
 
 /// How deep arrays and objects may nest. Upstream stops at 10,000, which no recursive walk of ours would survive
 /// on a small stack; and clients that read our answers with serde_json stop at 128, with lists, watch events
 /// and managed fields around the object. No published type nests deeper than 30.
 pub const MOST_DEPTH: usize = 100;
-
-/// Of duplicate keys (as of all strict findings) no more than this are reported.
-pub const MOST_FINDINGS: usize = 100;
-
-/// A finding's path is shown up to here: a body may have keys of megabytes, and findings below them by the thousand.
-const MOST_PATH_BYTES: usize = 1024;
-
-/// How often duplicates are looked at, those that were reported already included.
-const MOST_DUPLICATES_SEEN: usize = 10 * MOST_FINDINGS;
 
 /// A body that is not JSON, or nests too deep.
 #[derive(Debug, thiserror::Error)]
@@ -60,6 +51,12 @@ pub fn parse_with(body: &[u8], again: Again) -> Result<Parsed, Error> {
     })
 }
 
+/// The typed value of a tree, by way of its text: code that makes every type of a tree, beside that which makes it of text,
+/// would be a tenth of the program.
+pub fn to_typed<T: DeserializeOwned>(value: &Value) -> serde_json::Result<T> {
+    serde_json::from_slice(value.to_string().as_bytes())
+}
+
 /// The text with U+FFFD in the place of escaped halves of surrogate pairs; None if it has none.
 fn with_whole_pairs(text: &str) -> Option<String> {
     let unit = |at: usize| {
@@ -92,69 +89,6 @@ fn parse_text(text: &str, again: Again) -> Result<Parsed, Error> {
     let value = Seed { path: &Path::Root, depth: 0, again, duplicates: &duplicates }.deserialize(&mut deserializer)?;
     deserializer.end()?;
     Ok(Parsed { value, duplicates: duplicates.into_inner().findings })
-}
-
-/// Where a walk stands: a list of steps, each on the stack of the call that took it, so that a path costs
-/// nothing until it is shown.
-#[derive(Clone, Copy)]
-pub(crate) enum Path<'p> {
-    Root,
-    Key(&'p Path<'p>, &'p str),
-    Index(&'p Path<'p>, usize),
-}
-
-impl fmt::Display for Path<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Path::Root => Ok(()),
-            Path::Key(Path::Root, key) => f.write_str(key),
-            Path::Key(parent, key) => write!(f, "{parent}.{key}"),
-            Path::Index(parent, index) => write!(f, "{parent}[{index}]"),
-        }
-    }
-}
-
-impl Path<'_> {
-    /// The path as findings name it: its beginning, where it is very long.
-    pub(crate) fn shown(&self) -> String {
-        let mut shown = Shortened(String::new());
-        if write!(shown, "{self}").is_err() {
-            shown.0.push('…');
-        }
-        shown.0
-    }
-}
-
-/// Takes text up to a bound, and then fails, so that nobody goes on writing.
-struct Shortened(String);
-
-impl fmt::Write for Shortened {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        let room = MOST_PATH_BYTES - self.0.len();
-        self.0.push_str(&text[..text.floor_char_boundary(room)]);
-        if text.len() > room { Err(fmt::Error) } else { Ok(()) }
-    }
-}
-
-/// The duplicate keys of a body.
-#[derive(Default)]
-pub(crate) struct Duplicates {
-    pub(crate) findings: Vec<Finding>,
-    seen: usize,
-}
-
-impl Duplicates {
-    /// Takes note of what is made only if there is room for it.
-    pub(crate) fn report(&mut self, finding: impl FnOnce() -> Finding) {
-        self.seen += 1;
-        if self.seen > MOST_DUPLICATES_SEEN || self.findings.len() >= MOST_FINDINGS {
-            return;
-        }
-        let finding = finding();
-        if !self.findings.contains(&finding) {
-            self.findings.push(finding);
-        }
-    }
 }
 
 /// Lays a value over an earlier one: object over object field by field, list over list element by element.

@@ -6,6 +6,7 @@ pub mod cel;
 pub mod decode;
 pub mod field;
 pub mod fields;
+pub mod finding;
 pub mod intstr;
 pub mod ip;
 pub mod json;
@@ -24,6 +25,7 @@ pub mod structural;
 pub mod table;
 pub mod tape;
 pub mod text;
+mod time;
 pub mod yaml;
 
 pub use meta::{GroupKind, GroupResource, GroupVersion, GroupVersionKind, GroupVersionResource, NamespacedName, ResourceVersion};

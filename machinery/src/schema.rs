@@ -108,8 +108,13 @@ pub enum Scalar {
 
 impl Fields {
     pub fn get(&self, name: &str) -> Option<&Field> {
+        self.find(name).map(|(_, field)| field)
+    }
+
+    /// A field, and its place among all in the order of their names.
+    pub fn find(&self, name: &str) -> Option<(usize, &Field)> {
         let at = self.0.binary_search_by(|(known, _)| (**known).cmp(name)).ok()?;
-        self.0.get(at).map(|(_, field)| field)
+        self.0.get(at).map(|(_, field)| (at, field))
     }
 
     /// All fields in the order of their names.
@@ -191,8 +196,13 @@ impl<'s> Cursor<'s> {
 
     /// The named field of a struct, and its type.
     pub fn field(self, name: &str) -> Option<(&'s Field, Self)> {
+        self.field_at(name).map(|(_, field, below)| (field, below))
+    }
+
+    /// The same, with the field's place among all in the order of their names.
+    pub fn field_at(self, name: &str) -> Option<(usize, &'s Field, Self)> {
         match self.node() {
-            Node::Struct { fields, .. } => fields.get(name).map(|field| (field, self.at(field.node))),
+            Node::Struct { fields, .. } => fields.find(name).map(|(at, field)| (at, field, self.at(field.node))),
             _ => None,
         }
     }

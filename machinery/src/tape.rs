@@ -5,7 +5,8 @@ use std::borrow::Cow;
 
 use crate::text::{Text, by_name, scalar_end, string_end};
 
-/// The values of a compact JSON text, in the order in which they begin. The names of fields stand among them.
+/// The values of a JSON text, in the order in which they begin. The names of fields stand among them. The text of a container
+/// is compact if the whole is.
 pub struct Tape<'a> {
     json: &'a str,
     places: Vec<Place>,
@@ -36,7 +37,7 @@ impl<'a> Tape<'a> {
         loop {
             let start = at;
             match bytes.get(at)? {
-                b',' | b':' => {
+                b',' | b':' | b' ' | b'\n' | b'\r' | b'\t' => {
                     at += 1;
                     continue;
                 }
@@ -57,7 +58,8 @@ impl<'a> Tape<'a> {
                 }
             }
             if open.is_empty() {
-                return (at == bytes.len() && !places.is_empty()).then_some(Self { json, places });
+                let is_all = bytes[at..].iter().all(u8::is_ascii_whitespace);
+                return (is_all && !places.is_empty()).then_some(Self { json, places });
             }
         }
     }
@@ -80,6 +82,11 @@ impl<'t> Value<'t> {
     /// A list's elements; nothing of other values.
     pub fn items(self) -> impl Iterator<Item = Self> {
         self.within('[')
+    }
+
+    /// Whether this is an object or a list, and nothing is in it.
+    pub fn is_empty(self) -> bool {
+        (self.text().is_object() || self.text().is_list()) && self.place().next == self.at + 1
     }
 
     /// An object's fields in the order in which they stand; nothing of other values.
@@ -135,6 +142,13 @@ mod tests {
         #[test]
         fn a_tape_is_the_tree(value in any_json()) {
             let text = value.to_string();
+            let tape = Tape::read(&text).unwrap();
+            prop_assert_eq!(tree(tape.root()), value);
+        }
+
+        #[test]
+        fn spaces_between_tokens_mean_nothing(value in any_json()) {
+            let text = format!(" {}\r\n\t", serde_json::to_string_pretty(&value).unwrap());
             let tape = Tape::read(&text).unwrap();
             prop_assert_eq!(tree(tape.root()), value);
         }

@@ -155,7 +155,7 @@ fn container_end(json: &[u8]) -> Option<usize> {
 /// The place behind the number, truth value or null that begins at `start`.
 pub(crate) fn scalar_end(json: &[u8], start: usize) -> usize {
     let rest = json.get(start..).unwrap_or_default();
-    start + rest.iter().position(|byte| matches!(byte, b',' | b'}' | b']')).unwrap_or(rest.len())
+    start + rest.iter().position(|byte| matches!(byte, b',' | b'}' | b']' | b' ' | b'\n' | b'\r' | b'\t')).unwrap_or(rest.len())
 }
 
 /// The place behind the string that opens at `open`.

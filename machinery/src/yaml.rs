@@ -13,8 +13,8 @@ use base64::Engine as _;
 use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, StrInput, Tag};
 use serde_json::{Map, Value};
 
-use crate::decode::Finding;
-use crate::json::{Duplicates, MOST_DEPTH, Parsed, Path};
+use crate::finding::{Duplicates, Finding, Path};
+use crate::json::{MOST_DEPTH, Parsed};
 
 /// How many bytes anchors and aliases may add, counting a scalar with its length and a node with [`NODE_COST`].
 const MOST_EXPANSION: usize = 4 << 20;

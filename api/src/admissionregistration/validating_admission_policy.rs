@@ -7,13 +7,13 @@ use k8s_openapi::api::admissionregistration::v1::{
 use machinery::field::{Error, Errors, Path};
 use machinery::names;
 use machinery::objectmeta::Repeated;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::environment::{Visible, Wanted};
 use super::{FAILURE_POLICIES, expressions, matching};
 use crate::apps::bump_generation;
 use crate::custom::jsonpath::JsonPath;
-use crate::kind::{Column, Kind, Names, Scope, Subresource, View};
+use crate::kind::{Column, Kind, Mark, Names, Scope, Subresource, View};
 use crate::strategy::{self, Context, UpdateStrategy};
 use crate::{columns, conditions, validate, zero};
 
@@ -29,6 +29,7 @@ impl Kind for ValidatingAdmissionPolicies {
     const NAMES: Names = super::names("ValidatingAdmissionPolicy", "validatingadmissionpolicies", "validatingadmissionpolicy");
     const SCOPE: Scope = Scope::Cluster;
     const STORED_UNDER: &'static str = "validatingadmissionpolicies";
+    const MARK: Option<Mark> = Some(conditions::mark_missing_times);
     const FINALIZER_DOMAINS: bool = false;
     const UNCONDITIONAL_UPDATE: bool = false;
     const COLUMNS: &'static [Column] = &[
@@ -37,10 +38,6 @@ impl Kind for ValidatingAdmissionPolicies {
         Column::text("ParamKind", "What the parameters are."),
         Column::AGE,
     ];
-
-    fn before_decode(object: &mut Map<String, Value>) {
-        conditions::mark_missing_times(object);
-    }
 
     fn validate_name(name: &str, prefix: bool) -> Vec<String> {
         names::dns1123_subdomain(name, prefix)

@@ -4,11 +4,11 @@ use jiff::Timestamp;
 use k8s_openapi::api::admissionregistration::v1::{ValidatingWebhook, ValidatingWebhookConfiguration};
 use machinery::field::{Errors, Path};
 use machinery::objectmeta::Repeated;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::webhooks::{self, Hook, HookMut};
 use crate::apps::bump_generation;
-use crate::kind::{Column, Kind, Names, Scope};
+use crate::kind::{Column, Kind, Mark, Names, Scope};
 use crate::strategy::{Context, UpdateStrategy};
 use crate::{columns, zero};
 
@@ -21,16 +21,13 @@ impl Kind for ValidatingWebhookConfigurations {
         super::names("ValidatingWebhookConfiguration", "validatingwebhookconfigurations", "validatingwebhookconfiguration");
     const SCOPE: Scope = Scope::Cluster;
     const STORED_UNDER: &'static str = "validatingwebhookconfigurations";
+    const MARK: Option<Mark> = Some(webhooks::mark);
     const FINALIZER_DOMAINS: bool = false;
     const UNCONDITIONAL_UPDATE: bool = false;
     const COLUMNS: &'static [Column] = &[Column::NAME, Column::integer("Webhooks", "How many webhooks there are."), Column::AGE];
 
     fn validate_name(name: &str, prefix: bool) -> Vec<String> {
         machinery::names::dns1123_subdomain(name, prefix)
-    }
-
-    fn before_decode(object: &mut Map<String, Value>) {
-        webhooks::mark(object);
     }
 
     fn default(configuration: &mut ValidatingWebhookConfiguration) {

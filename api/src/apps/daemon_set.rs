@@ -5,12 +5,12 @@ use k8s_openapi::api::apps::v1::{DaemonSet, DaemonSetSpec, DaemonSetStatus, Daem
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use machinery::field::{Error, Errors, Path};
 use machinery::objectmeta::Repeated;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::{bump_generation, selector, template};
 use crate::columns::{self, CONTAINERS, IMAGES, SELECTOR};
 use crate::counts::{self, non_negative};
-use crate::kind::{Column, Kind, Names, Scope, Subresource, View};
+use crate::kind::{Column, Kind, Mark, Names, Scope, Subresource, View};
 use crate::strategy::{Context, UpdateStrategy};
 use crate::{validate, zero};
 
@@ -33,6 +33,7 @@ impl Kind for DaemonSets {
     };
     const SCOPE: Scope = Scope::Namespaced;
     const STORED_UNDER: &'static str = "daemonsets";
+    const MARK: Option<Mark> = Some(selector::mark_empty);
     const COLUMNS: &'static [Column] = &[
         Column::NAME,
         Column::integer("Desired", "Nodes that should run a pod."),
@@ -46,10 +47,6 @@ impl Kind for DaemonSets {
         IMAGES,
         SELECTOR,
     ];
-
-    fn before_decode(object: &mut Map<String, Value>) {
-        selector::mark_empty(object);
-    }
 
     fn validate_name(name: &str, prefix: bool) -> Vec<String> {
         machinery::names::dns1123_subdomain(name, prefix)

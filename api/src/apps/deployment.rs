@@ -5,12 +5,12 @@ use k8s_openapi::api::apps::v1::{Deployment, DeploymentSpec, DeploymentStatus, D
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use machinery::field::{Error, Errors, Path};
 use machinery::objectmeta::Repeated;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::{bump_generation, selector, template};
 use crate::columns::{self, CONTAINERS, IMAGES, SELECTOR};
 use crate::counts::{self, non_negative};
-use crate::kind::{Column, Kind, Names, ScaleView, Scope, Subresource, View};
+use crate::kind::{Column, Kind, Mark, Names, ScaleView, Scope, Subresource, View};
 use crate::strategy::{Context, UpdateStrategy};
 use crate::{validate, zero};
 
@@ -30,13 +30,10 @@ impl Kind for Deployments {
     };
     const SCOPE: Scope = Scope::Namespaced;
     const STORED_UNDER: &'static str = "deployments";
+    const MARK: Option<Mark> = Some(selector::mark_empty);
 
     fn validate_name(name: &str, prefix: bool) -> Vec<String> {
         machinery::names::dns1123_subdomain(name, prefix)
-    }
-
-    fn before_decode(object: &mut Map<String, Value>) {
-        selector::mark_empty(object);
     }
 
     fn default(deployment: &mut Deployment) {

@@ -5,12 +5,12 @@ use k8s_openapi::api::apps::v1::{ReplicaSet, ReplicaSetSpec, ReplicaSetStatus};
 use k8s_openapi::api::core::v1::PodTemplateSpec;
 use machinery::field::{Errors, Path};
 use machinery::objectmeta::Repeated;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::{bump_generation, selector, template};
 use crate::columns::{self, CONTAINERS, IMAGES, SELECTOR};
 use crate::counts::{self, non_negative};
-use crate::kind::{Column, Kind, Names, ScaleView, Scope, Subresource, View};
+use crate::kind::{Column, Kind, Mark, Names, ScaleView, Scope, Subresource, View};
 use crate::strategy::{Context, UpdateStrategy};
 use crate::{validate, zero};
 
@@ -30,6 +30,7 @@ impl Kind for ReplicaSets {
     };
     const SCOPE: Scope = Scope::Namespaced;
     const STORED_UNDER: &'static str = "replicasets";
+    const MARK: Option<Mark> = Some(selector::mark_empty);
     const COLUMNS: &'static [Column] = &[
         Column::NAME,
         Column::integer("Desired", "Pods wanted."),
@@ -40,10 +41,6 @@ impl Kind for ReplicaSets {
         IMAGES,
         SELECTOR,
     ];
-
-    fn before_decode(object: &mut Map<String, Value>) {
-        selector::mark_empty(object);
-    }
 
     fn validate_name(name: &str, prefix: bool) -> Vec<String> {
         machinery::names::dns1123_subdomain(name, prefix)

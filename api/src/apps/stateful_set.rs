@@ -10,13 +10,13 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use machinery::field::{Error, Errors, Path};
 use machinery::names;
 use machinery::objectmeta::Repeated;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::{bump_generation, selector, template};
 use crate::columns::{self, CONTAINERS, IMAGES};
 use crate::core::persistent_volume_claim::{size_warnings, validate_spec};
 use crate::counts::{self, non_negative};
-use crate::kind::{Column, Kind, Names, ScaleView, Scope, Subresource, View};
+use crate::kind::{Column, Kind, Mark, Names, ScaleView, Scope, Subresource, View};
 use crate::strategy::{Context, UpdateStrategy};
 use crate::{validate, zero};
 
@@ -36,12 +36,9 @@ impl Kind for StatefulSets {
     };
     const SCOPE: Scope = Scope::Namespaced;
     const STORED_UNDER: &'static str = "statefulsets";
+    const MARK: Option<Mark> = Some(selector::mark_empty);
     const COLUMNS: &'static [Column] =
         &[Column::NAME, Column::text("Ready", "Ready pods out of those wanted."), Column::AGE, CONTAINERS, IMAGES];
-
-    fn before_decode(object: &mut Map<String, Value>) {
-        selector::mark_empty(object);
-    }
 
     /// The pods' host names are the set's name and an ordinal, so that it has to be a label.
     fn validate_name(name: &str, prefix: bool) -> Vec<String> {

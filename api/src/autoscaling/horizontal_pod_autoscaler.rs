@@ -12,7 +12,7 @@ use machinery::quantity::Quantity;
 use serde_json::{Map, Value, json};
 
 use super::{annotations, metrics};
-use crate::kind::{Column, Kind, Names, Scope, Subresource, View};
+use crate::kind::{Column, Kind, Mark, Names, Scope, Subresource, View};
 use crate::strategy::{Context, UpdateStrategy};
 use crate::{columns, validate, zero};
 
@@ -29,13 +29,10 @@ impl Kind for HorizontalPodAutoscalers {
     const NAMES: Names = names("v2");
     const SCOPE: Scope = Scope::Namespaced;
     const STORED_UNDER: &'static str = "horizontalpodautoscalers";
+    const MARK: Option<Mark> = Some(drop_carried);
     const COLUMNS: &'static [Column] = COLUMNS;
 
     /// The annotations in which v1 carries what v2 has fields for mean nothing here.
-    fn before_decode(object: &mut Map<String, Value>) {
-        annotations::take(object);
-    }
-
     fn validate_name(name: &str, prefix: bool) -> Vec<String> {
         names::dns1123_subdomain(name, prefix)
     }
@@ -63,6 +60,11 @@ impl Kind for HorizontalPodAutoscalers {
     fn row(scaler: &HorizontalPodAutoscaler, now: Timestamp) -> Vec<Value> {
         row(scaler, now)
     }
+}
+
+/// What the first version carries in annotations is nothing that a client may write there.
+fn drop_carried(object: &mut Map<String, Value>) {
+    annotations::take(object);
 }
 
 pub(super) const fn names(version: &'static str) -> Names {

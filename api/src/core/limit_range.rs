@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 
 use super::pod::{is_compressible, validate_container_resource_name, validate_resource_name};
 use crate::columns;
-use crate::kind::{Column, Kind, Names, Scope};
+use crate::kind::{Column, Kind, Mark, Names, Scope};
 use crate::scheduling::resources::{List, round_up};
 use crate::strategy::{Context, UpdateStrategy};
 use crate::validate::complaints;
@@ -33,6 +33,7 @@ impl Kind for LimitRanges {
     };
     const SCOPE: Scope = Scope::Namespaced;
     const STORED_UNDER: &'static str = "limitranges";
+    const MARK: Option<Mark> = Some(drop_spec_without_limits);
     const CREATE_ON_UPDATE: bool = true;
     const COLUMNS: &'static [Column] = &[Column::NAME, Column::date("Created At", "When it was created.")];
 
@@ -42,13 +43,6 @@ impl Kind for LimitRanges {
 
     /// A list that is null, which its writer does not own, is told from an empty one by the want of a spec: there is nothing
     /// else in it.
-    fn before_decode(object: &mut Map<String, Value>) {
-        let spec = object.get("spec").and_then(Value::as_object);
-        if spec.is_some_and(|spec| spec.get("limits").is_none_or(Value::is_null)) {
-            object.remove("spec");
-        }
-    }
-
     fn after_reading(range: &mut LimitRange) {
         range.spec.take_if(|spec| spec.limits.is_empty());
     }
@@ -77,6 +71,13 @@ impl Kind for LimitRanges {
 
     fn row(range: &LimitRange, _now: Timestamp) -> Vec<Value> {
         vec![columns::name(&range.metadata), json!(range.metadata.creation_timestamp)]
+    }
+}
+
+fn drop_spec_without_limits(object: &mut Map<String, Value>) {
+    let spec = object.get("spec").and_then(Value::as_object);
+    if spec.is_some_and(|spec| spec.get("limits").is_none_or(Value::is_null)) {
+        object.remove("spec");
     }
 }
 

@@ -4,6 +4,7 @@
 use std::sync::LazyLock;
 
 use k8s_openapi::api::flowcontrol::v1::{FlowSchemaSpec, PriorityLevelConfigurationSpec};
+use machinery::json::to_typed;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
@@ -52,7 +53,7 @@ pub(super) fn level(name: Option<&str>) -> Option<PriorityLevelConfigurationSpec
 }
 
 fn read<T: DeserializeOwned>(all: [(&'static str, Value); 2]) -> Vec<(&'static str, T)> {
-    all.into_iter().filter_map(|(name, spec)| Some((name, serde_json::from_value(spec).ok()?))).collect()
+    all.into_iter().filter_map(|(name, spec)| Some((name, to_typed(&spec).ok()?))).collect()
 }
 
 fn find<T: Clone>(all: &[(&str, T)], name: &str) -> Option<T> {

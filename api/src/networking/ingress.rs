@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 use super::{GROUP, check_reference};
 use crate::apps::bump_generation;
 use crate::columns::{self, NONE};
-use crate::kind::{Column, Kind, Names, Scope, Subresource, View};
+use crate::kind::{Column, Kind, Mark, Names, Scope, Subresource, View};
 use crate::strategy::{Context, UpdateStrategy};
 use crate::{validate, zero};
 
@@ -30,6 +30,7 @@ impl Kind for Ingresses {
         Names { group: GROUP, version: "v1", kind: "Ingress", plural: "ingresses", singular: "ingress", short: &["ing"], categories: &[] };
     const SCOPE: Scope = Scope::Namespaced;
     const STORED_UNDER: &'static str = "ingress";
+    const MARK: Option<Mark> = Some(mark_path_types);
     const COLUMNS: &'static [Column] = &[
         Column::NAME,
         Column::text("Class", "Who implements it."),
@@ -41,14 +42,6 @@ impl Kind for Ingresses {
 
     fn validate_name(name: &str, prefix: bool) -> Vec<String> {
         names::dns1123_subdomain(name, prefix)
-    }
-
-    fn before_decode(object: &mut Map<String, Value>) {
-        let rules = object.get_mut("spec").and_then(|spec| spec.get_mut("rules")?.as_array_mut());
-        for rule in rules.into_iter().flatten() {
-            let paths = rule.get_mut("http").and_then(|http| http.get_mut("paths")?.as_array_mut());
-            paths.into_iter().flatten().for_each(|path| validate::mark_empty(path.get_mut("pathType")));
-        }
     }
 
     fn default(ingress: &mut Ingress) {
@@ -122,6 +115,14 @@ impl Kind for Ingresses {
             json!(if spec.tls.is_some() { "80, 443" } else { "80" }),
             columns::age(&ingress.metadata, now),
         ]
+    }
+}
+
+fn mark_path_types(object: &mut Map<String, Value>) {
+    let rules = object.get_mut("spec").and_then(|spec| spec.get_mut("rules")?.as_array_mut());
+    for rule in rules.into_iter().flatten() {
+        let paths = rule.get_mut("http").and_then(|http| http.get_mut("paths")?.as_array_mut());
+        paths.into_iter().flatten().for_each(|path| validate::mark_empty(path.get_mut("pathType")));
     }
 }
 

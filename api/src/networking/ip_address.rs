@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::{GROUP, check_segment};
 use crate::columns;
-use crate::kind::{Column, Kind, Names, Scope};
+use crate::kind::{Column, Kind, Mark, Names, Scope};
 use crate::strategy::{Context, UpdateStrategy};
 use crate::{validate, zero};
 
@@ -29,6 +29,7 @@ impl Kind for IPAddresses {
     };
     const SCOPE: Scope = Scope::Cluster;
     const STORED_UNDER: &'static str = "ipaddresses";
+    const MARK: Option<Mark> = Some(mark_parent);
     const RANDOM_NAMES: bool = false;
     const COLUMNS: &'static [Column] = &[Column::NAME, Column::text("ParentRef", "Who holds the address.")];
 
@@ -37,12 +38,6 @@ impl Kind for IPAddresses {
     }
 
     /// A parent without a name is told from none.
-    fn before_decode(object: &mut Map<String, Value>) {
-        if let Some(Value::Object(parent)) = object.get_mut("spec").and_then(|spec| spec.get_mut("parentRef")) {
-            validate::mark_empty(Some(parent.entry("name").or_insert_with(|| "".into())));
-        }
-    }
-
     fn default(address: &mut IPAddress) {
         zero::omit(&mut address.spec.parent_ref.group);
         zero::omit(&mut address.spec.parent_ref.namespace);
@@ -63,6 +58,12 @@ impl Kind for IPAddresses {
         let parent = parts.into_iter().flatten().collect::<Vec<_>>().join("/");
         // The age is in a column that Kubernetes does not name.
         vec![columns::name(&address.metadata), json!(parent), columns::age(&address.metadata, now)]
+    }
+}
+
+fn mark_parent(object: &mut Map<String, Value>) {
+    if let Some(Value::Object(parent)) = object.get_mut("spec").and_then(|spec| spec.get_mut("parentRef")) {
+        validate::mark_empty(Some(parent.entry("name").or_insert_with(|| "".into())));
     }
 }
 

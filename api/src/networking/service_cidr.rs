@@ -6,10 +6,10 @@ use machinery::field::{Error, Errors, Path};
 use machinery::ip::Block;
 use machinery::names;
 use machinery::objectmeta::Repeated;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::GROUP;
-use crate::kind::{Column, Kind, Names, Scope, Subresource, View};
+use crate::kind::{Column, Kind, Mark, Names, Scope, Subresource, View};
 use crate::strategy::{Context, UpdateStrategy, keep_metadata};
 use crate::zero;
 use crate::{columns, conditions};
@@ -30,11 +30,8 @@ impl Kind for ServiceCIDRs {
     };
     const SCOPE: Scope = Scope::Cluster;
     const STORED_UNDER: &'static str = "servicecidrs";
+    const MARK: Option<Mark> = Some(conditions::mark_missing_times);
     const COLUMNS: &'static [Column] = &[Column::NAME, Column::text("CIDRs", "The ranges."), Column::AGE];
-
-    fn before_decode(object: &mut Map<String, Value>) {
-        conditions::mark_missing_times(object);
-    }
 
     fn validate_name(name: &str, prefix: bool) -> Vec<String> {
         names::dns1123_subdomain(name, prefix)

@@ -6,9 +6,9 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use machinery::field::{Error, Errors, Path};
 use machinery::objectmeta::Repeated;
 use machinery::{labels, names};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
-use crate::kind::{Column, Kind, Names, Scope, Subresource, View};
+use crate::kind::{Column, Kind, Mark, Names, Scope, Subresource, View};
 use crate::strategy::{Context, UpdateStrategy};
 use crate::validate::supported_value;
 use crate::{columns, conditions, counts};
@@ -29,6 +29,7 @@ impl Kind for PodDisruptionBudgets {
     };
     const SCOPE: Scope = Scope::Namespaced;
     const STORED_UNDER: &'static str = "poddisruptionbudgets";
+    const MARK: Option<Mark> = Some(conditions::mark_missing_times);
     const FINALIZER_DOMAINS: bool = false;
     const UNCONDITIONAL_UPDATE: bool = false;
     const COLUMNS: &'static [Column] = &[
@@ -42,10 +43,6 @@ impl Kind for PodDisruptionBudgets {
     fn validate_name(name: &str, prefix: bool) -> Vec<String> {
         // Kubernetes asks no more of the name here.
         names::path_segment(name, prefix)
-    }
-
-    fn before_decode(object: &mut Map<String, Value>) {
-        conditions::mark_missing_times(object);
     }
 
     fn default(budget: &mut PodDisruptionBudget) {

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::{allocation, claims};
 use crate::conditions;
-use crate::kind::{Column, Kind, Names, Scope, Subresource, View};
+use crate::kind::{Column, Kind, Mark, Names, Scope, Subresource, View};
 use crate::strategy::{Context, UpdateStrategy, keep_metadata};
 use crate::{columns, validate, zero};
 
@@ -20,19 +20,13 @@ impl Kind for ResourceClaims {
     const NAMES: Names = super::names("ResourceClaim", "resourceclaims", "resourceclaim");
     const SCOPE: Scope = Scope::Namespaced;
     const STORED_UNDER: &'static str = "resourceclaims";
+    const MARK: Option<Mark> = Some(mark_conditions);
     const STATUS_HAS_TABLE: bool = false;
     const DELETE_RETURNS_OBJECT: bool = true;
     const COLUMNS: &'static [Column] = &[Column::NAME, Column::text("State", "How far the claim has come."), Column::AGE];
 
     fn validate_name(name: &str, prefix: bool) -> Vec<String> {
         machinery::names::dns1123_subdomain(name, prefix)
-    }
-
-    fn before_decode(object: &mut Map<String, Value>) {
-        let devices = object.get_mut("status").and_then(|status| status.get_mut("devices")?.as_array_mut());
-        for conditions in devices.into_iter().flatten().filter_map(|device| device.get_mut("conditions")) {
-            conditions::mark_list(conditions);
-        }
     }
 
     fn default(claim: &mut ResourceClaim) {
@@ -66,6 +60,13 @@ impl Kind for ResourceClaims {
 
     fn row(claim: &ResourceClaim, now: Timestamp) -> Vec<Value> {
         vec![columns::name(&claim.metadata), json!(state(claim)), columns::age(&claim.metadata, now)]
+    }
+}
+
+fn mark_conditions(object: &mut Map<String, Value>) {
+    let devices = object.get_mut("status").and_then(|status| status.get_mut("devices")?.as_array_mut());
+    for conditions in devices.into_iter().flatten().filter_map(|device| device.get_mut("conditions")) {
+        conditions::mark_list(conditions);
     }
 }
 

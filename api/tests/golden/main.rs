@@ -3,11 +3,14 @@
 //! it came as JSON or as protobuf.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod alter;
 mod make;
+
+use std::cell::Cell;
 
 use api::object::Object;
 use api::{Registry, Resource};
-use machinery::decode::conform;
+use machinery::decode::{Encoding, conform, parse_typed};
 use machinery::protobuf::{decode_object, encode_json};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
@@ -154,4 +157,36 @@ fn metadata_decoded_alone_is_that_of_the_whole() {
             same(&presented(resource, &*whole), &presented(resource, &*apart), "decoded apart")
         })
     });
+}
+
+/// An object as a body becomes it that is read with care; None where something is found in it.
+fn decoded_carefully(resource: &dyn Resource, json: &str) -> Option<Box<dyn Object>> {
+    let parsed = parse_typed(json.as_bytes(), Encoding::Json).ok()?;
+    let (mut value, mut findings) = (parsed.value, parsed.duplicates);
+    conform(&mut value, resource.schema(), &mut findings).ok().filter(|()| findings.is_empty())?;
+    resource.decode(value).ok()
+}
+
+#[test]
+fn what_is_said_plainly_is_read_as_with_care() {
+    const ALTERED: usize = 20;
+    let (read, kinds) = (Cell::new(0), Cell::new(0));
+    of_every_kind(|resource| {
+        let altered = full(resource).into_iter().flat_map(|object| {
+            let mut random = StdRng::seed_from_u64(0);
+            (0..ALTERED).map(move |_| alter::altered(&object, &mut random)).collect::<Vec<_>>()
+        });
+        let any = (0..OBJECTS).map(|seed| Maker::random(resource, StdRng::seed_from_u64(seed)).object().to_string());
+        let is_plain = resource.decode_plain(full(resource)[0].to_string().as_bytes()).is_some();
+        kinds.set(kinds.get() + usize::from(is_plain));
+        for json in full(resource).map(|object| object.to_string()).into_iter().chain(altered).chain(any) {
+            let Some(plain) = resource.decode_plain(json.as_bytes()) else { continue };
+            let careful = decoded_carefully(resource, &json).ok_or_else(|| format!("something is odd in {json}"))?;
+            same(&presented(resource, &*careful), &presented(resource, &*plain), &json)?;
+            read.set(read.get() + 1);
+        }
+        Ok(())
+    });
+    // Those that are not have marks of their own, or are converted.
+    assert!(kinds.get() >= 40 && read.get() > 500, "{} kinds are read plainly, {} objects", kinds.get(), read.get());
 }

@@ -3,6 +3,7 @@
 use api::{Object, Resource};
 use machinery::Status;
 use machinery::decode::{self, Encoding};
+use machinery::json;
 use machinery::schema::Schema;
 use serde_json::Value;
 
@@ -36,6 +37,11 @@ pub(super) fn object(resource: &dyn Resource, body: Body, validation: FieldValid
         Body::Json(bytes) => (bytes, Encoding::Json),
         Body::Yaml(bytes) => (bytes, Encoding::Yaml),
     };
+    if encoding == Encoding::Json
+        && let Some(object) = resource.decode_plain(&bytes)
+    {
+        return Ok(Decoded { object, warnings: Vec::new() });
+    }
     let unfit = |error: decode::Error| Status::bad_request(format!("{} in the body: {error}", resource.names().kind));
     let parse = if resource.is_custom() { decode::parse } else { decode::parse_typed };
     let parsed = parse(&bytes, encoding).map_err(unfit)?;
@@ -93,7 +99,7 @@ pub(crate) fn typed<T: api::kind::Typed>(
     if let (Value::Object(fields), Some(own)) = (&mut value, api_versions.first()) {
         fields.insert("apiVersion".to_owned(), (*own).into());
     }
-    let read = serde_json::from_value(value).map_err(|error| Status::bad_request(error.to_string()))?;
+    let read = json::to_typed(&value).map_err(|error| Status::bad_request(error.to_string()))?;
     Ok((read, decoded.warnings.iter().map(ToString::to_string).collect()))
 }
 

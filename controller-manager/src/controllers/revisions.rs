@@ -4,6 +4,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use api::core::pod::{template_json, template_of};
 use k8s_openapi::api::apps::v1::ControllerRevision;
 use k8s_openapi::api::core::v1::PodTemplateSpec;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -94,7 +95,7 @@ impl History {
         let revision = self.revisions.iter().find(|revision| revision.header().name() == name)?;
         let mut template = revision.data.as_ref()?.0.pointer("/spec/template")?.clone();
         template.as_object_mut()?.remove("$patch");
-        serde_json::from_value(template).ok()
+        template_of(&template)
     }
 
     fn describe(&self, revision: &Whole<ControllerRevision>) -> Revision {
@@ -122,8 +123,7 @@ impl History {
 
 /// What a revision holds: a strategic merge patch that puts the template back.
 fn data(template: &PodTemplateSpec) -> Value {
-    // The API's types have string keys and finite numbers, so that this cannot fail.
-    let mut template = serde_json::to_value(template).unwrap_or_default();
+    let mut template: Value = serde_json::from_slice(&template_json(template)).unwrap_or_default();
     template["$patch"] = json!("replace");
     json!({"spec": {"template": template}})
 }

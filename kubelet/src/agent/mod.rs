@@ -10,6 +10,7 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
+use api::core::pod::status_json;
 use client::{Store, WorkQueue};
 use k8s_openapi::api::core::v1::PodStatus;
 use machinery::{NamespacedName, ResourceVersion, Status};
@@ -242,6 +243,5 @@ fn report_failure(pod: &PodRef, status: &Status) {
 }
 
 fn hash_of(status: &PodStatus) -> u64 {
-    // The type has string keys and no fractions, so that it always serializes.
-    crate::hash(&serde_json::to_vec(status).unwrap_or_default())
+    crate::hash(&status_json(status))
 }

@@ -3,6 +3,8 @@
 use jiff::Timestamp;
 use jiff::civil::Date;
 
+use crate::time::last_hours;
+
 const UNITS: [(&str, i128); 8] = [
     ("ns", 1),
     ("us", 1_000),
@@ -77,13 +79,6 @@ pub(super) fn parse_timestamp(text: &str) -> Option<Timestamp> {
         Ok(time) => in_range(time),
         Err(_) => last_hours(text),
     }
-}
-
-/// Times that are later than jiff's last, which is a day before the end of the year 9999: all of them are that one here. People
-/// write the end of time so, and compare with it.
-pub(crate) fn last_hours(text: &str) -> Option<Timestamp> {
-    let time_of_day = text.strip_prefix("9999-12-30").or_else(|| text.strip_prefix("9999-12-31"))?;
-    format!("9999-12-29{time_of_day}").parse::<Timestamp>().ok().map(|_| Timestamp::MAX)
 }
 
 /// The value of a field with the format `date-time` or `date`.

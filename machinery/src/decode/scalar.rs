@@ -5,9 +5,9 @@ use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 use serde_json::{Number, Value};
 
-use crate::cel::time::last_hours;
 use crate::quantity;
 use crate::schema::Scalar;
+use crate::time::last_hours;
 
 /// Checks and normalises a leaf; the error says what was expected.
 pub(super) fn conform(value: &mut Value, scalar: Scalar) -> Result<(), &'static str> {
@@ -58,6 +58,11 @@ fn amount(value: &mut Value) -> Option<()> {
     Some(())
 }
 
+/// Whether an amount is as it is kept.
+pub(super) fn is_kept_amount(text: &str) -> bool {
+    text.trim().len() == text.len() && matches!(quantity::stored_form(text), Ok(None))
+}
+
 fn amount_of_number(number: &Number) -> Option<String> {
     let text = number.to_string();
     Some(quantity::stored_form(&text).ok()?.unwrap_or(text))
@@ -66,27 +71,43 @@ fn amount_of_number(number: &Number) -> Option<String> {
 /// Times are kept in UTC, to the second.
 fn time(value: &mut Value) -> Option<()> {
     let text = value.as_str()?;
-    let is_plain = text.len() == "2006-01-02T15:04:05Z".len();
     let time = parse_time(text)?;
-    if is_plain && time < Timestamp::MAX {
-        return Some(());
+    if !is_kept_as(text, time) {
+        *value = time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string().into();
     }
-    *value = time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string().into();
     Some(())
+}
+
+fn is_kept_as(text: &str, time: Timestamp) -> bool {
+    text.len() == "2006-01-02T15:04:05Z".len() && time < Timestamp::MAX
+}
+
+pub(super) fn is_kept_time(text: &str) -> bool {
+    parse_time(text).is_some_and(|time| is_kept_as(text, time))
 }
 
 /// These have six digits of fraction, no more and no less, also when clients send them.
 fn micro_time(value: &mut Value) -> Option<()> {
     let text = value.as_str()?;
-    let fraction = text.get(19..)?.strip_prefix('.')?;
-    if fraction.bytes().take_while(u8::is_ascii_digit).count() != 6 {
-        return None;
-    }
-    let time = parse_time(text)?;
-    if !text.ends_with('Z') || time == Timestamp::MAX {
+    let time = parse_micro_time(text)?;
+    if !is_kept_as_micro(text, time) {
         *value = time.strftime("%Y-%m-%dT%H:%M:%S%.6fZ").to_string().into();
     }
     Some(())
+}
+
+fn parse_micro_time(text: &str) -> Option<Timestamp> {
+    let fraction = text.get(19..)?.strip_prefix('.')?;
+    let digits = fraction.bytes().take_while(u8::is_ascii_digit).count();
+    if digits == 6 { parse_time(text) } else { None }
+}
+
+fn is_kept_as_micro(text: &str, time: Timestamp) -> bool {
+    text.ends_with('Z') && time < Timestamp::MAX
+}
+
+pub(super) fn is_kept_micro_time(text: &str) -> bool {
+    parse_micro_time(text).is_some_and(|time| is_kept_as_micro(text, time))
 }
 
 /// RFC 3339, which is narrower than what [`Timestamp`] reads: a time of an offset may also be in no year that has

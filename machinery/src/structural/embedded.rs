@@ -7,12 +7,12 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::{Map, Value};
 
 use super::node::Node;
-use crate::decode::{self, Finding, TypeError};
+use crate::decode::{self, TypeError};
 use crate::field::{Error, Errors, Path};
-use crate::json::MOST_FINDINGS;
+use crate::finding::{self, Finding, MOST_FINDINGS};
+use crate::names;
 use crate::objectmeta::{self, Rules};
 use crate::schema::Schema;
-use crate::{json, names};
 
 static METADATA: LazyLock<Schema> = LazyLock::new(Schema::of::<ObjectMeta>);
 
@@ -26,10 +26,10 @@ pub(super) fn conform(node: &Node, value: &mut Value, findings: &mut Vec<Finding
 
 /// [`conform`], of a value that need not be an object.
 pub(super) fn conform_part(node: &Node, value: &mut Value, findings: &mut Vec<Finding>) -> Result<(), TypeError> {
-    walk(node, value, &json::Path::Root, findings)
+    walk(node, value, &finding::Path::Root, findings)
 }
 
-fn walk(node: &Node, value: &mut Value, path: &json::Path<'_>, findings: &mut Vec<Finding>) -> Result<(), TypeError> {
+fn walk(node: &Node, value: &mut Value, path: &finding::Path<'_>, findings: &mut Vec<Finding>) -> Result<(), TypeError> {
     match value {
         Value::Object(fields) => {
             if node.embedded {
@@ -37,14 +37,14 @@ fn walk(node: &Node, value: &mut Value, path: &json::Path<'_>, findings: &mut Ve
             }
             for (name, value) in fields.iter_mut() {
                 if let Some(child) = node.child(name) {
-                    walk(child, value, &json::Path::Key(path, name), findings)?;
+                    walk(child, value, &finding::Path::Key(path, name), findings)?;
                 }
             }
         }
         Value::Array(items) => {
             if let Some(below) = &node.items {
                 for (index, item) in items.iter_mut().enumerate() {
-                    walk(below, item, &json::Path::Index(path, index), findings)?;
+                    walk(below, item, &finding::Path::Index(path, index), findings)?;
                 }
             }
         }
@@ -53,15 +53,15 @@ fn walk(node: &Node, value: &mut Value, path: &json::Path<'_>, findings: &mut Ve
     Ok(())
 }
 
-fn conform_one(fields: &mut Map<String, Value>, path: &json::Path<'_>, findings: &mut Vec<Finding>) -> Result<(), TypeError> {
+fn conform_one(fields: &mut Map<String, Value>, path: &finding::Path<'_>, findings: &mut Vec<Finding>) -> Result<(), TypeError> {
     for name in ["apiVersion", "kind"] {
         if let Some(other) = fields.get(name).filter(|value| !value.is_string()) {
             let found = if other.is_object() || other.is_array() { "something else".to_owned() } else { other.to_string() };
-            return Err(TypeError { path: json::Path::Key(path, name).shown(), expected: "a string", found });
+            return Err(TypeError { path: finding::Path::Key(path, name).shown(), expected: "a string", found });
         }
     }
     let Some(metadata) = fields.get_mut("metadata") else { return Ok(()) };
-    let at = json::Path::Key(path, "metadata");
+    let at = finding::Path::Key(path, "metadata");
     let mut found = Vec::new();
     let conformed = decode::conform(metadata, &METADATA, &mut found);
     let within = |field: &str| format!("{}.{field}", at.shown());

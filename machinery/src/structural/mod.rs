@@ -35,8 +35,9 @@ pub use formats::is_known as is_known_format;
 use serde_json::Value;
 
 use self::node::Node;
-use crate::decode::{Finding, TypeError};
+use crate::decode::TypeError;
 use crate::field::{Errors, Path};
+use crate::finding::Finding;
 
 /// A schema that cannot be compiled. No definition that was validated has one.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -3,8 +3,7 @@
 use serde_json::Value;
 
 use super::node::{Additional, Node};
-use crate::decode::Finding;
-use crate::json::{MOST_FINDINGS, Path};
+use crate::finding::{Finding, MOST_FINDINGS, Path};
 
 /// Fields of every object, and of objects within objects, whatever the schema says.
 const META: [&str; 3] = ["apiVersion", "kind", "metadata"];

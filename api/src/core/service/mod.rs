@@ -17,10 +17,10 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use machinery::field::Errors;
 use machinery::names;
 use machinery::objectmeta::Repeated;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use crate::columns::{self, NONE};
-use crate::kind::{Column, Kind, Names, Scope, SelectableField, Subresource, View};
+use crate::kind::{Column, Kind, Mark, Names, Scope, SelectableField, Subresource, View};
 use crate::strategy::{Context, UpdateStrategy};
 use crate::{conditions, zero};
 
@@ -39,6 +39,7 @@ impl Kind for Services {
         Names { group: "", version: "v1", kind: "Service", plural: "services", singular: "service", short: &["svc"], categories: &["all"] };
     const SCOPE: Scope = Scope::Namespaced;
     const STORED_UNDER: &'static str = "services/specs";
+    const MARK: Option<Mark> = Some(conditions::mark_missing_times);
     const CREATE_ON_UPDATE: bool = true;
     const DELETE_RETURNS_OBJECT: bool = true;
     const SELECTABLE: &'static [&'static str] = &["spec.clusterIP", "spec.type"];
@@ -51,10 +52,6 @@ impl Kind for Services {
         Column::AGE,
         columns::SELECTOR,
     ];
-
-    fn before_decode(object: &mut Map<String, Value>) {
-        conditions::mark_missing_times(object);
-    }
 
     fn validate_name(name: &str, prefix: bool) -> Vec<String> {
         names::dns1123_label(name, prefix)

@@ -4,22 +4,28 @@
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim, Pod};
 use k8s_openapi::api::storage::v1::CSIDriver;
 use machinery::Status;
-use serde_json::Value;
 
 use crate::admission::{Request, World};
 use crate::auth::Attributes;
 use crate::auth::authorize::{Authorizer as _, ResourceAccess};
 
-/// The drivers that have taken over kinds of volumes which Kubernetes once mounted itself.
-const MIGRATED: [(&str, &str); 7] = [
-    ("awsElasticBlockStore", "ebs.csi.aws.com"),
-    ("azureDisk", "disk.csi.azure.com"),
-    ("azureFile", "file.csi.azure.com"),
-    ("cinder", "cinder.csi.openstack.org"),
-    ("gcePersistentDisk", "pd.csi.storage.gke.io"),
-    ("portworxVolume", "pxd.portworx.com"),
-    ("vsphereVolume", "csi.vsphere.vmware.com"),
-];
+/// The driver that has taken over a kind of volume which Kubernetes once mounted itself. Pods and persistent volumes name such
+/// kinds alike.
+macro_rules! migrated {
+    ($volume:expr) => {{
+        let volume = $volume;
+        let drivers = [
+            (volume.aws_elastic_block_store.is_some(), "ebs.csi.aws.com"),
+            (volume.azure_disk.is_some(), "disk.csi.azure.com"),
+            (volume.azure_file.is_some(), "file.csi.azure.com"),
+            (volume.cinder.is_some(), "cinder.csi.openstack.org"),
+            (volume.gce_persistent_disk.is_some(), "pd.csi.storage.gke.io"),
+            (volume.portworx_volume.is_some(), "pxd.portworx.com"),
+            (volume.vsphere_volume.is_some(), "csi.vsphere.vmware.com"),
+        ];
+        drivers.into_iter().find(|(is_there, _)| *is_there).map(|(_, driver)| driver.to_owned())
+    }};
+}
 
 /// Whether the node that calls may ask for a token of a pod for these audiences; none: for the server itself.
 pub(super) fn check(request: &Request<'_>, pod: &Pod, audiences: &[String]) -> Result<(), String> {
@@ -61,7 +67,7 @@ fn names(world: &World, pod: &Pod, audience: &str) -> bool {
             let claim = format!("{}-{}", pod.metadata.name.as_deref().unwrap_or_default(), volume.name);
             driver_of_claim(world, namespace, &claim)
         } else {
-            migrated(&serde_json::to_value(volume).unwrap_or_default())
+            migrated!(volume)
         };
         wanted.into_iter().any(|wanted| wanted == audience) || driver.is_some_and(|driver| driver_wants(world, &driver, audience))
     })
@@ -73,12 +79,8 @@ fn driver_of_claim(world: &World, namespace: &str, claim: &str) -> Option<String
     let spec = volume.spec?;
     match &spec.csi {
         Some(csi) => Some(csi.driver.clone()),
-        None => migrated(&serde_json::to_value(&spec).unwrap_or_default()),
+        None => migrated!(&spec),
     }
-}
-
-fn migrated(volume: &Value) -> Option<String> {
-    MIGRATED.iter().find(|(kind, _)| volume.get(kind).is_some()).map(|(_, driver)| (*driver).to_owned())
 }
 
 fn driver_wants(world: &World, driver: &str, audience: &str) -> bool {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use api::core::pod::template_json;
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet, ReplicaSetSpec};
 use k8s_openapi::api::core::v1::PodTemplateSpec;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -81,8 +82,7 @@ fn refresh(rollout: &Rollout<'_>, member: &Member, number: i64, deployment: &mut
 fn create(rollout: &mut Rollout<'_>, number: i64, deployment: &mut Deployment, plan: &mut Plan) {
     let owner = rollout.deployment;
     let collisions = deployment.status.as_ref().and_then(|s| s.collision_count).unwrap_or(0);
-    let json = serde_json::to_vec(&rollout.spec.template).unwrap_or_default();
-    let hash = naming::template_hash(&json, collisions);
+    let hash = naming::template_hash(&template_json(&rollout.spec.template), collisions);
     let name = naming::joined(owner.header().name(), &format!("-{hash}"));
     if rollout.world.replica_sets.find(owner.header().namespace(), &name).is_some() {
         // Somebody else's: another count gives another hash in the next pass.

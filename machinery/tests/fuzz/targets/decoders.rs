@@ -2,14 +2,15 @@
 //! their bounds; and strict decoding has nothing left to say about what it made.
 
 use machinery::decode::{Encoding, FieldValidation, Finding, conform, decode};
-use machinery::json::{self, MOST_DEPTH, MOST_FINDINGS};
+use machinery::finding::MOST_FINDINGS;
+use machinery::json::{self, MOST_DEPTH};
 use machinery::protobuf::{self, decode_object, encode_json};
 use machinery::{GroupVersion, GroupVersionKind, yaml};
 use serde_json::Value;
 
 use super::{depth, schema_of, size, without_nulls};
 
-/// However long keys are, a finding names its place in no more than this; see `json::Path`.
+/// However long keys are, a finding names its place in no more than this; see `finding::Path`.
 const MOST_FINDING_BYTES: usize = 2000;
 
 pub fn json(input: &[u8]) {
