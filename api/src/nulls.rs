@@ -1,61 +1,75 @@
 //! Fields that Kubernetes writes as `null` where they have no value. Its types keep some optional fields without
 //! `omitempty`, and clients see (and field managers come to own) the nulls; k8s-openapi leaves them out.
 
-use machinery::tape::{Tape, Value};
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+use machinery::text::Text;
 
 use crate::conditions::NO_TIME;
 use crate::object::EmptyLists;
 
-/// The paths of a kind's null fields; `[]` stands for each element of a list, `{}` for a struct that is written even where
+/// The null fields of kinds, as paths; `[]` stands for each element of a list, `{}` for a struct that is written even where
 /// nothing else is in it.
-pub(crate) fn of(group: &str, kind: &str) -> &'static [&'static str] {
-    match (group, kind) {
-        ("", "Pod") => POD,
-        ("", "Event") => &["eventTime", "firstTimestamp", "lastTimestamp", "series.lastObservedTime"],
-        ("", "Node") => &["status.conditions[].lastHeartbeatTime", "status.conditions[].lastTransitionTime", "status.images[].names"],
-        ("", "Namespace" | "ReplicationController") | ("apps", "ReplicaSet" | "DaemonSet") => &["status.conditions[].lastTransitionTime"],
-        ("apps", "StatefulSet") => &[
+const PATHS: &[(&str, &[&str], &[&str])] = &[
+    ("", &["Pod"], POD),
+    ("", &["Event"], &["eventTime", "firstTimestamp", "lastTimestamp", "series.lastObservedTime"]),
+    ("", &["Node"], &["status.conditions[].lastHeartbeatTime", "status.conditions[].lastTransitionTime", "status.images[].names"]),
+    ("", &["Namespace", "ReplicationController", "Service"], CONDITIONS),
+    ("apps", &["ReplicaSet", "DaemonSet"], CONDITIONS),
+    ("flowcontrol.apiserver.k8s.io", &["PriorityLevelConfiguration"], CONDITIONS),
+    ("apiregistration.k8s.io", &["APIService"], CONDITIONS),
+    ("networking.k8s.io", &["ServiceCIDR"], CONDITIONS),
+    ("admissionregistration.k8s.io", &["ValidatingAdmissionPolicy"], CONDITIONS),
+    (
+        "apps",
+        &["StatefulSet"],
+        &[
             "spec.volumeClaimTemplates[].spec.dataSource.apiGroup",
             "spec.volumeClaimTemplates[].spec.dataSourceRef.apiGroup",
             "status.conditions[].lastTransitionTime",
         ],
-        ("flowcontrol.apiserver.k8s.io", "FlowSchema") => {
-            &["spec.rules[].resourceRules[].namespaces", "status.conditions[].lastTransitionTime"]
-        }
-        ("flowcontrol.apiserver.k8s.io", "PriorityLevelConfiguration")
-        | ("apiregistration.k8s.io", "APIService")
-        | ("", "Service")
-        | ("networking.k8s.io", "ServiceCIDR")
-        | ("admissionregistration.k8s.io", "ValidatingAdmissionPolicy") => &["status.conditions[].lastTransitionTime"],
-        ("", "PersistentVolumeClaim") => &[
+    ),
+    (
+        "flowcontrol.apiserver.k8s.io",
+        &["FlowSchema"],
+        &["spec.rules[].resourceRules[].namespaces", "status.conditions[].lastTransitionTime"],
+    ),
+    (
+        "",
+        &["PersistentVolumeClaim"],
+        &[
             "spec.dataSource.apiGroup",
             "spec.dataSourceRef.apiGroup",
             "status.conditions[].lastProbeTime",
             "status.conditions[].lastTransitionTime",
         ],
-        ("apps", "Deployment") => &["status.conditions[].lastTransitionTime", "status.conditions[].lastUpdateTime"],
-        ("batch", "Job") => &["spec.podFailurePolicy.rules", "status.conditions[].lastProbeTime", "status.conditions[].lastTransitionTime"],
-        ("", "LimitRange") => &["spec{}.limits"],
-        ("apiextensions.k8s.io", "CustomResourceDefinition") => &[
+    ),
+    ("apps", &["Deployment"], &["status.conditions[].lastTransitionTime", "status.conditions[].lastUpdateTime"]),
+    ("batch", &["Job"], &["spec.podFailurePolicy.rules", "status.conditions[].lastProbeTime", "status.conditions[].lastTransitionTime"]),
+    ("", &["LimitRange"], &["spec{}.limits"]),
+    (
+        "apiextensions.k8s.io",
+        &["CustomResourceDefinition"],
+        &[
             "spec.conversion.webhook.conversionReviewVersions",
             "status.conditions",
             "status.conditions[].lastTransitionTime",
             "status.storedVersions",
         ],
-        ("discovery.k8s.io", "EndpointSlice") => &["endpoints", "ports"],
-        ("networking.k8s.io", "Ingress") => {
-            &["spec.defaultBackend.resource.apiGroup", "spec.rules[].http.paths[].backend.resource.apiGroup"]
-        }
-        ("rbac.authorization.k8s.io", "Role" | "ClusterRole") => &["rules"],
-        ("", "PersistentVolume") => &["spec.azureFile.secretNamespace", "spec.scaleIO.secretRef"],
-        ("resource.k8s.io", "ResourceClaim") => &["spec.devices{}.requests", "status.devices[].conditions"],
-        ("resource.k8s.io", "ResourceClaimTemplate") => &["spec.spec.devices{}.requests"],
-        ("storage.k8s.io", "CSINode") => &["spec.drivers", "spec.drivers[].topologyKeys"],
-        ("storage.k8s.io", "VolumeAttachment") => &["status.attachError.time", "status.detachError.time"],
-        ("autoscaling", "HorizontalPodAutoscaler") => &["status.conditions[].lastTransitionTime", "status.currentMetrics"],
-        _ => &[],
-    }
-}
+    ),
+    ("discovery.k8s.io", &["EndpointSlice"], &["endpoints", "ports"]),
+    ("networking.k8s.io", &["Ingress"], &["spec.defaultBackend.resource.apiGroup", "spec.rules[].http.paths[].backend.resource.apiGroup"]),
+    ("rbac.authorization.k8s.io", &["Role", "ClusterRole"], &["rules"]),
+    ("", &["PersistentVolume"], &["spec.azureFile.secretNamespace", "spec.scaleIO.secretRef"]),
+    ("resource.k8s.io", &["ResourceClaim"], &["spec.devices{}.requests", "status.devices[].conditions"]),
+    ("resource.k8s.io", &["ResourceClaimTemplate"], &["spec.spec.devices{}.requests"]),
+    ("storage.k8s.io", &["CSINode"], &["spec.drivers", "spec.drivers[].topologyKeys"]),
+    ("storage.k8s.io", &["VolumeAttachment"], &["status.attachError.time", "status.detachError.time"]),
+    ("autoscaling", &["HorizontalPodAutoscaler"], &["status.conditions[].lastTransitionTime", "status.currentMetrics"]),
+];
+
+const CONDITIONS: &[&str] = &["status.conditions[].lastTransitionTime"];
 
 const POD: &[&str] = &[
     "spec.volumes[].ephemeral.volumeClaimTemplate.spec.dataSource.apiGroup",
@@ -81,13 +95,84 @@ const POD: &[&str] = &[
     "status.initContainerStatuses[].state.terminated.startedAt",
 ];
 
-/// Appends an object's JSON with the nulls that it lacks. Empty lists at the paths become null too where they are to be
-/// forgotten, as they are in Kubernetes by being stored.
-pub(crate) fn write_filled(paths: &[&str], json: &str, empty_lists: EmptyLists, out: &mut Vec<u8>) {
-    let mut copy = Copy { json, copied: 0, empty_lists, out };
-    if let Some(tape) = Tape::read(json) {
-        copy.value(paths, tape.root());
+/// The null fields of a struct and of what is in it, as a tree.
+#[derive(Debug, Default)]
+pub(crate) struct Nulls(Vec<Field>);
+
+#[derive(Debug)]
+struct Field {
+    name: &'static str,
+    /// It is null where it has no value; otherwise it only leads to such fields.
+    is_null: bool,
+    /// It is written even where nothing else is in it.
+    is_struct: bool,
+    below: Nulls,
+}
+
+/// The null fields of a kind.
+pub(crate) fn of(group: &'static str, kind: &'static str) -> &'static Nulls {
+    static TREES: LazyLock<HashMap<(&str, &str), Nulls>> = LazyLock::new(|| {
+        let kinds = PATHS.iter().flat_map(|(group, kinds, paths)| kinds.iter().map(|kind| ((*group, *kind), Nulls::new(paths))));
+        kinds.collect()
+    });
+    static NONE: Nulls = Nulls(Vec::new());
+    TREES.get(&(group, kind)).unwrap_or(&NONE)
+}
+
+impl Nulls {
+    fn new(paths: &[&'static str]) -> Self {
+        let mut tree = Self::default();
+        paths.iter().for_each(|path| tree.add(path));
+        // In the order in which they are written.
+        tree.sort();
+        tree
     }
+
+    fn add(&mut self, path: &'static str) {
+        let (step, rest) = path.split_once('.').map_or((path, None), |(step, rest)| (step, Some(rest)));
+        let name = step.trim_end_matches("[]").trim_end_matches("{}");
+        let known = self.0.iter().position(|field| field.name == name);
+        let at = known.unwrap_or_else(|| {
+            self.0.push(Field { name, is_null: false, is_struct: false, below: Self::default() });
+            self.0.len() - 1
+        });
+        let field = &mut self.0[at];
+        field.is_struct |= step.ends_with("{}");
+        match rest {
+            Some(rest) => field.below.add(rest),
+            None => field.is_null = true,
+        }
+    }
+
+    fn sort(&mut self) {
+        self.0.sort_by_key(|field| field.name);
+        self.0.iter_mut().for_each(|field| field.below.sort());
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    fn find(&self, name: &str) -> Option<(usize, &Field)> {
+        self.0.iter().enumerate().find(|(_, field)| field.name == name)
+    }
+
+    /// Whether a field is null where it has no value.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.find(name).is_some_and(|(_, field)| field.is_null)
+    }
+
+    /// Those in a field.
+    pub(crate) fn below(&self, name: &str) -> Option<&Self> {
+        self.find(name).map(|(_, field)| &field.below)
+    }
+}
+
+/// Appends an object's JSON with the nulls that it lacks. Empty lists in their place become null too where they are to be
+/// forgotten, as they are in Kubernetes by being stored.
+pub(crate) fn write_filled(nulls: &Nulls, json: &str, empty_lists: EmptyLists, out: &mut Vec<u8>) {
+    let mut copy = Copy { json, copied: 0, empty_lists, out };
+    copy.value(nulls, Text::new(json));
     copy.up_to(json.len());
 }
 
@@ -106,65 +191,45 @@ impl Copy<'_, '_> {
         self.copied = end;
     }
 
-    fn value(&mut self, paths: &[&str], value: Value<'_>) {
-        if paths.is_empty() {
-        } else if value.text().is_object() {
-            self.object(paths, value);
+    fn value(&mut self, nulls: &Nulls, value: Text<'_>) {
+        if nulls.is_empty() {
+        } else if value.is_object() {
+            self.object(nulls, value);
         } else {
-            value.items().for_each(|item| self.value(paths, item));
+            value.items().for_each(|item| self.value(nulls, item));
         }
     }
 
-    fn object(&mut self, paths: &[&str], object: Value<'_>) {
-        // The nulls and structs of this object itself that have not been met.
-        let mut missing: Vec<&str> = paths.iter().copied().filter_map(own).collect();
+    fn object(&mut self, nulls: &Nulls, object: Text<'_>) {
+        let mut met = 0_u32;
         for (name, value) in object.members() {
-            let text = value.text();
-            let at = missing.iter().position(|path| *path == name).map(|at| missing.swap_remove(at));
-            let forgotten = text.as_str() == "[]" && self.empty_lists == EmptyLists::Forget;
+            let Some((at, field)) = nulls.find(&name) else { continue };
+            met |= 1 << at;
+            let forgotten = field.is_null && value.as_str() == "[]" && self.empty_lists == EmptyLists::Forget;
             // A struct or a time that the type has no absence for.
-            let is_absent = text.as_str() == "{}" && paths.contains(&&*name) || text.as_str().trim_matches('"') == NO_TIME;
-            if at.is_some() && (forgotten || is_absent) {
-                self.up_to(text.start_in(self.json));
+            let is_absent = field.is_null && value.as_str() == "{}" || value.as_str().trim_matches('"') == NO_TIME;
+            if (field.is_null || field.is_struct) && (forgotten || is_absent) {
+                self.up_to(value.start_in(self.json));
                 self.out.extend_from_slice(b"null");
-                self.copied += text.as_str().len();
+                self.copied += value.as_str().len();
             } else {
-                self.value(&below(paths, &name), value);
+                self.value(&field.below, value);
             }
         }
-        if missing.is_empty() {
-            return;
-        }
-        missing.sort_unstable();
-        let object = object.text();
-        self.up_to(object.start_in(self.json) + object.as_str().len() - "}".len());
-        for name in missing {
+        let written = |(at, field): &(usize, &Field)| met & (1 << at) == 0 && (field.is_null || field.is_struct);
+        for (_, Field { name, is_struct, below, .. }) in nulls.0.iter().enumerate().filter(written) {
+            self.up_to(object.start_in(self.json) + object.as_str().len() - "}".len());
             if self.out.last() != Some(&b'{') {
                 self.out.push(b',');
             }
             self.out.extend_from_slice(format!("\"{name}\":").as_bytes());
-            let is_struct = paths.iter().any(|path| path.strip_prefix(name).is_some_and(|rest| rest.starts_with("{}")));
-            if is_struct {
-                write_filled(&below(paths, name), "{}", self.empty_lists, self.out);
+            if *is_struct {
+                write_filled(below, "{}", self.empty_lists, self.out);
             } else {
                 self.out.extend_from_slice(b"null");
             }
         }
     }
-}
-
-/// The field that has to be there, if a path says that of one of this object.
-fn own(path: &str) -> Option<&str> {
-    match path.split_once('.') {
-        None => Some(path),
-        Some((first, _)) => first.strip_suffix("{}"),
-    }
-}
-
-/// The paths that go on in the field `name`, from there.
-fn below<'p>(paths: &[&'p str], name: &str) -> Vec<&'p str> {
-    let rest = |path: &&'p str| path.strip_prefix(name)?.trim_start_matches("[]").trim_start_matches("{}").strip_prefix('.');
-    paths.iter().filter_map(rest).collect()
 }
 
 #[cfg(test)]
@@ -173,14 +238,14 @@ mod tests {
 
     #[test]
     fn nulls_appear_only_in_what_is_there() {
-        let filled = |paths: &[&str], json: &str| {
+        let filled = |nulls: &Nulls, json: &str| {
             let mut out = Vec::new();
-            write_filled(paths, json, EmptyLists::Forget, &mut out);
+            write_filled(nulls, json, EmptyLists::Forget, &mut out);
             String::from_utf8(out).unwrap_or_default()
         };
         let pod = r#"{"spec":{"x":1},"status":{"conditions":[{"type":"Ready","lastProbeTime":"t"},{}],"phase":"a\"b"}}"#;
         assert_eq!(
-            filled(POD, pod),
+            filled(of("", "Pod"), pod),
             concat!(
                 r#"{"spec":{"x":1},"status":{"conditions":[{"type":"Ready","lastProbeTime":"t","lastTransitionTime":null},"#,
                 r#"{"lastProbeTime":null,"lastTransitionTime":null}],"phase":"a\"b"}}"#

@@ -10,6 +10,9 @@ use serde_json::ser::{CompactFormatter, Formatter};
 
 use crate::nulls;
 
+/// What most objects take as JSON, for buffers that are to hold one.
+pub const TYPICAL_JSON_BYTES: usize = 2048;
+
 /// What becomes of empty lists that Kubernetes stores as null.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EmptyLists {
@@ -30,7 +33,7 @@ pub trait Object: Any + Send + Sync {
     }
     /// The object's JSON, as [`Object::write_json`] has it.
     fn json(&self) -> Vec<u8> {
-        let mut json = Vec::new();
+        let mut json = Vec::with_capacity(TYPICAL_JSON_BYTES);
         self.write_json(&mut json);
         json
     }
@@ -55,7 +58,7 @@ where
 
     fn to_value(&self) -> Value {
         // By way of the text, since code that turns every type into a value would be several percent of the program.
-        let mut json = Vec::new();
+        let mut json = Vec::with_capacity(TYPICAL_JSON_BYTES);
         self.write_json_with(EmptyLists::Keep, &mut json);
         serde_json::from_slice(&json).unwrap_or_default()
     }

@@ -7,35 +7,37 @@ use machinery::protobuf::Shape;
 use machinery::schema::{Cursor, Field, Node, Scalar, Schema};
 use serde_json::{Map, Value};
 
+use crate::nulls::Nulls;
+
 /// Lists of which an empty one says something: managed fields are to be forgotten; an autoscaler's scaling rules
 /// lack policies, rather than leaving them to the default; and a slice of devices has nothing else beside them.
 const KEPT_LISTS: [&str; 4] = ["managedFields", "policies", "devices", "sharedCounters"];
 
-/// Removes the zeros of `value` that say nothing. What stands at one of the `nulls` paths is kept, and scalars of which
-/// the shape knows nothing.
-pub(crate) fn prune(schema: &Schema, nulls: &[&'static str], shape: Option<Shape>, value: &mut Value) {
-    descend(schema.cursor(), shape, nulls, value);
+/// Removes the zeros of `value` that say nothing. What would be null in their place is kept, and scalars of which the shape
+/// knows nothing.
+pub(crate) fn prune(schema: &Schema, nulls: &Nulls, shape: Option<Shape>, value: &mut Value) {
+    descend(schema.cursor(), shape, Some(nulls), value);
 }
 
-/// `kept` has the paths to keep, from here on.
-fn descend(cursor: Cursor<'_>, shape: Option<Shape>, kept: &[&'static str], value: &mut Value) {
+/// `nulls` are those from here on.
+fn descend(cursor: Cursor<'_>, shape: Option<Shape>, nulls: Option<&Nulls>, value: &mut Value) {
     match value {
-        Value::Object(entries) => prune_entries(cursor, shape, kept, entries),
+        Value::Object(entries) => prune_entries(cursor, shape, nulls, entries),
         Value::Array(items) => {
             if let Some(item) = cursor.items() {
-                items.iter_mut().for_each(|value| descend(item, shape, kept, value));
+                items.iter_mut().for_each(|value| descend(item, shape, nulls, value));
             }
         }
         _ => {}
     }
 }
 
-fn prune_entries(cursor: Cursor<'_>, shape: Option<Shape>, kept: &[&'static str], entries: &mut Map<String, Value>) {
+fn prune_entries(cursor: Cursor<'_>, shape: Option<Shape>, nulls: Option<&Nulls>, entries: &mut Map<String, Value>) {
     if !matches!(cursor.node(), Node::Struct { .. }) {
         if let Node::Map { .. } = cursor.node() {
             for (key, value) in entries {
                 if let Some(child) = cursor.child(key) {
-                    descend(child, shape, &[], value);
+                    descend(child, shape, None, value);
                 }
             }
         }
@@ -44,9 +46,9 @@ fn prune_entries(cursor: Cursor<'_>, shape: Option<Shape>, kept: &[&'static str]
     entries.retain(|name, value| {
         let Some((field, child)) = cursor.field(name) else { return true };
         if value.is_object() || value.is_array() {
-            descend(child, shape.and_then(|shape| shape.below(name)), &below(kept, name), value);
+            descend(child, shape.and_then(|shape| shape.below(name)), nulls.and_then(|nulls| nulls.below(name)), value);
         }
-        kept.contains(&name.as_str()) || !says_nothing(field, child.node(), shape, name, value)
+        nulls.is_some_and(|nulls| nulls.has(name)) || !says_nothing(field, child.node(), shape, name, value)
     });
 }
 
@@ -65,21 +67,13 @@ fn says_nothing(field: &Field, node: &Node, shape: Option<Shape>, name: &str, va
     is_zero && shape.and_then(|shape| shape.is_pointer(name)) == Some(false)
 }
 
-/// The paths that go on below the field `name`.
-fn below(paths: &[&'static str], name: &str) -> Vec<&'static str> {
-    let rest = |path: &&'static str| {
-        let (step, rest) = path.split_once('.')?;
-        (step.trim_end_matches("[]").trim_end_matches("{}") == name).then_some(rest)
-    };
-    paths.iter().filter_map(rest).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use k8s_openapi::api::core::v1::{LimitRange, Pod};
     use serde_json::json;
 
     use super::*;
+    use crate::nulls;
 
     #[test]
     fn zeros_go_and_what_says_something_stays() {
@@ -96,7 +90,7 @@ mod tests {
                 "containers": [{"name": "", "args": [], "env": [{"name": "X", "value": ""}], "resources": {"limits": {}}}],
             },
         });
-        prune(&Schema::of::<Pod>(), &[], Shape::of("", "v1", "Pod"), &mut pod);
+        prune(&Schema::of::<Pod>(), &Nulls::default(), Shape::of("", "v1", "Pod"), &mut pod);
         assert_eq!(
             pod,
             json!({
@@ -118,7 +112,7 @@ mod tests {
     #[test]
     fn lists_that_are_written_as_null_stay() {
         let mut range = json!({"spec": {"limits": []}});
-        prune(&Schema::of::<LimitRange>(), &["spec.limits"], Shape::of("", "v1", "LimitRange"), &mut range);
+        prune(&Schema::of::<LimitRange>(), nulls::of("", "LimitRange"), Shape::of("", "v1", "LimitRange"), &mut range);
         assert_eq!(range, json!({"spec": {"limits": []}}));
     }
 }

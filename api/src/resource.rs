@@ -20,6 +20,7 @@ use machinery::{GroupKind, GroupResource, GroupVersionKind, Status};
 use serde_json::Value;
 
 use crate::kind::{Names, Propagation, Scope, SelectableField};
+use crate::nulls::Nulls;
 use crate::object::Object;
 use crate::prune::prune;
 use crate::strategy::Context;
@@ -96,7 +97,7 @@ pub trait Resource: Send + Sync + 'static {
     /// The metadata of a built-in object as [`Resource::decode`] would read it, of a value that has perhaps nothing else.
     fn decode_metadata(&self, mut value: Value) -> Result<ObjectMeta, String> {
         let names = self.names();
-        prune(self.schema(), &[], Shape::of(names.group, names.version, names.kind), &mut value);
+        prune(self.schema(), &Nulls::default(), Shape::of(names.group, names.version, names.kind), &mut value);
         let metadata = value.get_mut("metadata").map(Value::take);
         metadata.map_or_else(|| Ok(ObjectMeta::default()), |metadata| serde_json::from_value(metadata).map_err(|e| e.to_string()))
     }

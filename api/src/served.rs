@@ -122,9 +122,7 @@ impl<K: Kind> Resource for Served<K> {
         }
     }
     fn decode(&self, mut value: Value) -> Result<Box<dyn Object>, String> {
-        let names = K::NAMES;
-        let shape = Shape::of(names.group, names.version, names.kind);
-        prune(self.schema(), nulls::of(names.group, names.kind), shape, &mut value);
+        prune(self.schema(), nulls::of(K::NAMES.group, K::NAMES.kind), shape::<K>(), &mut value);
         if let Some(conversion) = K::CONVERSION {
             to_stored(&conversion, &mut value);
         }
@@ -139,7 +137,8 @@ impl<K: Kind> Resource for Served<K> {
         let tape = Tape::read(std::str::from_utf8(json).ok()?)?;
         let object = tape.root();
         let says = |name, own: &str| object.get(name).is_some_and(|value| value.text().unquoted() == own);
-        if !says("kind", K::NAMES.kind) || !says("apiVersion", &self.kind().api_version()) || !is_plain(object, self.schema()) {
+        let is_own = says("kind", K::NAMES.kind) && says("apiVersion", &self.kind().api_version());
+        if !is_own || !is_plain(object, self.schema(), shape::<K>()) {
             return None;
         }
         let object = serde_json::from_slice::<K::Object>(json).ok()?;
@@ -243,6 +242,10 @@ impl<K: Kind> Resource for Served<K> {
     fn time_to_live(&self, object: &dyn Object) -> Option<Duration> {
         K::time_to_live(typed(object))
     }
+}
+
+fn shape<K: Kind>() -> Option<Shape> {
+    Shape::of(K::NAMES.group, K::NAMES.version, K::NAMES.kind)
 }
 
 /// The object that a value of the stored version is, with its marks.

@@ -240,15 +240,10 @@ impl Prepared {
         mut object: Box<dyn Object>,
         managed: &[apply::Entry],
     ) -> Result<Self, EncodeError> {
-        const TYPICAL_BYTES: usize = 2048;
         let meta = object.meta_mut();
         (meta.resource_version, meta.managed_fields) = (None, None);
         let copied = before.filter(|_| metadata_only).and_then(|before| before.json_with(object.meta()));
-        let mut value = copied.unwrap_or_else(|| {
-            let mut json = Vec::with_capacity(TYPICAL_BYTES);
-            object.write_json(&mut json);
-            json
-        });
+        let mut value = copied.unwrap_or_else(|| object.json());
         let splice_at = metadata_start(&value).ok_or(EncodeError)?;
         let bare = value.len();
         if !managed.is_empty() {

@@ -1,6 +1,6 @@
 //! Managed fields: the one place where writes are recorded in `metadata.managedFields`.
 
-use api::object::EmptyLists;
+use api::object::{EmptyLists, TYPICAL_JSON_BYTES};
 use api::{Object, Resource};
 use arc_swap::Guard;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
@@ -66,7 +66,7 @@ impl Write<'_> {
         let target = apply::Target { schema: resource.schema(), reset: &reset, versions: &versions };
         let copied = live.filter(|(_, old)| new.differs_in_metadata_only(*old)).and_then(|(live, _)| live.json_with(new.meta()));
         let after = copied.unwrap_or_else(|| {
-            let mut after = Vec::with_capacity(live.map_or(0, |(live, _)| live.json.len()));
+            let mut after = Vec::with_capacity(live.map_or(TYPICAL_JSON_BYTES, |(live, _)| live.json.len()));
             // A writer owns the empty list that it wrote, whatever becomes of it.
             let written = resource.as_written(new);
             written.as_deref().unwrap_or(new).write_json_with(EmptyLists::Keep, &mut after);
@@ -83,7 +83,7 @@ pub(crate) fn record_unstored(schema: &Schema, writer: Writer<'_>, object: &mut 
     let sent = object.meta_mut().managed_fields.take();
     let managed = apply::starting_entries(Vec::new(), sent.as_deref());
     let target = apply::Target { schema, reset: &Set::new(), versions: &apply::OneVersion };
-    let mut json = Vec::new();
+    let mut json = Vec::with_capacity(TYPICAL_JSON_BYTES);
     object.write_json_with(EmptyLists::Keep, &mut json);
     let managed = apply::update(&target, None, text(&json), managed, writer);
     let managed: Vec<ManagedFieldsEntry> = managed.iter().map(ManagedFieldsEntry::from).collect();
