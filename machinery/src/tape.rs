@@ -94,6 +94,11 @@ impl<'t> Value<'t> {
         self.pairs().map(|(name, value)| (name.text().unquoted(), value))
     }
 
+    /// The same, with names as they are written, so that one with escapes is not found among those that have none.
+    pub fn written_members(self) -> impl Iterator<Item = (&'t str, Self)> {
+        self.pairs().map(|(name, value)| (name.text().between_quotes(), value))
+    }
+
     /// An object's fields, sorted by name; nothing of other values.
     pub fn fields(self) -> Vec<(Cow<'t, str>, Self)> {
         by_name(self.members())

@@ -68,9 +68,14 @@ impl<'a> Text<'a> {
         split_value(text).map(|(value, rest)| (Self(value), rest))
     }
 
+    /// What a JSON string has between its quotes; other values as they are.
+    pub(crate) fn between_quotes(self) -> &'a str {
+        self.0.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(self.0)
+    }
+
     /// The string that a JSON string stands for; other values as they are.
     pub fn unquoted(self) -> Cow<'a, str> {
-        let inside = self.0.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(self.0);
+        let inside = self.between_quotes();
         if memchr::memchr(b'\\', inside.as_bytes()).is_none() {
             return Cow::Borrowed(inside);
         }
@@ -162,13 +167,37 @@ pub(crate) fn scalar_end(json: &[u8], start: usize) -> usize {
 pub(crate) fn string_end(json: &[u8], open: usize) -> Option<usize> {
     let mut at = open + 1;
     loop {
-        at += memchr::memchr2(b'"', b'\\', json.get(at..)?)?;
+        at += quote_or_escape(json.get(at..)?)?;
         match json.get(at)? {
             b'"' => return Some(at + 1),
             // The escaped byte, whatever it is, does not end the string.
             _ => at += 2,
         }
     }
+}
+
+/// Where the first quote or backslash is. Most strings are so short that a word at a time is sooner there than a vector.
+fn quote_or_escape(text: &[u8]) -> Option<usize> {
+    const SHORT_BYTES: usize = 32;
+    let (words, _) = text.as_chunks::<8>();
+    for (at, word) in words.iter().take(SHORT_BYTES / 8).enumerate() {
+        let word = u64::from_le_bytes(*word);
+        let found = zero_bytes(word ^ repeat(b'"')) | zero_bytes(word ^ repeat(b'\\'));
+        if found != 0 {
+            return Some(at * 8 + (found.trailing_zeros() / 8) as usize);
+        }
+    }
+    let scanned = (words.len() * 8).min(SHORT_BYTES);
+    Some(scanned + memchr::memchr2(b'"', b'\\', &text[scanned..])?)
+}
+
+const fn repeat(byte: u8) -> u64 {
+    u64::from_le_bytes([byte; 8])
+}
+
+/// The highest bit of each byte that is zero; of those above the first, perhaps of others, too.
+const fn zero_bytes(word: u64) -> u64 {
+    word.wrapping_sub(repeat(0x01)) & !word & repeat(0x80)
 }
 
 #[cfg(test)]

@@ -57,14 +57,14 @@ fn is_plain_at(value: Value<'_>, cursor: Cursor<'_>, place: Place<'_>, depth: us
 
 fn has_plain_fields(value: Value<'_>, cursor: Cursor<'_>, place: Place<'_>, depth: usize) -> bool {
     let mut seen = 0_u128;
-    value.members().all(|(name, value)| {
-        let Some((at, field, below)) = cursor.field_at(&name).filter(|(at, ..)| *at < MOST_FIELDS) else { return false };
+    value.written_members().all(|(name, value)| {
+        let Some((at, field, below)) = cursor.field_at(name).filter(|(at, ..)| *at < MOST_FIELDS) else { return false };
         let bit = 1 << at;
         let is_first = seen & bit == 0;
         seen |= bit;
         let is_plain = || {
-            let here = Place { above: Some((&place, &name)), ..place };
-            !says_nothing(value, field, &name, place) && is_plain_at(value, below, here, depth + 1)
+            let here = Place { above: Some((&place, name)), ..place };
+            !says_nothing(value, field, name, place) && is_plain_at(value, below, here, depth + 1)
         };
         is_first && (value.text().is_null() || is_plain())
     })

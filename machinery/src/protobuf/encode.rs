@@ -61,13 +61,19 @@ pub(super) fn put_nested(out: &mut Vec<u8>, number: u32, put: impl FnOnce(&mut V
 /// Writes a message's fields from an object; None stands for an empty one. What the table does not know, and values of another
 /// type than the field's, are left out: objects were validated before they are encoded.
 pub(super) fn message(out: &mut Vec<u8>, object: Option<Value<'_>>, message: &Message) {
-    for field in &message.fields {
+    let mut values = [None; messages::MOST_FIELDS];
+    for (name, value) in object.into_iter().flat_map(Value::written_members) {
+        if let Some(slot) = message.place(name).and_then(|at| values.get_mut(at)) {
+            slot.get_or_insert(value);
+        }
+    }
+    for (field, value) in message.fields.iter().zip(values) {
         if field.inline {
             let Kind::Message(inner) = field.kind else { continue };
             put_nested(out, field.number, |out| self::message(out, object, messages::get(inner)));
             continue;
         }
-        match object.and_then(|object| object.get(field.json)).filter(|value| !value.text().is_null()) {
+        match value.filter(|value| !value.text().is_null()) {
             None => put_zero(out, field),
             Some(value) => put_field(out, field, value),
         }

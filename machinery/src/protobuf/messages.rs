@@ -9,15 +9,34 @@ const TABLE: &str = include_str!("fields.tsv");
 #[derive(Debug)]
 pub(super) struct Message {
     pub(super) special: Option<Special>,
+    /// By number.
     pub(super) fields: Vec<Field>,
+    /// The places of those that are not inline, by their names in JSON.
+    places: Vec<(&'static str, usize)>,
 }
 
+/// No message has as many fields.
+pub(super) const MOST_FIELDS: usize = 64;
+
 impl Message {
+    fn new(special: Option<Special>) -> Self {
+        Self { special, fields: Vec::new(), places: Vec::new() }
+    }
+
+    /// Where among the fields that one is which JSON knows by this name.
+    pub(super) fn place(&self, json: &str) -> Option<usize> {
+        let at = self.places.binary_search_by(|(name, _)| (**name).cmp(json)).ok()?;
+        self.places.get(at).map(|(_, place)| *place)
+    }
+
     /// The field that JSON knows by this name, also among those of messages that stand inline.
     pub(super) fn find(&self, json: &str) -> Option<&Field> {
-        self.fields.iter().find_map(|field| match field.kind {
-            Kind::Message(inner) if field.inline => get(inner).find(json),
-            _ => Some(field).filter(|field| field.json == json),
+        let own = self.place(json).and_then(|at| self.fields.get(at));
+        own.or_else(|| {
+            self.fields.iter().filter(|field| field.inline).find_map(|field| match field.kind {
+                Kind::Message(inner) => get(inner).find(json),
+                _ => None,
+            })
         })
     }
 }
@@ -106,14 +125,14 @@ fn read() -> Table {
     for row in &rows {
         let name = format!("{}.{}", row[0], row[1]);
         if !table.names.contains_key(&name) {
-            table.messages.push(Message { special: special(&name), fields: Vec::new() });
+            table.messages.push(Message::new(special(&name)));
             table.names.insert(name, table.messages.len() - 1);
         }
     }
     for row in &rows {
         // A message without fields has no row of its own.
         if kind(element(row[5]), row[0], &table.names).is_none() {
-            table.messages.push(Message { special: None, fields: Vec::new() });
+            table.messages.push(Message::new(None));
             table.names.insert(format!("{}.{}", row[0], element(row[5])), table.messages.len() - 1);
         }
     }
@@ -132,6 +151,9 @@ fn read() -> Table {
     }
     for message in &mut table.messages {
         message.fields.sort_by_key(|f| f.number);
+        let places = message.fields.iter().enumerate().filter(|(_, field)| !field.inline).map(|(at, field)| (field.json, at));
+        message.places = places.collect();
+        message.places.sort_unstable();
     }
     table
 }
@@ -151,4 +173,14 @@ fn kind(name: &str, package: &str, names: &HashMap<String, usize>) -> Option<Kin
         // A name without a package is of the message's own.
         name => Kind::Message(*names.get(name).or_else(|| names.get(&format!("{package}.{name}")))?),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_fields_have_a_place() {
+        assert!(MESSAGES.messages.len() > 500 && MESSAGES.messages.iter().all(|message| message.fields.len() < MOST_FIELDS));
+    }
 }
