@@ -12,7 +12,7 @@ use runtime::args::LogArgs;
 
 /// The allocator gives memory back after bursts, which glibc's does not.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 #[derive(Parser)]
 #[command(name = "kybern", version, about = "A Kubernetes control plane in one binary.")]
@@ -32,7 +32,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    // The allocator asks for huge pages, of which an idle control plane touches a corner each: 18 MiB for nothing.
+    // Of huge pages, which some systems give unasked, an idle control plane touches a corner each.
     if let Err(error) = nix::sys::prctl::set_thp_disable(true) {
         eprintln!("huge pages stay on: {error}");
     }
