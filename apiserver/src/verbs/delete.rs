@@ -25,8 +25,10 @@ impl ApiServer {
         let mut revision = Revision::begin(&write, path(&target.namespace, &target.name));
         loop {
             let decision = revision.existing().and_then(|(entry, old)| {
-                check_preconditions(target, options, old.meta(), &entry)?;
-                write.review(Operation::Delete, None, Some(&*old))?;
+                check_preconditions(target, options, (&entry, old.meta()), revision.has_marked())?;
+                if !revision.has_marked() {
+                    write.review(Operation::Delete, None, Some(&*old))?;
+                }
                 Ok(decide(&*target.resource, (&entry, &*old), options, write.now))
             });
             match revision.settle(decision).await? {
@@ -39,7 +41,12 @@ impl ApiServer {
     }
 }
 
-pub(super) fn check_preconditions(target: &Target, options: &DeleteOptions, meta: &ObjectMeta, present: &Entry) -> Result<(), Status> {
+pub(super) fn check_preconditions(
+    target: &Target,
+    options: &DeleteOptions,
+    (present, meta): (&Entry, &ObjectMeta),
+    has_marked: bool,
+) -> Result<(), Status> {
     // Unlike other conflicts, these name the kind.
     let kind = target.resource.kind();
     let named = GroupResource::new(kind.group, kind.kind);
@@ -55,7 +62,8 @@ pub(super) fn check_preconditions(target: &Target, options: &DeleteOptions, meta
             return Err(conflict("UID", uid, found));
         }
     }
-    if let Some(version) = options.resource_version.as_deref() {
+    // Once the object has been marked, its version is our own.
+    if let Some(version) = options.resource_version.as_deref().filter(|_| !has_marked) {
         let found = present.version.to_string();
         if version != found {
             return Err(conflict("ResourceVersion", version, &found));
@@ -68,6 +76,8 @@ pub(super) fn check_preconditions(target: &Target, options: &DeleteOptions, meta
 pub(super) fn decide(resource: &dyn Resource, (present, old): (&Entry, &dyn Object), options: &DeleteOptions, now: Timestamp) -> Decision {
     let mut new = old.clone_boxed();
     let pending = begin_grace(resource, &mut *new, options, now);
+    // A kind that has grace periods is seen going even where there is none left.
+    let ends_grace = new.meta().deletion_grace_period_seconds != old.meta().deletion_grace_period_seconds;
     if pending == Grace::Unchanged {
         return Decision::Keep;
     }
@@ -78,7 +88,13 @@ pub(super) fn decide(resource: &dyn Resource, (present, old): (&Entry, &dyn Obje
         mark(&mut *new, metadata::seconds(now), 0);
     }
     let ready = Ready::of(new, present.managed());
-    if held || pending == Grace::Running { Decision::Replace(ready) } else { Decision::Remove(ready) }
+    if held || pending == Grace::Running {
+        Decision::Replace(ready)
+    } else if ends_grace {
+        Decision::Mark(ready)
+    } else {
+        Decision::Remove(ready)
+    }
 }
 
 #[derive(PartialEq, Eq)]

@@ -71,7 +71,7 @@ fn deletion(given: GivenOptions, dry_run: bool) -> Result<DeleteOptions, Status>
 
 async fn evict(write: &Write<'_>, mut deletion: DeleteOptions) -> Result<(), Status> {
     let (entry, pod) = pod(write)?;
-    delete::check_preconditions(write.target, &deletion, &pod.metadata, &entry)?;
+    delete::check_preconditions(write.target, &deletion, (&entry, &pod.metadata), false)?;
     if !may_always_go(&pod) {
         match budgets(write, &pod)?.as_slice() {
             [] => {}
@@ -204,12 +204,12 @@ fn spend(budget: &mut PodDisruptionBudget, pod: &Pod, write: &Write<'_>) -> Resu
     Ok(())
 }
 
-/// Says in the pod why it goes, and deletes it, in one write.
+/// Says in the pod why it goes, and deletes it, in one write, or in two if it goes at once.
 async fn remove(write: &Write<'_>, deletion: &DeleteOptions) -> Result<(), Status> {
     let mut revision = Revision::begin(write, path(&write.target.namespace, &write.target.name));
     loop {
         let decision = revision.existing().and_then(|(entry, old)| {
-            delete::check_preconditions(write.target, deletion, old.meta(), &entry)?;
+            delete::check_preconditions(write.target, deletion, (&entry, old.meta()), revision.has_marked())?;
             let mut object = old.clone_boxed();
             if let Some(pod) = downcast_mut::<Pod>(&mut *object) {
                 set_disrupted(pod, write);

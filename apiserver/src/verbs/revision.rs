@@ -21,6 +21,8 @@ pub(super) enum Decision {
     /// Nothing.
     Keep,
     Replace(Ready),
+    /// Write that the object is about to go, and decide again: watchers see it so before it goes.
+    Mark(Ready),
     /// Remove the object, and show this as its last state.
     Remove(Ready),
 }
@@ -42,13 +44,15 @@ pub(super) struct Revision<'w, 'a> {
     object: Option<Arc<dyn Object>>,
     /// The present state was read after this call began.
     fresh: bool,
+    /// The state in which the object has been marked here.
+    marked: Option<Arc<Entry>>,
     attempts: usize,
 }
 
 impl<'w, 'a> Revision<'w, 'a> {
     pub(super) fn begin(write: &'w Write<'a>, path: Arc<str>) -> Self {
         let present = write.log.get(&path);
-        Self { write, path, present, object: None, fresh: false, attempts: 0 }
+        Self { write, path, present, object: None, fresh: false, marked: None, attempts: 0 }
     }
 
     /// The state to decide upon.
@@ -68,6 +72,11 @@ impl<'w, 'a> Revision<'w, 'a> {
         Ok((entry, object))
     }
 
+    /// Whether the object has been marked here: what was asked of its first state holds no longer.
+    pub(super) fn has_marked(&self) -> bool {
+        self.marked.is_some()
+    }
+
     /// Whether what is decided now is decided on a state that may be out of date.
     pub(super) async fn refresh(&mut self) -> Result<bool, Status> {
         if self.fresh {
@@ -82,6 +91,10 @@ impl<'w, 'a> Revision<'w, 'a> {
     /// Carries out a decision. None: the state has changed; decide again.
     pub(super) async fn settle(&mut self, decision: Result<Decision, Status>) -> Result<Option<Settled>, Status> {
         self.attempts += 1;
+        if let (None, Some(marked)) = (&self.present, &self.marked) {
+            // Others, too, may remove what has been marked.
+            return Ok(Some(Settled::Removed(marked.clone())));
+        }
         let decision = match decision {
             Err(status) => return if self.refresh().await? { Ok(None) } else { Err(status) },
             Ok(decision) => decision,
@@ -93,6 +106,8 @@ impl<'w, 'a> Revision<'w, 'a> {
             }
             (Decision::Keep, Some(present)) => self.keep(present).await,
             (Decision::Replace(ready), Some(present)) => self.replace(ready, present).await,
+            (Decision::Mark(last), Some(present)) if self.write.options.dry_run => self.remove(last, present).await,
+            (Decision::Mark(ready), Some(present)) => self.mark(ready, present).await,
             (Decision::Remove(last), Some(present)) => self.remove(last, present).await,
         }
     }
@@ -127,6 +142,16 @@ impl<'w, 'a> Revision<'w, 'a> {
                 write.give_back(taken, &present.key).await;
                 self.overtaken(newer.map(|kv| kv.modified)).await
             }
+        }
+    }
+
+    async fn mark(&mut self, ready: Ready, present: Arc<Entry>) -> Result<Option<Settled>, Status> {
+        match self.replace(ready, present).await? {
+            Some(Settled::Replaced(Shown::Entry(marked))) => {
+                (self.present, self.object, self.fresh, self.marked) = (Some(marked.clone()), None, true, Some(marked));
+                Ok(None)
+            }
+            other => Ok(other),
         }
     }
 

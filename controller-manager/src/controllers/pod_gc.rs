@@ -14,6 +14,9 @@ use crate::world::{Change, Delta, Kind, PodRow, World};
 
 /// How long a node may be away before its pods are given up, in seconds: it may only be registering anew.
 const QUARANTINE: i64 = 40;
+/// How long a pod without a node may be going before it is removed, in seconds: whoever deletes it does so himself, a
+/// moment after it is seen marked.
+const GOING: i64 = 20;
 
 pub struct PodGarbageCollector {
     /// How many finished pods may stay; 0 for any number.
@@ -59,7 +62,10 @@ impl Controller for PodGarbageCollector {
         }
         let Some(pod) = world.pods.get(key).filter(|pod| is_lost(world, pod)) else { return plan };
         let Some(node) = pod.node.as_deref() else {
-            plan.write(Write::delete(&**pod).at_once());
+            match pod.deleted.map_or(0, |since| since.as_second() + GOING - now.as_second()) {
+                left @ 1.. => plan.look_again_in(left),
+                _ => plan.write(Write::delete(&**pod).at_once()),
+            }
             return plan;
         };
         let since = world.node_gone_since(node).max(pod.created).unwrap_or(now);
