@@ -133,7 +133,9 @@ impl Document {
             Reach::Object | Reach::ManagedFields => serde_json::from_slice(&resource.present(&stored)),
         };
         let mut value = self.apply(resource.schema(), present.map_err(|error| Status::internal(error.to_string()))?)?;
-        self.check_version(resource, &value, validation)?;
+        if !resource.is_custom() {
+            self.check_version(&value, validation)?;
+        }
         let findings = check_patched(resource, &mut value, self.findings.clone(), validation)?;
         let object = match reach {
             Reach::Metadata => resource.decode_metadata(value).map(|metadata| {
@@ -147,7 +149,25 @@ impl Document {
         Ok((object, findings))
     }
 
-    pub(super) fn apply(&self, schema: &Schema, object: Value) -> Result<Value, Status> {
+    /// As [`Document::patched`], of what a subresource shows of an object: `is_its_kind` says whether a value names what it is.
+    pub(super) fn patched_view(
+        &self,
+        schema: &Schema,
+        present: Value,
+        is_its_kind: fn(&Value) -> bool,
+        validation: FieldValidation,
+    ) -> Result<(Value, Vec<String>), Status> {
+        let mut value = self.apply(schema, present)?;
+        self.check_version(&value, validation)?;
+        if !is_its_kind(&value) {
+            return Err(unfit(&value, "the kind and apiVersion of an object do not change"));
+        }
+        let mut findings = self.findings.clone();
+        decode::conform(&mut value, schema, &mut findings).map_err(|error| unfit(&Value::Null, error))?;
+        Ok((value, judge(findings, validation)?))
+    }
+
+    fn apply(&self, schema: &Schema, object: Value) -> Result<Value, Status> {
         Ok(match self.kind {
             DocumentKind::Json => json::Patch::parse(&self.value)?.apply(object)?,
             DocumentKind::Merge => merge::apply(object, &self.value)?,
@@ -169,16 +189,14 @@ impl Document {
     }
 
     /// Refuses a patch that leaves the object without a version: by none, nothing of it is known, not even its name.
-    fn check_version(&self, resource: &dyn Resource, patched: &Value, validation: FieldValidation) -> Result<(), Status> {
+    fn check_version(&self, patched: &Value, validation: FieldValidation) -> Result<(), Status> {
         let has_version = patched.get("apiVersion").is_some_and(|version| version.as_str() != Some(""));
-        if has_version || resource.is_custom() || matches!(self.kind, DocumentKind::Strategic) {
+        if has_version || matches!(self.kind, DocumentKind::Strategic) {
             return Ok(());
         }
         let fields = patched.as_object().into_iter().flat_map(|fields| fields.keys());
         let unknown = fields.filter(|name| !matches!(name.as_str(), "apiVersion" | "kind")).cloned();
-        let validation: decode::FieldValidation = validation.into();
-        let findings = validation.judge(unknown.map(decode::Finding::Unknown).collect()).map_err(|error| unfit(&Value::Null, error))?;
-        let warnings: Vec<String> = findings.iter().map(ToString::to_string).collect();
+        let warnings = judge(unknown.map(decode::Finding::Unknown).collect(), validation)?;
         Err(Status::bad_request("the patch leaves the object without a version, and so without a name").with_warnings(&warnings))
     }
 }
@@ -234,6 +252,10 @@ fn check_patched(
         return Err(unfit(value, "the kind and apiVersion of an object do not change"));
     }
     resource.conform(value, &mut findings).map_err(|error| unfit(&Value::Null, error))?;
+    judge(findings, validation)
+}
+
+fn judge(findings: Vec<decode::Finding>, validation: FieldValidation) -> Result<Vec<String>, Status> {
     let validation: decode::FieldValidation = validation.into();
     let findings = validation.judge(findings).map_err(|error| unfit(&Value::Null, error))?;
     Ok(findings.iter().map(ToString::to_string).collect())

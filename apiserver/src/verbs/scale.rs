@@ -8,14 +8,14 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use machinery::decode::{self, Encoding};
 use machinery::field::{Error, Path};
 use machinery::schema::Schema;
-use machinery::{GroupKind, Status};
+use machinery::{GroupKind, GroupResource, Status, json};
 use serde_json::{Value, json};
 
 use super::patch::Document;
 use super::revision::{Decision, Revision, Settled};
 use super::update::{check_uid, check_version};
 use super::write::{Ownership, Write};
-use super::{Body, Caller, Patch, Shown, Target, WriteOptions, Written, apply};
+use super::{Body, Caller, FieldValidation, Patch, Shown, Target, WriteOptions, Written, apply};
 use crate::log::{Entry, path};
 use crate::server::ApiServer;
 
@@ -51,7 +51,7 @@ fn of(view: &dyn ErasedScale, object: &dyn api::Object) -> Scale {
 
 /// Where the new Scale comes from.
 enum Source<'a> {
-    Body(Value),
+    Body(Scale),
     Patch(&'a Document),
     /// A Scale to apply, and whether to take fields from others.
     Apply(Value, bool),
@@ -65,14 +65,14 @@ pub(super) async fn update(
     body: Body,
     options: &WriteOptions,
 ) -> Result<Written, Status> {
-    let value = match body {
-        Body::Typed(object) => object.to_value(),
+    let (scale, warnings) = match body {
+        Body::Typed(object) => (typed(&object.to_value())?, Vec::new()),
         Body::Json(bytes) => read(&bytes, Encoding::Json, options)?,
         Body::Yaml(bytes) => read(&bytes, Encoding::Yaml, options)?,
     };
     // A Scale is looked at before what it is of.
-    check_name(target, value.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default())?;
-    revise(server, caller, target, view, Source::Body(value), options).await
+    check_address(target, &scale.metadata).map_err(|status| status.with_warnings(&warnings))?;
+    revise(server, caller, target, view, (Source::Body(scale), warnings), options).await
 }
 
 pub(super) async fn patch(
@@ -84,11 +84,11 @@ pub(super) async fn patch(
     options: &WriteOptions,
 ) -> Result<Written, Status> {
     if let Patch::Apply { config, force } = patch {
-        let config = read(config, Encoding::Yaml, options)?;
-        return revise(server, caller, target, view, Source::Apply(config, *force), options).await;
+        let (config, warnings) = read_applied(target, config, options)?;
+        return revise(server, caller, target, view, (Source::Apply(config, *force), warnings), options).await;
     }
     let document = Document::read(patch)?;
-    revise(server, caller, target, view, Source::Patch(&document), options).await
+    revise(server, caller, target, view, (Source::Patch(&document), Vec::new()), options).await
 }
 
 fn schema() -> &'static Schema {
@@ -96,10 +96,46 @@ fn schema() -> &'static Schema {
     &SCHEMA
 }
 
-fn read(bytes: &[u8], encoding: Encoding, options: &WriteOptions) -> Result<Value, Status> {
+fn read(bytes: &[u8], encoding: Encoding, options: &WriteOptions) -> Result<(Scale, Vec<String>), Status> {
     let decoded = decode::decode(bytes, encoding, schema(), options.field_validation.into())
         .map_err(|error| Status::bad_request(format!("Scale in the body: {error}")))?;
-    Ok(decoded.value)
+    Ok((typed(&decoded.value)?, decoded.warnings.iter().map(ToString::to_string).collect()))
+}
+
+fn typed(value: &Value) -> Result<Scale, Status> {
+    json::to_typed(value).map_err(|error| Status::bad_request(error.to_string()))
+}
+
+/// A Scale to apply, with warnings. It names what it is; a name it may leave out.
+fn read_applied(target: &Target, config: &[u8], options: &WriteOptions) -> Result<(Value, Vec<String>), Status> {
+    let parsed = decode::parse(config, Encoding::Yaml).map_err(|error| Status::bad_request(format!("error decoding YAML: {error}")))?;
+    let mut value = parsed.value;
+    if !is_scale(&value) {
+        return Err(Status::bad_request("the applied configuration is no autoscaling/v1 Scale"));
+    }
+    if let Some(Value::Object(metadata)) = value.get_mut("metadata") {
+        metadata.entry("name").or_insert_with(|| target.name.clone().into());
+    } else if let Value::Object(fields) = &mut value {
+        fields.insert("metadata".to_owned(), json!({"name": target.name}));
+    }
+    let mut unknown = Vec::new();
+    // Unlike in a body, what does not fit is the server's failure here, whatever field validation says.
+    decode::conform(&mut value, schema(), &mut unknown).map_err(|error| Status::unclassified(error.to_string()))?;
+    if !unknown.is_empty() {
+        let fields: Vec<String> = unknown.iter().map(ToString::to_string).collect();
+        return Err(Status::unclassified(format!("the applied Scale: {}", fields.join(", "))));
+    }
+    check_address(target, &typed(&value)?.metadata)?;
+    let validation: decode::FieldValidation = options.field_validation.into();
+    let found = validation.judge(parsed.duplicates);
+    let found = found.map_err(|error| Status::bad_request(format!("error strict decoding YAML: {error}")))?;
+    Ok((value, found.iter().map(ToString::to_string).collect()))
+}
+
+/// Whether a value says that it is a Scale.
+fn is_scale(value: &Value) -> bool {
+    let text = |field: &str| value.get(field).and_then(Value::as_str).unwrap_or_default();
+    (text("apiVersion"), text("kind")) == ("autoscaling/v1", "Scale")
 }
 
 async fn revise(
@@ -107,30 +143,24 @@ async fn revise(
     caller: &Caller,
     target: &Target,
     view: &dyn ErasedScale,
-    source: Source<'_>,
+    (source, given): (Source<'_>, Vec<String>),
     options: &WriteOptions,
 ) -> Result<Written, Status> {
     let write = Write::new(server, caller, target, options)?;
     let mut revision = Revision::begin(&write, path(&target.namespace, &target.name));
     loop {
+        let mut warnings = given.clone();
         let decision = revision.existing().and_then(|(entry, old)| {
-            let scale = wanted(&source, &of(view, &*old))?;
-            check(target, &scale)?;
-            check_uid(target, &scale.metadata, old.meta())?;
-            // Unlike the object itself, its scale can be written over without naming a version.
-            if scale.metadata.resource_version.as_deref().is_some_and(|version| !version.is_empty()) {
-                check_version(target, &scale.metadata, &entry)?;
-            }
-            let strategy = target.resource.update();
-            if let Source::Apply(config, force) = &source {
-                let config = of_object(target, view, config);
-                let merged = apply::merged(&write, strategy, (&entry, &*old), &config, *force)?;
-                let Some((new, managed)) = merged else { return Ok(Decision::Keep) };
-                return Ok(Decision::Replace(write.ready_change(strategy, new, (&entry, &*old), Ownership::Settled(managed))?));
-            }
-            let mut new = old.clone_boxed();
-            view.set_replicas(&mut *new, scale.spec.and_then(|spec| spec.replicas).unwrap_or(0));
-            Ok(Decision::Replace(write.ready_change(strategy, new, (&entry, &*old), Ownership::Record)?))
+            let scale = match &source {
+                Source::Body(scale) => scale.clone(),
+                Source::Apply(config, _) => typed(config)?,
+                Source::Patch(document) => {
+                    let (scale, found) = patched(document, &of(view, &*old), options.field_validation)?;
+                    warnings = found;
+                    scale
+                }
+            };
+            decide(&write, view, &source, scale, (&entry, &*old)).map_err(|status| status.with_warnings(&warnings))
         });
         let shown = match revision.settle(decision).await? {
             None => continue,
@@ -141,19 +171,47 @@ async fn revise(
             Shown::Entry(entry) => show(&*target.resource, view, entry)?,
             Shown::Json(json) => json.clone(),
         };
-        return Ok(Written { object: Shown::Json(json), created: false, warnings: Vec::new() });
+        return Ok(Written { object: Shown::Json(json), created: false, warnings });
     }
 }
 
-fn wanted(source: &Source<'_>, present: &Scale) -> Result<Scale, Status> {
-    let value = match source {
-        Source::Body(value) | Source::Apply(value, _) => value.clone(),
-        Source::Patch(document) => {
-            let present = serde_json::to_value(present).map_err(|error| Status::internal(error.to_string()))?;
-            document.apply(schema(), present)?
-        }
-    };
-    serde_json::from_value(value).map_err(|error| Status::bad_request(error.to_string()))
+/// What a new Scale does to the object that it is of.
+fn decide(
+    write: &Write<'_>,
+    view: &dyn ErasedScale,
+    source: &Source<'_>,
+    scale: Scale,
+    (entry, old): (&Entry, &dyn api::Object),
+) -> Result<Decision, Status> {
+    let target = write.target;
+    check(target, &scale)?;
+    let mut named = target.resource.group_resource();
+    if !matches!(source, Source::Body(_)) {
+        // Of patches, it is the subresource that conflicts.
+        named = GroupResource::new(named.group, format!("{}/scale", named.resource));
+    }
+    check_uid(&named, &target.name, &scale.metadata, old.meta())?;
+    // Unlike the object itself, its scale can be written over without naming a version.
+    if scale.metadata.resource_version.as_deref().is_some_and(|version| !version.is_empty()) {
+        check_version(target, &scale.metadata, entry)?;
+    }
+    let strategy = target.resource.update();
+    if let Source::Apply(config, force) = source {
+        let config = of_object(target, view, config);
+        let merged = apply::merged(write, strategy, (entry, old), &config, *force)?;
+        let Some((new, managed)) = merged else { return Ok(Decision::Keep) };
+        return Ok(Decision::Replace(write.ready_change(strategy, new, (entry, old), Ownership::Settled(managed))?));
+    }
+    let mut new = old.clone_boxed();
+    view.set_replicas(&mut *new, scale.spec.and_then(|spec| spec.replicas).unwrap_or(0));
+    Ok(Decision::Replace(write.ready_change(strategy, new, (entry, old), Ownership::Record)?))
+}
+
+/// What a patch makes of a Scale, and warnings.
+fn patched(document: &Document, present: &Scale, validation: FieldValidation) -> Result<(Scale, Vec<String>), Status> {
+    let present = serde_json::to_value(present).map_err(|error| Status::internal(error.to_string()))?;
+    let (value, warnings) = document.patched_view(schema(), present, is_scale, validation)?;
+    Ok((typed(&value)?, warnings))
 }
 
 /// The object's part of an applied Scale: its replica count, where the object keeps it.
@@ -169,20 +227,26 @@ fn of_object(target: &Target, view: &dyn ErasedScale, scale: &Value) -> Value {
     config
 }
 
-fn check_name(target: &Target, name: &str) -> Result<(), Status> {
-    if name == target.name {
-        return Ok(());
+fn check_address(target: &Target, meta: &ObjectMeta) -> Result<(), Status> {
+    let (name, namespace) = (meta.name.as_deref().unwrap_or_default(), meta.namespace.as_deref().unwrap_or_default());
+    if name != target.name {
+        return Err(Status::bad_request(format!("the Scale's name {name:?} is not that of the request, {:?}", target.name)));
     }
-    Err(Status::bad_request(format!("the Scale's name {name:?} is not that of the request, {:?}", target.name)))
+    if !namespace.is_empty() && namespace != target.namespace {
+        return Err(Status::bad_request(format!(
+            "the Scale's namespace {namespace:?} is not that of the request, {:?}",
+            target.namespace
+        )));
+    }
+    Ok(())
 }
 
 fn check(target: &Target, scale: &Scale) -> Result<(), Status> {
-    let name = scale.metadata.name.as_deref().unwrap_or_default();
-    check_name(target, name)?;
+    check_address(target, &scale.metadata)?;
     match scale.spec.as_ref().and_then(|spec| spec.replicas) {
         Some(replicas) if replicas < 0 => {
             let error = Error::invalid(&Path::new("spec").child("replicas"), replicas, "must be greater than or equal to 0");
-            Err(Status::invalid(&GroupKind::new("autoscaling", "Scale"), name, &[error]))
+            Err(Status::invalid(&GroupKind::new("autoscaling", "Scale"), &target.name, &[error]))
         }
         _ => Ok(()),
     }

@@ -4,7 +4,7 @@ use api::Object;
 use api::resource::{ErasedUpdate, ErasedView};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use machinery::field::{Error, Path};
-use machinery::{GroupKind, ResourceVersion, Status};
+use machinery::{GroupKind, GroupResource, ResourceVersion, Status};
 
 use super::metadata::{self, OwnersSeen};
 use super::revision::{Decision, Revision, Settled};
@@ -60,7 +60,7 @@ impl ApiServer {
                 return self.create_object(caller, target, object, Vec::new(), options).await;
             }
             let decision = revision.existing().and_then(|(entry, old)| {
-                check_uid(target, object.meta(), old.meta())?;
+                check_uid(&target.resource.group_resource(), &target.name, object.meta(), old.meta())?;
                 check_version(target, object.meta(), &entry)?;
                 let ready = write.ready_change(strategy, object.clone_boxed(), (&entry, &*old), Ownership::Record)?;
                 Ok(decide(&write, ready, &*old, &mut warnings))
@@ -125,7 +125,7 @@ pub(super) fn check_version(target: &Target, new: &ObjectMeta, present: &Entry) 
 }
 
 /// A writer that names a uid writes to that object only, not to another of its name.
-pub(super) fn check_uid(target: &Target, new: &ObjectMeta, old: &ObjectMeta) -> Result<(), Status> {
+pub(super) fn check_uid(named: &GroupResource, name: &str, new: &ObjectMeta, old: &ObjectMeta) -> Result<(), Status> {
     match new.uid.as_deref() {
         None | Some("") => Ok(()),
         given if given == old.uid.as_deref() => Ok(()),
@@ -134,7 +134,7 @@ pub(super) fn check_uid(target: &Target, new: &ObjectMeta, old: &ObjectMeta) -> 
                 "Precondition failed: UID in precondition: {given}, UID in object meta: {}",
                 old.uid.as_deref().unwrap_or_default()
             );
-            Err(Status::conflict(&target.resource.group_resource(), &target.name, why))
+            Err(Status::conflict(named, name, why))
         }
     }
 }
