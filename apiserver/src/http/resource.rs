@@ -114,7 +114,7 @@ impl Call<'_> {
         match self.verb {
             "get" => {
                 let shown = api.get(&self.caller, &target, self.query.get("resourceVersion").filter(|v| !v.is_empty())).await?;
-                Ok(respond::object(StatusCode::OK, form, &*target.resource, &shown, include))
+                Ok(respond::object(StatusCode::OK, form, &target, &shown, include))
             }
             "list" => {
                 let options = self.query.list()?;
@@ -174,9 +174,21 @@ impl Call<'_> {
         }
         let offer = accept::Offer {
             protobuf: has_protobuf(Some(&*target.resource)),
-            table: target.subresource.as_deref() != Some("status") || target.resource.status_has_table(),
+            table: match target.subresource.as_deref() {
+                None | Some("scale") => true,
+                Some("status") => target.resource.status_has_table(),
+                // Kubernetes prints no others.
+                Some(_) => false,
+            },
         };
-        if self.verb == "watch" { accept::negotiate_watch(self.headers, offer) } else { accept::negotiate(self.headers, offer) }
+        if self.verb == "watch" {
+            return accept::negotiate_watch(self.headers, offer);
+        }
+        let form = accept::negotiate(self.headers, offer)?;
+        // These answer with a Status, which is shown whole.
+        let answers_status = matches!(target.subresource.as_deref(), Some("binding" | "eviction"));
+        let shape = if answers_status && form.shape == Shape::PartialObjectMetadata { Shape::Object } else { form.shape };
+        Ok(accept::Form { shape, ..form })
     }
 
     fn target(&self, found: Option<ResourceRef>) -> status::Result<Target> {
@@ -254,15 +266,19 @@ impl Call<'_> {
             return Err(Status::method_not_supported(&GroupResource::new("", ""), self.verb).without_details());
         }
         accept::check_routed(self.headers)?;
-        let form = accept::negotiate(self.headers, accept::Offer { protobuf: true, table: true })?;
-        if form.shape != Shape::Object {
+        let form = accept::negotiate(self.headers, accept::Offer { protobuf: true, table: false })?;
+        if form.shape == Shape::PartialObjectMetadataList {
             return Err(Status::not_acceptable(&accept::SERVED));
         }
         let options = self.query.write("CreateOptions")?;
         let body = self.body(&review.kind(), true, body).await?;
         let answer = self.chain.api.review(review, &self.caller, &self.path.namespace, body, &options).await?;
         self.caller.trail.responds(&answer.json);
-        let answered = respond::encoded(StatusCode::CREATED, form.format, answer.json);
+        let json = match form.shape {
+            Shape::PartialObjectMetadata => table::partial(&answer.json, form.version)?,
+            _ => answer.json,
+        };
+        let answered = respond::encoded(StatusCode::CREATED, form.format, json);
         Ok(respond::with_warnings(answered, &answer.warnings))
     }
 
@@ -329,15 +345,15 @@ impl Call<'_> {
 
     fn written(&self, form: accept::Form, target: &Target, written: &Written, include: Include) -> Answer {
         let code = if written.created { StatusCode::CREATED } else { StatusCode::OK };
-        let answer = respond::object(code, form, &*target.resource, &written.object, include);
+        let answer = respond::object(code, form, target, &written.object, include);
         respond::with_warnings(answer, &written.warnings)
     }
 
     fn deleted(&self, form: accept::Form, target: &Target, deleted: Deleted, include: Include) -> Answer {
         match deleted {
-            Deleted::Pending(shown) => respond::object(StatusCode::OK, form, &*target.resource, &shown, include),
+            Deleted::Pending(shown) => respond::object(StatusCode::OK, form, target, &shown, include),
             Deleted::Gone(entry) if target.resource.delete_returns_object() => {
-                respond::object(StatusCode::OK, form, &*target.resource, &crate::verbs::Shown::Entry(entry), include)
+                respond::object(StatusCode::OK, form, target, &crate::verbs::Shown::Entry(entry), include)
             }
             Deleted::Gone(entry) => {
                 let status = deletion(target, &entry.json);

@@ -19,7 +19,7 @@ use super::accept::{self, Form, Format, Shape};
 use super::table::{self, Tables};
 use super::yaml;
 use crate::log::Entry;
-use crate::verbs::{List, Shown};
+use crate::verbs::{List, Shown, Target};
 
 pub type Answer = Response<Body>;
 
@@ -104,9 +104,9 @@ pub fn status(status: &Status, format: Format) -> Answer {
     with_warnings(answer, &status.warnings)
 }
 
-/// An object.
-pub fn object(code: StatusCode, form: Form, resource: &dyn Resource, shown: &Shown, include: Include) -> Answer {
-    let stored = shown.json();
+/// An object, as what was asked for at `target`.
+pub fn object(code: StatusCode, form: Form, target: &Target, shown: &Shown, include: Include) -> Answer {
+    let (resource, stored) = (&*target.resource, shown.json());
     if let (Format::Protobuf, Shape::Object, Shown::Entry(entry)) = (form.format, form.shape, shown)
         && let Some(bytes) = entry_protobuf(resource, entry)
     {
@@ -114,6 +114,9 @@ pub fn object(code: StatusCode, form: Form, resource: &dyn Resource, shown: &Sho
     }
     let converted = match form.shape {
         Shape::Object => return encoded(code, form.format, presented(resource, stored)),
+        Shape::Table if target.subresource.as_deref() == Some("scale") => {
+            Tables { resource, include, version: form.version }.of_scale(stored)
+        }
         Shape::Table => Tables { resource, include, version: form.version }.of_object(stored),
         Shape::PartialObjectMetadata => table::partial(stored, form.version),
         // A single object is no list.

@@ -3,10 +3,12 @@
 use api::Resource;
 use bytes::Bytes;
 use jiff::Timestamp;
+use k8s_openapi::api::autoscaling::v1::Scale;
 use machinery::partial::{MetaVersion, PartialObjectMetadata, PartialObjectMetadataList};
-use machinery::table::{Include, Row, RowObject, Table};
+use machinery::table::{ColumnDefinition, Include, Row, RowObject, Table};
 use machinery::{Status, status};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use super::respond::{list_meta, presented};
 use crate::verbs::List;
@@ -62,6 +64,19 @@ impl Tables<'_> {
         encode(&Table::new(self.version, metadata, Some(self.resource.columns()), vec![row]))
     }
 
+    /// A table of one Scale, of an object of the resource.
+    pub fn of_scale(&self, scale: &[u8]) -> status::Result<Bytes> {
+        let metadata = meta_of(scale)?;
+        let object = RowObject::of(scale, self.include, self.version).map_err(internal)?;
+        let scale: Scale = serde_json::from_slice(scale).map_err(internal)?;
+        let desired = scale.spec.and_then(|spec| spec.replicas).unwrap_or_default();
+        let observed = scale.status.map(|status| status.replicas).unwrap_or_default();
+        let name = scale.metadata.name.as_deref().unwrap_or_default();
+        let age = machinery::table::age(&scale.metadata, Timestamp::now());
+        let row = Row { cells: vec![json!(name), json!(desired), json!(observed), json!(age)], conditions: Vec::new(), object };
+        encode(&Table::new(self.version, metadata, Some(scale_columns(self.resource.is_custom())), vec![row]))
+    }
+
     /// A table of a list.
     pub fn of_list(&self, list: &List) -> status::Result<Bytes> {
         let now = Timestamp::now();
@@ -74,6 +89,18 @@ impl Tables<'_> {
         let columns = first.then(|| self.resource.columns());
         encode(&Table::new(self.version, meta_of(stored)?, columns, vec![self.row(stored, Timestamp::now())?]))
     }
+}
+
+/// The columns of a Scale. Built-in kinds say less about them than custom ones.
+fn scale_columns(custom: bool) -> Vec<ColumnDefinition<'static>> {
+    let column = |name, kind, format, description| ColumnDefinition { name, kind, format, description, priority: 0 };
+    let (format, kind) = if custom { ("name", "date") } else { ("", "string") };
+    vec![
+        column("Name", "string", format, "The object's name."),
+        column("Desired", "integer", "", "How many replicas there are to be."),
+        column("Available", "integer", "", "How many replicas there are."),
+        column("Age", kind, "", "Time since the object was created."),
+    ]
 }
 
 /// The metadata of a table of one object: the object's version.
