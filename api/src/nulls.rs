@@ -10,13 +10,17 @@ use crate::conditions::NO_TIME;
 use crate::object::EmptyLists;
 
 /// The null fields of kinds, as paths; `[]` stands for each element of a list, `{}` for a struct that is written even where
-/// nothing else is in it.
+/// nothing else is in it, and `?` for a text or map that is left out where it is empty.
 const PATHS: &[(&str, &[&str], &[&str])] = &[
     ("", &["Pod"], POD),
     ("", &["Event"], &["eventTime", "firstTimestamp", "lastTimestamp", "series.lastObservedTime"]),
     ("", &["Node"], &["status.conditions[].lastHeartbeatTime", "status.conditions[].lastTransitionTime", "status.images[].names"]),
-    ("", &["Namespace", "ReplicationController", "Service"], CONDITIONS),
-    ("apps", &["ReplicaSet", "DaemonSet"], CONDITIONS),
+    ("", &["Namespace", "Service"], CONDITIONS),
+    ("", &["ReplicationController"], TEMPLATE_AND_CONDITIONS),
+    ("apps", &["ReplicaSet", "DaemonSet"], TEMPLATE_AND_CONDITIONS),
+    ("", &["PodTemplate"], &["template.spec.imagePullSecrets[].name?"]),
+    ("", &["ServiceAccount"], &["imagePullSecrets[].name?"]),
+    ("batch", &["CronJob"], &["spec.jobTemplate.spec.template.spec.imagePullSecrets[].name?"]),
     ("flowcontrol.apiserver.k8s.io", &["PriorityLevelConfiguration"], CONDITIONS),
     ("apiregistration.k8s.io", &["APIService"], CONDITIONS),
     ("networking.k8s.io", &["ServiceCIDR"], CONDITIONS),
@@ -25,6 +29,7 @@ const PATHS: &[(&str, &[&str], &[&str])] = &[
         "apps",
         &["StatefulSet"],
         &[
+            "spec.template.spec.imagePullSecrets[].name?",
             "spec.volumeClaimTemplates[].spec.dataSource.apiGroup",
             "spec.volumeClaimTemplates[].spec.dataSourceRef.apiGroup",
             "status.conditions[].lastTransitionTime",
@@ -45,8 +50,21 @@ const PATHS: &[(&str, &[&str], &[&str])] = &[
             "status.conditions[].lastTransitionTime",
         ],
     ),
-    ("apps", &["Deployment"], &["status.conditions[].lastTransitionTime", "status.conditions[].lastUpdateTime"]),
-    ("batch", &["Job"], &["spec.podFailurePolicy.rules", "status.conditions[].lastProbeTime", "status.conditions[].lastTransitionTime"]),
+    (
+        "apps",
+        &["Deployment"],
+        &["spec.template.spec.imagePullSecrets[].name?", "status.conditions[].lastTransitionTime", "status.conditions[].lastUpdateTime"],
+    ),
+    (
+        "batch",
+        &["Job"],
+        &[
+            "spec.podFailurePolicy.rules",
+            "spec.template.spec.imagePullSecrets[].name?",
+            "status.conditions[].lastProbeTime",
+            "status.conditions[].lastTransitionTime",
+        ],
+    ),
     ("", &["LimitRange"], &["spec{}.limits"]),
     (
         "apiextensions.k8s.io",
@@ -71,7 +89,11 @@ const PATHS: &[(&str, &[&str], &[&str])] = &[
 
 const CONDITIONS: &[&str] = &["status.conditions[].lastTransitionTime"];
 
+const TEMPLATE_AND_CONDITIONS: &[&str] = &["spec.template.spec.imagePullSecrets[].name?", "status.conditions[].lastTransitionTime"];
+
 const POD: &[&str] = &[
+    "spec.imagePullSecrets[].name?",
+    "spec.overhead?",
     "spec.volumes[].ephemeral.volumeClaimTemplate.spec.dataSource.apiGroup",
     "spec.volumes[].ephemeral.volumeClaimTemplate.spec.dataSourceRef.apiGroup",
     "spec.volumes[].projected.sources",
@@ -106,6 +128,8 @@ struct Field {
     is_null: bool,
     /// It is written even where nothing else is in it.
     is_struct: bool,
+    /// It is left out where it is an empty text or map.
+    is_left_out: bool,
     below: Nulls,
 }
 
@@ -130,16 +154,17 @@ impl Nulls {
 
     fn add(&mut self, path: &'static str) {
         let (step, rest) = path.split_once('.').map_or((path, None), |(step, rest)| (step, Some(rest)));
-        let name = step.trim_end_matches("[]").trim_end_matches("{}");
+        let name = step.trim_end_matches("[]").trim_end_matches("{}").trim_end_matches('?');
         let known = self.0.iter().position(|field| field.name == name);
         let at = known.unwrap_or_else(|| {
-            self.0.push(Field { name, is_null: false, is_struct: false, below: Self::default() });
+            self.0.push(Field { name, is_null: false, is_struct: false, is_left_out: false, below: Self::default() });
             self.0.len() - 1
         });
         let field = &mut self.0[at];
         field.is_struct |= step.ends_with("{}");
         match rest {
             Some(rest) => field.below.add(rest),
+            None if step.ends_with('?') => field.is_left_out = true,
             None => field.is_null = true,
         }
     }
@@ -205,6 +230,10 @@ impl Copy<'_, '_> {
         for (name, value) in object.members() {
             let Some((at, field)) = nulls.find(&name) else { continue };
             met |= 1 << at;
+            if field.is_left_out && matches!(value.as_str(), r#""""# | "{}") {
+                self.leave_out(&name, value);
+                continue;
+            }
             let forgotten = field.is_null && value.as_str() == "[]" && self.empty_lists == EmptyLists::Forget;
             // A struct or a time that the type has no absence for.
             let is_absent = field.is_null && value.as_str() == "{}" || value.as_str().trim_matches('"') == NO_TIME;
@@ -230,6 +259,18 @@ impl Copy<'_, '_> {
             }
         }
     }
+
+    /// Leaves out a member, with a comma beside it.
+    fn leave_out(&mut self, name: &str, value: Text<'_>) {
+        let start = value.start_in(self.json);
+        self.up_to(start - name.len() - r#""":"#.len());
+        self.copied = start + value.as_str().len();
+        if self.out.last() == Some(&b',') {
+            self.out.pop();
+        } else if self.json.as_bytes().get(self.copied) == Some(&b',') {
+            self.copied += 1;
+        }
+    }
 }
 
 #[cfg(test)]
@@ -251,6 +292,10 @@ mod tests {
                 r#"{"lastProbeTime":null,"lastTransitionTime":null}],"phase":"a\"b"}}"#
             )
         );
+        let secrets = r#"{"spec":{"imagePullSecrets":[{"name":""},{"name":"a"}],"x":""}}"#;
+        assert_eq!(filled(of("", "Pod"), secrets), r#"{"spec":{"imagePullSecrets":[{},{"name":"a"}],"x":""}}"#);
+        assert_eq!(filled(&Nulls::new(&["a?"]), r#"{"a":"","b":1}"#), r#"{"b":1}"#);
+        assert_eq!(filled(&Nulls::new(&["a?", "c"]), r#"{"b":1,"a":""}"#), r#"{"b":1,"c":null}"#);
         let slice = of("discovery.k8s.io", "EndpointSlice");
         assert_eq!(filled(slice, r#"{"endpoints":[]}"#), r#"{"endpoints":null,"ports":null}"#);
         assert_eq!(filled(slice, r#"{"endpoints":[{}],"ports":[]}"#), r#"{"endpoints":[{}],"ports":null}"#);

@@ -9,9 +9,10 @@ use serde_json::{Map, Value};
 
 use crate::nulls::Nulls;
 
-/// Lists of which an empty one says something: managed fields are to be forgotten; an autoscaler's scaling rules
-/// lack policies, rather than leaving them to the default; and a slice of devices has nothing else beside them.
-const KEPT_LISTS: [&str; 4] = ["managedFields", "policies", "devices", "sharedCounters"];
+/// Lists and maps of which an empty one says something: managed fields are to be forgotten; an autoscaler's scaling rules
+/// lack policies, rather than leaving them to the default; a slice of devices has nothing else beside them; and an overhead
+/// must not be given where the runtime has none.
+const KEPT: [&str; 5] = ["managedFields", "policies", "devices", "sharedCounters", "overhead"];
 
 /// Removes the zeros of `value` that say nothing. What would be null in their place is kept, and scalars of which the shape
 /// knows nothing.
@@ -53,7 +54,7 @@ fn prune_entries(cursor: Cursor<'_>, shape: Option<Shape>, nulls: Option<&Nulls>
 }
 
 fn says_nothing(field: &Field, node: &Node, shape: Option<Shape>, name: &str, value: &Value) -> bool {
-    if field.required || field.default.is_some() || KEPT_LISTS.contains(&name) {
+    if field.required || field.default.is_some() || KEPT.contains(&name) {
         return false;
     }
     let is_zero = match (node, value) {

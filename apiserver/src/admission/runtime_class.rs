@@ -41,22 +41,21 @@ fn attach(request: &Request<'_>, spec: &mut PodSpec) -> Result<(), String> {
     class.map_or(Ok(()), |class| restrict_nodes(class, spec))
 }
 
-/// Who gives an overhead must give the class's own.
+/// Who gives an overhead must give the class's own. An empty one is that of any class which has one at all.
 fn charge_overhead(class: Option<&Class>, spec: &mut PodSpec) -> Result<(), String> {
-    let overhead = class.and_then(|class| class.overhead.as_ref()).and_then(|overhead| overhead.pod_fixed.as_ref());
-    match (overhead, &spec.overhead) {
-        (None, None) => {}
-        (None, Some(given)) if given.is_empty() => {}
-        (None, Some(_)) => return Err("overhead is given, but its RuntimeClass has none".into()),
-        (Some(own), Some(given)) => {
+    let overhead = class.and_then(|class| class.overhead.as_ref());
+    let own = overhead.and_then(|overhead| overhead.pod_fixed.clone()).unwrap_or_default();
+    match &spec.overhead {
+        Some(_) if overhead.is_none() => return Err("overhead is given, but its RuntimeClass has none".into()),
+        Some(given) if !given.is_empty() => {
             let amounts = |list: &api::scheduling::resources::List| -> Vec<(String, Quantity)> {
                 list.iter().map(|(name, amount)| (name.clone(), Quantity::of(amount))).collect()
             };
-            if amounts(own) != amounts(given) {
+            if amounts(&own) != amounts(given) {
                 return Err("overhead is not that of the RuntimeClass".into());
             }
         }
-        (Some(own), None) => spec.overhead = Some(own.clone()),
+        _ => spec.overhead = Some(own).filter(|own| !own.is_empty()),
     }
     Ok(())
 }

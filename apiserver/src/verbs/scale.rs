@@ -233,10 +233,7 @@ fn check_address(target: &Target, meta: &ObjectMeta) -> Result<(), Status> {
         return Err(Status::bad_request(format!("the Scale's name {name:?} is not that of the request, {:?}", target.name)));
     }
     if !namespace.is_empty() && namespace != target.namespace {
-        return Err(Status::bad_request(format!(
-            "the Scale's namespace {namespace:?} is not that of the request, {:?}",
-            target.namespace
-        )));
+        return Err(Status::bad_request(format!("the Scale's namespace {namespace:?} is not that of the request, {:?}", target.namespace)));
     }
     Ok(())
 }

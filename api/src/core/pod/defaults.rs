@@ -12,6 +12,7 @@ use super::gates;
 use super::validation::{is_compressible, is_of_pods};
 use super::volume_defaults::default_volume;
 use crate::scheduling::resources::{List, Sums};
+use crate::zero::omit;
 
 /// Defaults of a pod.
 pub(super) fn default_pod(pod: &mut Pod) {
@@ -61,7 +62,9 @@ fn default_status(pod: &mut Pod) {
 /// Defaults of a template of pods, as workloads hold one.
 pub fn default_pod_template(template: &mut PodTemplateSpec) {
     template.metadata.get_or_insert_default();
-    default_pod_spec(template.spec.get_or_insert_default());
+    let spec = template.spec.get_or_insert_default();
+    default_pod_spec(spec);
+    omit(&mut spec.overhead);
 }
 
 /// Defaults that pods and templates share.

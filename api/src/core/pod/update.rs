@@ -7,12 +7,16 @@ use machinery::field::{Error, Errors, Path};
 use super::{count_generation, validation};
 use crate::strategy::{Context, UpdateStrategy};
 use crate::validate::{required, text};
+use crate::zero::omit;
 
 pub(super) struct Update;
 
 impl UpdateStrategy<Pod> for Update {
     fn prepare(&self, _cx: &Context<'_>, new: &mut Pod, old: &Pod) {
         new.status = old.status.clone();
+        if let Some(spec) = &mut new.spec {
+            omit(&mut spec.overhead);
+        }
         count_generation(new, old);
     }
 
