@@ -6,7 +6,7 @@ use std::{io, mem};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::Serialize;
 use serde_json::Value;
-use serde_json::ser::{CompactFormatter, Formatter};
+use serde_json::ser::Formatter;
 
 use crate::nulls;
 
@@ -87,18 +87,18 @@ where
     }
 }
 
-/// JSON without spaces, in which whole numbers have no fraction whatever their type (`maximum: 10` in a schema), as in
-/// Kubernetes.
+/// JSON without spaces, in which whole numbers have no fraction whatever their type (`maximum: 10` in a schema), and
+/// exponents are used as Go uses them, as in Kubernetes.
 pub(crate) struct Compact;
 
 impl Formatter for Compact {
     fn write_f64<W: ?Sized + io::Write>(&mut self, writer: &mut W, value: f64) -> io::Result<()> {
-        /// From here on, a 64-bit float does not tell whole numbers apart.
-        const MOST_EXACT: f64 = 9_007_199_254_740_992.0;
-        if value.fract() == 0.0 && value.abs() <= MOST_EXACT {
-            return write!(writer, "{value:.0}");
+        match value.abs() {
+            0.0 => writer.write_all(b"0"),
+            1e-6..1e21 => write!(writer, "{value}"),
+            1e21.. => writer.write_all(format!("{value:e}").replace('e', "e+").as_bytes()),
+            _ => write!(writer, "{value:e}"),
         }
-        CompactFormatter.write_f64(writer, value)
     }
 }
 

@@ -15,6 +15,9 @@ use crate::finding::{Duplicates, Finding, Path};
 /// and managed fields around the object. No published type nests deeper than 30.
 pub const MOST_DEPTH: usize = 100;
 
+/// What stands for a number that is out of range: no type takes this one for a number.
+pub const OUT_OF_RANGE: f64 = f64::MAX;
+
 /// A body that is not JSON, or nests too deep.
 #[derive(Debug, thiserror::Error)]
 #[error("the body is not valid JSON: {0}")]
@@ -45,10 +48,51 @@ pub fn parse(body: &[u8]) -> Result<Parsed, Error> {
 /// The same, where it is to be said what becomes of keys that come again.
 pub fn parse_with(body: &[u8], again: Again) -> Result<Parsed, Error> {
     let text = String::from_utf8_lossy(body);
-    parse_text(&text, again).or_else(|error| match with_whole_pairs(&text) {
-        Some(repaired) => parse_text(&repaired, again),
-        None => Err(error),
+    parse_text(&text, again).or_else(|error| {
+        let mut repaired = with_whole_pairs(&text);
+        if again == Again::Merges {
+            repaired = with_finite_numbers(repaired.as_deref().unwrap_or(&text)).or(repaired);
+        }
+        repaired.map_or(Err(error), |repaired| parse_text(&repaired, again))
     })
+}
+
+/// The text with [`OUT_OF_RANGE`] in the place of numbers that no float holds; None if it has none. In a type that is known
+/// they are no worse than other numbers where nobody reads them.
+fn with_finite_numbers(text: &str) -> Option<String> {
+    let bytes = text.as_bytes();
+    let (mut repaired, mut copied, mut at) = (String::new(), 0, 0);
+    while at < bytes.len() {
+        match bytes[at] {
+            b'"' => at = after_string(bytes, at),
+            b'-' | b'0'..=b'9' => {
+                let is_part = |byte: &u8| matches!(byte, b'0'..=b'9' | b'+' | b'-' | b'.' | b'e' | b'E');
+                let end = at + bytes[at..].iter().take_while(|byte| is_part(byte)).count();
+                if text[at..end].parse::<f64>().is_ok_and(f64::is_infinite) {
+                    repaired.push_str(&text[copied..at]);
+                    repaired.push_str(&(OUT_OF_RANGE.copysign(if bytes[at] == b'-' { -1.0 } else { 1.0 })).to_string());
+                    copied = end;
+                }
+                at = end;
+            }
+            _ => at += 1,
+        }
+    }
+    repaired.push_str(&text[copied..]);
+    (copied > 0).then_some(repaired)
+}
+
+/// Where the string that starts at `start` has ended.
+fn after_string(bytes: &[u8], start: usize) -> usize {
+    let mut at = start + 1;
+    while let Some(byte) = bytes.get(at) {
+        match byte {
+            b'"' => return at + 1,
+            b'\\' => at += 2,
+            _ => at += 1,
+        }
+    }
+    bytes.len()
 }
 
 /// The typed value of a tree, by way of its text: code that makes every type of a tree, beside that which makes it of text,
@@ -154,8 +198,12 @@ impl<'de> Visitor<'de> for Seed<'_> {
         Ok(value.into())
     }
 
-    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
-        Ok(value.into())
+    fn visit_u64<E: serde::de::Error>(self, value: u64) -> Result<Value, E> {
+        match (self.again, i64::try_from(value)) {
+            // Where the type is not known, integers are of 64 bits with a sign.
+            (Again::Replaces, Err(_)) => self.visit_f64(value as f64),
+            _ => Ok(value.into()),
+        }
     }
 
     fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Value, E> {
@@ -230,6 +278,16 @@ mod tests {
         let parsed = parse(br#"{"a":"x\ud800y","b":"\ud83d\ude00","c":"\\ud800","d":"\udc00\u0041\u00e9"}"#).unwrap();
         assert_eq!(parsed.value, serde_json::json!({"a": "x\u{fffd}y", "b": "\u{1f600}", "c": "\\ud800", "d": "\u{fffd}A\u{e9}"}));
         assert!(parse(br#"{"a":"\ud800"#).is_err() && parse("{\"\\\u{1f600}".as_bytes()).is_err());
+    }
+
+    #[test]
+    fn numbers_out_of_range_are_read_where_the_type_is_known() {
+        let body = br#"{"a":[1e400,-1E+999,1e-999,1.5],"1e400":"-1e400\"1e400"}"#;
+        assert!(parse(body).is_err());
+        let parsed = parse_with(body, Again::Merges).unwrap().value;
+        let most = OUT_OF_RANGE;
+        assert_eq!(parsed, serde_json::json!({"a": [most, -most, 0.0, 1.5], "1e400": "-1e400\"1e400"}));
+        assert_eq!(parse(b"9223372036854775808").unwrap().value, serde_json::json!(9_223_372_036_854_775_808.0));
     }
 
     #[test]

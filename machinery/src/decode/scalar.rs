@@ -5,6 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 use serde_json::{Number, Value};
 
+use crate::json::OUT_OF_RANGE;
 use crate::quantity;
 use crate::schema::Scalar;
 use crate::time::last_hours;
@@ -20,7 +21,7 @@ pub(super) fn conform(value: &mut Value, scalar: Scalar) -> Result<(), &'static 
         Scalar::Int32 => Err("an integer of 32 bits"),
         Scalar::Int64 if value.is_i64() => Ok(()),
         Scalar::Int64 => Err("an integer of 64 bits"),
-        Scalar::Double if value.is_number() => Ok(()),
+        Scalar::Double if value.as_f64().is_some_and(|number| number.abs() < OUT_OF_RANGE) => Ok(()),
         Scalar::Double => Err("a number"),
         Scalar::IntOrString if value.is_string() || is_int32(value) => Ok(()),
         Scalar::IntOrString => Err("a string or an integer of 32 bits"),

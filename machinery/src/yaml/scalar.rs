@@ -17,8 +17,8 @@ pub(super) fn resolve(text: &str) -> Result<Value, Error> {
             let plain = text.replace('_', "");
             match integer(&plain) {
                 Some(number) => Value::Number(number),
-                None if is_float(&plain) => float(&plain)?,
-                None => text.into(),
+                // What no float can hold is taken for a text.
+                None => is_float(&plain).then(|| float(&plain)).flatten().unwrap_or_else(|| text.into()),
             }
         }
         _ => text.into(),
@@ -59,13 +59,13 @@ fn is_float(text: &str) -> bool {
 }
 
 /// A float; one without a fraction becomes an integer, as in the JSON that Kubernetes makes of it (`2.0` is
-/// good for an integer field in YAML, though not in JSON).
-fn float(text: &str) -> Result<Value, Error> {
+/// good for an integer field in YAML, though not in JSON). None: it is out of range.
+fn float(text: &str) -> Option<Value> {
     // 2^53: up to there every integer is exactly a float.
     const EXACT: f64 = 9_007_199_254_740_992.0;
-    let value: f64 = text.parse().map_err(|_| Error::NotFinite)?;
+    let value: f64 = text.parse().ok()?;
     if value.fract() == 0.0 && value.abs() <= EXACT {
-        return Ok((value as i64).into());
+        return Some((value as i64).into());
     }
-    Number::from_f64(value).map(Value::Number).ok_or(Error::NotFinite)
+    Number::from_f64(value).map(Value::Number)
 }
