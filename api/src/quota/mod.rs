@@ -2,6 +2,7 @@
 //! quota controller, which counts anew.
 
 mod claims;
+mod devices;
 mod pods;
 mod scopes;
 mod services;
@@ -17,6 +18,7 @@ use crate::Object;
 use crate::object::downcast_ref;
 use crate::scheduling::resources::List;
 
+pub use devices::{DeviceClasses, claim_amounts, extended_claim_of};
 pub use pods::{PodUsage, missing, pod_limits, pod_requests};
 pub use scopes::{Subject, selects};
 
@@ -67,6 +69,11 @@ impl<'a> Counted<'a> {
         }
     }
 
+    /// Whether a quota's resource name is about these objects, and maybe about others too.
+    pub fn is_meant_by(self, name: &str, classes: &DeviceClasses) -> bool {
+        Counted::named(name) == Some(self) || self == Self::ResourceClaims && classes.give(name)
+    }
+
     /// What a quota means by a resource name; None where nothing is counted under it.
     pub fn named(name: &'a str) -> Option<Self> {
         if let Some(counted) = name.strip_prefix("count/") {
@@ -78,7 +85,7 @@ impl<'a> Counted<'a> {
             "services" | services::NODE_PORTS | services::LOAD_BALANCERS => Self::Services,
             "persistentvolumeclaims" | claims::STORAGE => Self::Claims,
             _ if name.contains(claims::CLASS_INFIX) => Self::Claims,
-            _ if name.ends_with(claims::DEVICES_SUFFIX) => Self::ResourceClaims,
+            _ if name.ends_with(devices::DEVICES_SUFFIX) => Self::ResourceClaims,
             _ if pods::counts(name) => Self::Pods,
             _ => return None,
         })
@@ -107,13 +114,20 @@ impl Usage {
             return claims::usage(claim);
         }
         if let Some(claim) = downcast_ref::<ResourceClaim>(object) {
-            return Self { amounts: claims::device_amounts(claim), subject: Subject::Other };
+            return Self::of_devices(claim, &DeviceClasses::default(), None);
         }
         let mut amounts = Amounts::from([(count_name(group, plural), ONE)]);
         if matches!(Counted::named(plural), Some(Counted::Objects { .. })) && group.is_empty() {
             amounts.insert(plural.to_owned(), ONE);
         }
         Self { amounts, subject: Subject::Other }
+    }
+}
+
+impl Usage {
+    /// See [`claim_amounts`].
+    pub fn of_devices(claim: &ResourceClaim, classes: &DeviceClasses, pod: Option<&Amounts>) -> Self {
+        Self { amounts: claim_amounts(claim, classes, pod), subject: Subject::Other }
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use api::quota::{self, Amounts, Counted, Subject, Usage, selects};
+use api::quota::{self, Amounts, Counted, DeviceClasses, Subject, Usage, selects};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ResourceQuota, ResourceQuotaSpec, ResourceQuotaStatus};
 use machinery::quantity::{Format, Quantity};
@@ -23,7 +23,7 @@ impl Controller for ResourceQuotaController {
     }
 
     fn watches(&self) -> &'static [Kind] {
-        &[Kind::ResourceQuota, Kind::Pod, Kind::Service, Kind::PersistentVolumeClaim, Kind::ResourceClaim]
+        &[Kind::ResourceQuota, Kind::Pod, Kind::Service, Kind::PersistentVolumeClaim, Kind::ResourceClaim, Kind::DeviceClass]
     }
 
     /// What has no table is counted by the graph.
@@ -50,6 +50,11 @@ impl Controller for ResourceQuotaController {
             Change::Service(delta) => is_other(delta, |a, b| a.spec == b.spec),
             Change::PersistentVolumeClaim(delta) => is_other(delta, |a, b| a.spec == b.spec && a.status == b.status),
             Change::ResourceClaim(delta) => matches!(delta, Delta::Removed(_)),
+            Change::DeviceClass(_) => {
+                // What claims of it count for is another now.
+                world.quotas.all().for_each(|quota| wake.key(&quota.header().key));
+                return;
+            }
             _ => false,
         };
         if given_back {
@@ -103,10 +108,12 @@ fn is_same(quota: &ResourceQuota, status: &ResourceQuotaStatus) -> bool {
 fn count(world: &World, row: &Whole<ResourceQuota>, spec: &ResourceQuotaSpec, now: Timestamp) -> (Amounts, Option<Timestamp>) {
     let namespace = row.header().namespace();
     let names = spec.hard.iter().flat_map(BTreeMap::keys);
+    let classes: Vec<_> = world.device_classes.all().map(|row| row.to_object()).collect();
+    let classes = DeviceClasses::of(classes.iter());
     let counted: Vec<(&String, Counted<'_>)> = names.filter_map(|name| Some((name, Counted::named(name)?))).collect();
     let mut used: Amounts = counted.iter().map(|(name, _)| ((*name).clone(), Quantity::ZERO)).collect();
     let mut changes_at: Option<Timestamp> = None;
-    let asks = |what| counted.iter().any(|(_, counted)| *counted == what);
+    let asks = |what: Counted<'_>| counted.iter().any(|(name, _)| what.is_meant_by(name, &classes));
     let mut take = |amounts: &Amounts| {
         for (name, sum) in &mut used {
             *sum += amounts.get(name).copied().unwrap_or_default();
@@ -130,7 +137,17 @@ fn count(world: &World, row: &Whole<ResourceQuota>, spec: &ResourceQuotaSpec, no
     whole(Counted::Services, &mut services.map(|row| Usage::of(&row.to_object(), "", "services", now)));
     whole(Counted::Claims, &mut claims.map(|row| Usage::of(&row.to_object(), "", "persistentvolumeclaims", now)));
     let devices = world.resource_claims.namespace(namespace);
-    whole(Counted::ResourceClaims, &mut devices.map(|row| Usage::of(&row.to_object(), "resource.k8s.io", "resourceclaims", now)));
+    whole(
+        Counted::ResourceClaims,
+        &mut devices.map(|row| {
+            let claim = row.to_object();
+            let made_for = quota::extended_claim_of(&claim).and_then(|(name, uid)| {
+                let pod = world.pods.find(namespace, name).filter(|pod| *pod.uid == *uid)?;
+                Some(pod.usage.amounts(true))
+            });
+            Usage::of_devices(&claim, &classes, made_for.as_ref())
+        }),
+    );
     if selects(spec, &Subject::Other) {
         for (name, counted) in &counted {
             if let Counted::Objects { group, plural } = counted {

@@ -27,7 +27,7 @@ use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::networking::v1::{IPAddress, ServiceCIDR};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::rbac::v1::ClusterRole;
-use k8s_openapi::api::resource::v1::{ResourceClaim, ResourceClaimTemplate};
+use k8s_openapi::api::resource::v1::{DeviceClass, ResourceClaim, ResourceClaimTemplate};
 use k8s_openapi::api::storage::v1::{StorageClass, VolumeAttributesClass};
 use machinery::{GroupVersionResource, NamespacedName};
 
@@ -150,6 +150,7 @@ tables! {
     cron_jobs: CronJob(Whole<CronJob>);
     budgets: PodDisruptionBudget(Whole<PodDisruptionBudget>);
     quotas: ResourceQuota(Whole<ResourceQuota>);
+    device_classes: DeviceClass(Whole<DeviceClass>);
     resource_claims: ResourceClaim(Whole<ResourceClaim>);
     resource_claim_templates: ResourceClaimTemplate(Whole<ResourceClaimTemplate>);
     cluster_roles: ClusterRole(Whole<ClusterRole>);

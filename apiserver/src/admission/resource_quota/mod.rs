@@ -9,8 +9,9 @@ use std::collections::BTreeMap;
 
 use api::Object;
 use api::object::downcast_ref;
-use api::quota::{self, Amounts, Counted, Usage, selects};
+use api::quota::{self, Amounts, Counted, DeviceClasses, PodUsage, Usage, selects};
 use k8s_openapi::api::core::v1::{Pod, ResourceQuota};
+use k8s_openapi::api::resource::v1::ResourceClaim;
 
 use super::{Operation, Request};
 
@@ -20,6 +21,8 @@ pub(crate) struct Cost {
     counted: Counted<'static>,
     before: Option<Usage>,
     after: Usage,
+    /// Where devices are claimed, their classes.
+    classes: DeviceClasses,
     /// What a new pod's containers do not say, by resource: a quota may demand it.
     unsaid: BTreeMap<String, String>,
 }
@@ -42,7 +45,14 @@ pub(crate) fn cost(request: &Request<'_>, object: &dyn Object) -> Option<Cost> {
     if !charged {
         return None;
     }
-    let usage = |object: &dyn Object| Usage::of(object, names.group, names.plural, request.now);
+    let classes = match counted {
+        Counted::ResourceClaims => DeviceClasses::of(request.world.objects("resource.k8s.io", "deviceclasses", "").iter()),
+        _ => DeviceClasses::default(),
+    };
+    let usage = |object: &dyn Object| match downcast_ref::<ResourceClaim>(object) {
+        Some(claim) => Usage::of_devices(claim, &classes, pod_amounts(request, claim).as_ref()),
+        None => Usage::of(object, names.group, names.plural, request.now),
+    };
     let mut unsaid = BTreeMap::new();
     if request.operation == Operation::Create
         && let Some(pod) = downcast_ref::<Pod>(object)
@@ -50,7 +60,15 @@ pub(crate) fn cost(request: &Request<'_>, object: &dyn Object) -> Option<Cost> {
         let quote = |names: std::collections::BTreeSet<&str>| names.into_iter().collect::<Vec<_>>().join(",");
         unsaid = quota::missing(pod, &DEMANDED).into_iter().map(|(name, who)| (name, quote(who))).collect();
     }
-    Some(Cost { counted, before: request.old.map(usage), after: usage(object), unsaid })
+    let (before, after) = (request.old.map(usage), usage(object));
+    Some(Cost { counted, before, after, classes, unsaid })
+}
+
+/// What the pod counts for whose extended resources the claim is made for.
+fn pod_amounts(request: &Request<'_>, claim: &ResourceClaim) -> Option<Amounts> {
+    let (name, uid) = quota::extended_claim_of(claim)?;
+    let pod = request.world.object::<Pod>("", "pods", &request.target.namespace, name)?;
+    (pod.metadata.uid.as_deref() == Some(uid)).then(|| PodUsage::of(&pod).amounts(true))
 }
 
 impl Cost {
@@ -59,7 +77,7 @@ impl Cost {
         let spec = quota::spec(quota);
         let status = quota.status.clone().unwrap_or_default();
         let (hard, used) = (quota::amounts(status.hard.as_ref()), quota::amounts(status.used.as_ref()));
-        let limited: Vec<&String> = hard.keys().filter(|name| Counted::named(name) == Some(self.counted)).collect();
+        let limited: Vec<&String> = hard.keys().filter(|name| self.counted.is_meant_by(name, &self.classes)).collect();
         if limited.is_empty() || !selects(&spec, &self.after.subject) {
             return Ok(Amounts::new());
         }
@@ -70,7 +88,8 @@ impl Cost {
         }
         let before = self.before.as_ref().filter(|before| selects(&spec, &before.subject));
         let mut charged = Amounts::new();
-        for resource in limited {
+        // A quota that is about these objects at all counts whatever of theirs it has a name for.
+        for resource in hard.keys() {
             let amount = |usage: &Usage| usage.amounts.get(resource).copied().unwrap_or_default();
             let more = amount(&self.after) - before.map(amount).unwrap_or_default();
             if !more.is_zero() && !more.is_negative() {
@@ -113,7 +132,13 @@ mod tests {
     }
 
     fn cost(before: Option<&str>, after: &str) -> Cost {
-        Cost { counted: Counted::Claims, before: before.map(claim), after: claim(after), unsaid: BTreeMap::new() }
+        Cost {
+            counted: Counted::Claims,
+            before: before.map(claim),
+            after: claim(after),
+            classes: DeviceClasses::default(),
+            unsaid: BTreeMap::new(),
+        }
     }
 
     #[test]
