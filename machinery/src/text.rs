@@ -254,6 +254,12 @@ pub(crate) mod tests {
         }
 
         #[test]
+        fn the_first_quote_or_backslash_is_found(text in "[a-z!#\\[\u{80}-\u{7ff}]{0,60}(\"|\\\\)?.{0,20}") {
+            let bytes = text.as_bytes();
+            prop_assert_eq!(quote_or_escape(bytes), bytes.iter().position(|byte| matches!(byte, b'"' | b'\\')));
+        }
+
+        #[test]
         fn nothing_is_too_broken(text in ".{0,40}", cut in 0..200_usize, value in any_json()) {
             let whole = value.to_string();
             let broken = whole.get(..cut.min(whole.len())).unwrap_or_default();
