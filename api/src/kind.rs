@@ -149,6 +149,11 @@ pub trait Kind: Send + Sync + 'static {
     /// What is wrong with a name; `prefix` says that it is a `generateName`.
     fn validate_name(name: &str, prefix: bool) -> Vec<String>;
 
+    /// What is wrong with an object's name beside the rest of the object.
+    fn validate_own_name(_object: &Self::Object) -> Vec<String> {
+        Vec::new()
+    }
+
     /// Fills what the writer left out. Runs on every decoded object, stored ones too.
     fn default(_object: &mut Self::Object) {}
 
@@ -195,6 +200,9 @@ pub trait Kind: Send + Sync + 'static {
     const SELECTABLE: &'static [&'static str] = &[];
 
     const COLUMNS: &'static [Column] = &[Column::NAME, Column::AGE];
+
+    /// An annotation that only the whole object shows, not its metadata alone.
+    const HIDDEN_ANNOTATION: Option<&'static str> = None;
 
     /// Whether `status` is shown as a table, as the object itself is.
     const STATUS_HAS_TABLE: bool = true;

@@ -111,6 +111,9 @@ pub trait Resource: Send + Sync + 'static {
     fn present<'a>(&self, stored: &'a [u8]) -> Cow<'a, [u8]>;
 
     fn validate_name(&self, name: &str, prefix: bool) -> Vec<String>;
+    fn validate_own_name(&self, _object: &dyn Object) -> Vec<String> {
+        Vec::new()
+    }
     fn default(&self, object: &mut dyn Object);
     fn as_written(&self, object: &dyn Object) -> Option<Box<dyn Object>>;
     fn prepare_create(&self, cx: &Context<'_>, object: &mut dyn Object);
@@ -132,6 +135,10 @@ pub trait Resource: Send + Sync + 'static {
     fn stored_field<'n>(&self, name: &'n str) -> Option<&'n str>;
     fn selectable_fields(&self, object: &dyn Object) -> Vec<SelectableField>;
     fn columns(&self) -> Vec<ColumnDefinition<'_>>;
+    /// An annotation that only the whole object shows, not its metadata alone.
+    fn hidden_annotation(&self) -> Option<&'static str> {
+        None
+    }
     /// Whether `status` is shown as a table.
     fn status_has_table(&self) -> bool {
         true

@@ -176,6 +176,9 @@ impl<K: Kind> Resource for Served<K> {
     fn validate_name(&self, name: &str, prefix: bool) -> Vec<String> {
         K::validate_name(name, prefix)
     }
+    fn validate_own_name(&self, object: &dyn Object) -> Vec<String> {
+        K::validate_own_name(typed(object))
+    }
     fn default(&self, object: &mut dyn Object) {
         K::default(typed_mut(object));
     }
@@ -213,6 +216,9 @@ impl<K: Kind> Resource for Served<K> {
     }
     fn selectable_fields(&self, object: &dyn Object) -> Vec<SelectableField> {
         K::selectable_fields(typed(object))
+    }
+    fn hidden_annotation(&self) -> Option<&'static str> {
+        K::HIDDEN_ANNOTATION
     }
     fn status_has_table(&self) -> bool {
         K::STATUS_HAS_TABLE

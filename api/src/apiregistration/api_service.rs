@@ -45,6 +45,13 @@ impl Kind for APIServices {
         names::path_segment(name, prefix)
     }
 
+    fn validate_own_name(service: &APIService) -> Vec<String> {
+        let spec = service.spec.clone().unwrap_or_default();
+        let wanted = format!("{}.{}", text(&spec.version), text(&spec.group));
+        let is_wanted = text(&service.metadata.name) == wanted;
+        if is_wanted { Vec::new() } else { vec![format!("must be `spec.version+\".\"+spec.group`: {wanted:?}")] }
+    }
+
     fn default(service: &mut APIService) {
         let spec = zero::keep(&mut service.spec);
         zero::omit(&mut spec.group);
@@ -137,17 +144,8 @@ fn check(service: &APIService) -> Errors {
     let none = APIServiceSpec::default();
     let spec = service.spec.as_ref().unwrap_or(&none);
     let (group, version) = (text(&spec.group), text(&spec.version));
-    let name = text(&service.metadata.name);
     let path = Path::new("spec");
     let mut errors = Errors::new();
-    let wanted = format!("{version}.{group}");
-    if name != wanted {
-        errors.push(Error::invalid(
-            &Path::new("metadata").child("name"),
-            name,
-            format!("must be `spec.version+\".\"+spec.group`: {wanted:?}"),
-        ));
-    }
     if group.is_empty() {
         if version != "v1" {
             errors.push(Error::required(&path.child("group"), "only v1 may have an empty group"));

@@ -34,6 +34,8 @@ impl Kind for DaemonSets {
     const SCOPE: Scope = Scope::Namespaced;
     const STORED_UNDER: &'static str = "daemonsets";
     const MARK: Option<Mark> = Some(selector::mark_empty);
+    /// Upstream makes it of a field when it makes this version of the object.
+    const HIDDEN_ANNOTATION: Option<&'static str> = Some(TEMPLATE_GENERATION);
     const COLUMNS: &'static [Column] = &[
         Column::NAME,
         Column::integer("Desired", "Nodes that should run a pod."),

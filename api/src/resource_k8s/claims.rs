@@ -16,9 +16,13 @@ const MOST_CONSTRAINTS: usize = 32;
 /// Configurations of a claim, or of a class.
 pub(super) const MOST_CONFIGURATIONS: usize = 32;
 
+/// Makes an empty list of requests the same as none, as it is once it has been stored.
+pub(super) fn forget_empty(spec: &mut ResourceClaimSpec) {
+    zero::omit(&mut zero::keep(&mut spec.devices).requests);
+}
+
 pub(super) fn default(spec: &mut ResourceClaimSpec) {
     let devices = zero::keep(&mut spec.devices);
-    zero::omit(&mut devices.requests);
     zero::omit(&mut devices.constraints);
     zero::omit(&mut devices.config);
     for request in devices.requests.iter_mut().flatten() {

@@ -44,6 +44,7 @@ impl Kind for ResourceClaims {
 
     fn prepare_create(_cx: &Context<'_>, claim: &mut ResourceClaim) {
         claim.status = Some(ResourceClaimStatus::default());
+        claims::forget_empty(&mut claim.spec);
     }
 
     fn validate_create(_cx: &Context<'_>, claim: &ResourceClaim) -> Errors {
@@ -88,6 +89,7 @@ struct Update;
 impl UpdateStrategy<ResourceClaim> for Update {
     fn prepare(&self, _cx: &Context<'_>, new: &mut ResourceClaim, old: &ResourceClaim) {
         new.status.clone_from(&old.status);
+        claims::forget_empty(&mut new.spec);
     }
 
     fn validate(&self, _cx: &Context<'_>, _new: &ResourceClaim, _old: &ResourceClaim) -> Errors {

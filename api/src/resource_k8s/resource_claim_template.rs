@@ -30,6 +30,10 @@ impl Kind for ResourceClaimTemplates {
         claims::default(&mut template.spec.spec);
     }
 
+    fn prepare_create(_cx: &Context<'_>, template: &mut ResourceClaimTemplate) {
+        claims::forget_empty(&mut template.spec.spec);
+    }
+
     fn validate_create(_cx: &Context<'_>, template: &ResourceClaimTemplate) -> Errors {
         check(template)
     }
@@ -46,7 +50,9 @@ impl Kind for ResourceClaimTemplates {
 struct Update;
 
 impl UpdateStrategy<ResourceClaimTemplate> for Update {
-    fn prepare(&self, _cx: &Context<'_>, _new: &mut ResourceClaimTemplate, _old: &ResourceClaimTemplate) {}
+    fn prepare(&self, _cx: &Context<'_>, new: &mut ResourceClaimTemplate, _old: &ResourceClaimTemplate) {
+        claims::forget_empty(&mut new.spec.spec);
+    }
 
     fn validate(&self, _cx: &Context<'_>, new: &ResourceClaimTemplate, _old: &ResourceClaimTemplate) -> Errors {
         check(new)

@@ -275,7 +275,7 @@ impl Call<'_> {
         let answer = self.chain.api.review(review, &self.caller, &self.path.namespace, body, &options).await?;
         self.caller.trail.responds(&answer.json);
         let json = match form.shape {
-            Shape::PartialObjectMetadata => table::partial(&answer.json, form.version)?,
+            Shape::PartialObjectMetadata => table::of_any(&answer.json, form.version)?,
             _ => answer.json,
         };
         let answered = respond::encoded(StatusCode::CREATED, form.format, json);

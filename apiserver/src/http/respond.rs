@@ -118,7 +118,7 @@ pub fn object(code: StatusCode, form: Form, target: &Target, shown: &Shown, incl
             Tables { resource, include, version: form.version }.of_scale(stored)
         }
         Shape::Table => Tables { resource, include, version: form.version }.of_object(stored),
-        Shape::PartialObjectMetadata => table::partial(stored, form.version),
+        Shape::PartialObjectMetadata => table::partial(resource, stored, form.version),
         // A single object is no list.
         Shape::PartialObjectMetadataList => Err(Status::not_acceptable(&accept::SERVED)),
     };
@@ -135,7 +135,7 @@ pub fn list(form: Form, resource: &dyn Resource, list: List, include: Include) -
         Shape::Object if form.format == Format::Protobuf && protobuf_known(resource) => return protobuf_list(resource, &list),
         Shape::Object => Ok(joined(resource, list)),
         Shape::Table => Tables { resource, include, version: form.version }.of_list(&list),
-        Shape::PartialObjectMetadataList => table::partial_list(&list, form.version),
+        Shape::PartialObjectMetadataList => table::partial_list(resource, &list, form.version),
         Shape::PartialObjectMetadata => Err(Status::not_acceptable(&accept::SERVED)),
     };
     match converted {

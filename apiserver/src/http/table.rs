@@ -1,5 +1,7 @@
 //! Tables and bare metadata: what `kubectl get` and metadata informers ask for instead of whole objects.
 
+use std::borrow::Cow;
+
 use api::Resource;
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -8,7 +10,7 @@ use machinery::partial::{MetaVersion, PartialObjectMetadata, PartialObjectMetada
 use machinery::table::{ColumnDefinition, Include, Row, RowObject, Table};
 use machinery::{Status, status};
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::respond::{list_meta, presented};
 use crate::verbs::List;
@@ -27,14 +29,35 @@ fn encode(value: &impl Serialize) -> status::Result<Bytes> {
     serde_json::to_vec(value).map(Bytes::from).map_err(internal)
 }
 
+/// An object without the annotation that its metadata alone do not show.
+fn bare<'j>(resource: &dyn Resource, json: &'j [u8]) -> Cow<'j, [u8]> {
+    let Some(hidden) = resource.hidden_annotation() else { return Cow::Borrowed(json) };
+    let Ok(mut object) = serde_json::from_slice::<Value>(json) else { return Cow::Borrowed(json) };
+    if let Some(Value::Object(metadata)) = object.get_mut("metadata")
+        && let Some(Value::Object(annotations)) = metadata.get_mut("annotations")
+    {
+        annotations.remove(hidden);
+        if annotations.is_empty() {
+            metadata.remove("annotations");
+        }
+    }
+    Cow::Owned(object.to_string().into())
+}
+
 /// An object's metadata alone.
-pub fn partial(json: &[u8], version: MetaVersion) -> status::Result<Bytes> {
+pub fn partial(resource: &dyn Resource, json: &[u8], version: MetaVersion) -> status::Result<Bytes> {
+    of_any(&bare(resource, json), version)
+}
+
+/// The metadata of what is no resource's object.
+pub fn of_any(json: &[u8], version: MetaVersion) -> status::Result<Bytes> {
     encode(&PartialObjectMetadata::of(json, version).map_err(internal)?)
 }
 
 /// A list of bare metadata.
-pub fn partial_list(list: &List, version: MetaVersion) -> status::Result<Bytes> {
-    let items = list.items.iter().map(|e| PartialObjectMetadata::of(&e.json, version)).collect::<Result<_, _>>().map_err(internal)?;
+pub fn partial_list(resource: &dyn Resource, list: &List, version: MetaVersion) -> status::Result<Bytes> {
+    let items: Vec<_> = list.items.iter().map(|e| bare(resource, &e.json)).collect();
+    let items = items.iter().map(|json| PartialObjectMetadata::of(json, version)).collect::<Result<_, _>>().map_err(internal)?;
     encode(&PartialObjectMetadataList::new(version, list_meta(list), items))
 }
 
@@ -47,6 +70,11 @@ pub struct Tables<'r> {
 }
 
 impl Tables<'_> {
+    /// What a row is to carry of an object.
+    fn bare<'j>(&self, json: &'j [u8]) -> Cow<'j, [u8]> {
+        if self.include == Include::Object { Cow::Borrowed(json) } else { bare(self.resource, json) }
+    }
+
     fn row<'a>(&self, stored: &'a [u8], now: Timestamp) -> status::Result<Row<'a>> {
         let object = self.resource.decode_stored(stored).map_err(internal)?;
         let cells = self.resource.row(&*object, now);
@@ -59,6 +87,7 @@ impl Tables<'_> {
     pub fn of_object(&self, stored: &[u8]) -> status::Result<Bytes> {
         let metadata = meta_of(stored)?;
         let json = presented(self.resource, &Bytes::copy_from_slice(stored));
+        let json = self.bare(&json);
         let mut row = self.row(stored, Timestamp::now())?;
         row.object = RowObject::of(&json, self.include, self.version).map_err(internal)?;
         encode(&Table::new(self.version, metadata, Some(self.resource.columns()), vec![row]))
@@ -80,14 +109,15 @@ impl Tables<'_> {
     /// A table of a list.
     pub fn of_list(&self, list: &List) -> status::Result<Bytes> {
         let now = Timestamp::now();
-        let rows = list.items.iter().map(|e| self.row(&e.json, now)).collect::<Result<_, _>>()?;
+        let items: Vec<_> = list.items.iter().map(|e| self.bare(&e.json)).collect();
+        let rows = items.iter().map(|json| self.row(json, now)).collect::<Result<_, _>>()?;
         encode(&Table::new(self.version, list_meta(list), Some(self.resource.columns()), rows))
     }
 
     /// A watch event's object as a table of one row. Only the first event of a watch carries the column definitions.
     pub fn of_event(&self, stored: &[u8], first: bool) -> status::Result<Bytes> {
         let columns = first.then(|| self.resource.columns());
-        encode(&Table::new(self.version, meta_of(stored)?, columns, vec![self.row(stored, Timestamp::now())?]))
+        encode(&Table::new(self.version, meta_of(stored)?, columns, vec![self.row(&self.bare(stored), Timestamp::now())?]))
     }
 }
 

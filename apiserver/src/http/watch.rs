@@ -100,7 +100,7 @@ impl Frames {
             Shape::Table => {
                 Some(Tables { resource: &*self.resource, include: self.include, version: self.version }.of_event(json, self.first))
             }
-            _ => Some(table::partial(json, self.version)),
+            _ => Some(table::partial(&*self.resource, json, self.version)),
         };
         self.first = false;
         match converted {

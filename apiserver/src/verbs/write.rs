@@ -122,7 +122,7 @@ impl<'a> Write<'a> {
         let reservation = self.server.allocation.reserve(resource, &mut *object, None, self.options.dry_run)?;
         warnings.extend(resource.warnings_given(&*object));
         resource.prepare_create(&cx, &mut *object);
-        let name_rule = |name: &str, prefix| resource.validate_name(name, prefix);
+        let name_rule = name_rule(resource, resource.validate_own_name(&*object));
         let mut errors = objectmeta::validate_create(object.meta(), metadata::rules(resource, &name_rule));
         errors.extend(objectmeta::validate_managed_fields(&managed));
         errors.extend(resource.validate_create(&cx, &*object));
@@ -169,7 +169,7 @@ impl<'a> Write<'a> {
             Some(_) => None,
         };
         strategy.prepare(&cx, &mut *new, old);
-        let name_rule = |name: &str, prefix| resource.validate_name(name, prefix);
+        let name_rule = name_rule(resource, resource.validate_own_name(&*new));
         let own = objectmeta::Own { whole: strategy.validate(&cx, &*new, old), change: strategy.validate_change(&*new, old) };
         let rules = metadata::rules(resource, &name_rule);
         let mut errors = objectmeta::validate_update(new.meta(), old.meta(), rules, strategy.repeated_metadata(), own);
@@ -288,5 +288,13 @@ impl<'a> Write<'a> {
         let metadata_only = old.is_some_and(|old| object.differs_in_metadata_only(old));
         let prepared = Prepared::after(Some(present), metadata_only, self.log.resource(), object, managed);
         prepared.map_err(|error| Status::internal(error.to_string()))
+    }
+}
+
+/// What is wrong with an object's name, `own` with regard to the rest of it, or with the prefix that it was to be made of.
+fn name_rule(resource: &dyn Resource, own: Vec<String>) -> impl Fn(&str, bool) -> Vec<String> + '_ {
+    move |name, prefix| {
+        let own = own.iter().filter(|_| !prefix).cloned();
+        resource.validate_name(name, prefix).into_iter().chain(own).collect()
     }
 }
