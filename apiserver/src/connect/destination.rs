@@ -126,15 +126,15 @@ pub fn pod(world: &World, namespace: &str, named: &Named<'_>) -> status::Result<
 /// A service, for `services/proxy`: one of its endpoints that are ready.
 ///
 /// # Errors
-/// 404 for a service that is not there, 503 for a port that it does not have and where nothing is ready.
+/// 404 for a service that is not there or has no Endpoints, 503 for a port that it does not have and where nothing is ready.
 pub fn service(world: &World, namespace: &str, named: &Named<'_>) -> status::Result<Destination> {
-    let found = world.object::<Service>("", "services", namespace, named.name);
-    let service = found.ok_or_else(|| Status::not_found(&GroupResource::new("", "services"), named.name))?;
+    let not_found = || Status::not_found(&GroupResource::new("", "services"), named.name);
+    let service = world.object::<Service>("", "services", namespace, named.name).ok_or_else(not_found)?;
     let spec = service.spec.unwrap_or_default();
     let ports = spec.ports.unwrap_or_default();
     let name = port_name(&ports, named)?;
     let none = || Status::unavailable(format!("no endpoints available for service {:?}", named.name));
-    let endpoints = world.object::<Endpoints>("", "endpoints", namespace, named.name).ok_or_else(none)?;
+    let endpoints = world.object::<Endpoints>("", "endpoints", namespace, named.name).ok_or_else(not_found)?;
     let mut candidates = Vec::new();
     for subset in endpoints.subsets.iter().flatten() {
         let port = subset.ports.iter().flatten().find(|port| port.name.as_deref().unwrap_or_default() == name);

@@ -189,7 +189,13 @@ impl Passing<'_> {
         let (world, namespace) = (self.chain.api.world(), &self.path.namespace);
         let named = Named::parse(&self.path.name)?;
         let destination = match self.path.resource.as_str() {
-            "nodes" => destination::node(world, &named, self.chain.api.connector().address_types())?,
+            "nodes" => {
+                let node = destination::node(world, &named, self.chain.api.connector().address_types())?;
+                // A name that means nothing is the caller's mistake, unlike a node that does not answer.
+                let found = tokio::net::lookup_host((node.host.as_str(), node.port)).await;
+                let _ = found.map_err(|error| Status::bad_request(format!("lookup {}: {error}", node.host)))?;
+                node
+            }
             "services" => destination::service(world, namespace, &named)?,
             _ => destination::pod(world, namespace, &named)?,
         };
