@@ -15,6 +15,7 @@ pub mod garbage_collector;
 pub mod job;
 pub mod namespace;
 pub mod node_lifecycle;
+pub mod node_ttl;
 pub mod pod_gc;
 pub mod replica_set;
 pub mod replicas;

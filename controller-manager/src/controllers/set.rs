@@ -16,6 +16,7 @@ use super::garbage_collector::GarbageCollector;
 use super::job::JobController;
 use super::namespace::NamespaceController;
 use super::node_lifecycle::NodeLifecycleController;
+use super::node_ttl::NodeTtlController;
 use super::pod_gc::PodGarbageCollector;
 use super::replica_set::ReplicaSetController;
 use super::replication_controller::ReplicationControllerController;
@@ -63,6 +64,7 @@ pub fn controllers(options: &Options, authorities: Authorities) -> Vec<(Arc<dyn 
         (Arc::new(EndpointsController), options.concurrent_service_endpoint_syncs),
         (Arc::new(EndpointSliceMirroringController), options.concurrent_service_endpoint_syncs),
         (Arc::new(NodeLifecycleController { grace_period: options.node_monitor_grace_period }), 5),
+        (Arc::new(NodeTtlController), 5),
         (Arc::new(TaintEvictionController), 5),
         (Arc::new(PodGarbageCollector { threshold: options.terminated_pod_gc_threshold }), 5),
         (Arc::new(DisruptionController), 5),

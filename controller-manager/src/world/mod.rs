@@ -33,7 +33,7 @@ use machinery::{GroupVersionResource, NamespacedName};
 
 pub use config_map::ConfigMapRow;
 pub use graph::{Contents, Entry, Graph, ResourceId, ResourceInfo};
-pub use node::{Condition, LeaseRow, NodeRow};
+pub use node::{Condition, LeaseRow, NodeRow, TTL_ANNOTATION};
 use noticed::Noticed;
 pub use pod::{DeviceClaims, NamedPort, Outcome, Phase, PodRow};
 pub use row::{AnyRow, Header, Interner, Labels, Only, Row, Whole};

@@ -24,7 +24,12 @@ pub struct NodeRow {
     pub taints: Box<[Taint]>,
     pub conditions: Box<[Condition]>,
     pub pod_cidrs: Box<[Box<str>]>,
+    /// What [`TTL_ANNOTATION`] says.
+    pub ttl_seconds: Option<i64>,
 }
+
+/// How many seconds the node's kubelet may keep secrets and config maps.
+pub const TTL_ANNOTATION: &str = "node.alpha.kubernetes.io/ttl";
 
 impl NodeRow {
     pub fn condition(&self, name: &str) -> Option<&Condition> {
@@ -56,6 +61,7 @@ impl Row for NodeRow {
                 })
                 .collect(),
             pod_cidrs: spec.and_then(|s| s.pod_cidrs.as_deref()).unwrap_or_default().iter().map(|c| c.as_str().into()).collect(),
+            ttl_seconds: node.metadata.annotations.as_ref().and_then(|all| all.get(TTL_ANNOTATION)?.parse().ok()),
         }
     }
 
