@@ -62,6 +62,17 @@ pub struct Named {
     pub uid: String,
 }
 
+/// What a patch is to those who read it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// RFC 7386's.
+    Merge,
+    /// Merges lists.
+    Strategic,
+    /// A configuration that is applied, also to fields of others.
+    Apply { manager: &'static str },
+}
+
 pub enum Verb {
     Create {
         resource: GroupVersionResource,
@@ -73,13 +84,12 @@ pub enum Verb {
         subresource: Option<&'static str>,
         object: Box<dyn Object>,
     },
-    /// A merge patch: RFC 7386's, or a strategic one, which merges lists. It carries the uid, and the version where it
-    /// replaces a list.
+    /// It carries the uid, and the version where it replaces a list.
     Patch {
         target: Named,
         subresource: Option<&'static str>,
         patch: Value,
-        strategic: bool,
+        form: Form,
     },
     Delete {
         target: Named,
@@ -182,7 +192,7 @@ impl Write {
 
     pub fn patch_named(target: Named, mut patch: Value) -> Self {
         patch["metadata"]["uid"] = json!(target.uid);
-        Self::of(Verb::Patch { target, subresource: None, patch, strategic: false })
+        Self::of(Verb::Patch { target, subresource: None, patch, form: Form::Merge })
     }
 
     /// Changes the status of the row's object by a strategic merge patch: conditions are merged by their type. Who else
@@ -191,7 +201,15 @@ impl Write {
         let target = named(row);
         let version = row.header().version.to_string();
         let patch = json!({"metadata": {"uid": target.uid, "resourceVersion": version}, "status": status});
-        Self::of(Verb::Patch { target, subresource: Some("status"), patch, strategic: true })
+        Self::of(Verb::Patch { target, subresource: Some("status"), patch, form: Form::Strategic })
+    }
+
+    /// Applies a status to the object of which the row was made, if it has not changed since.
+    pub fn apply_status<K: Typed + Clone>(row: &Whole<K>, manager: &'static str, status: Value) -> Self {
+        let header = row.header();
+        let metadata = json!({"name": header.name(), "resourceVersion": header.version.to_string()});
+        let patch = json!({"apiVersion": K::API_VERSION, "kind": K::KIND, "metadata": metadata, "status": status});
+        Self::of(Verb::Patch { target: named(row), subresource: Some("status"), patch, form: Form::Apply { manager } })
     }
 
     /// Deletes the row's object, if it is still that object.

@@ -10,7 +10,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use machinery::NamespacedName;
 use serde_json::{Value, json};
 
-use crate::plan::{Guard, Named, Verb, Write};
+use crate::plan::{Form, Guard, Named, Verb, Write};
 use crate::world::{Interner, Kind, ResourceInfo, Row, RowVisitor, Tabled, World};
 
 /// Plural and key.
@@ -159,7 +159,7 @@ impl Simulator {
                 let place = (resource.resource.to_string(), NamespacedName::of(object.meta()));
                 self.update(&place, subresource, object.to_value())
             }
-            Verb::Patch { target, subresource, mut patch, strategic } => {
+            Verb::Patch { target, subresource, mut patch, form } => {
                 let place = (target.resource.resource.to_string(), target.key);
                 let (_, mut value) = self.objects.get(&place).cloned().ok_or(Refused)?;
                 if value["metadata"]["uid"] != json!(target.uid) {
@@ -170,7 +170,7 @@ impl Simulator {
                 {
                     return Err(Refused);
                 }
-                if strategic {
+                if form != Form::Merge {
                     merge_conditions(&value, &mut patch);
                 }
                 merge(&mut value, &patch);

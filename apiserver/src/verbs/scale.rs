@@ -51,7 +51,7 @@ fn of(view: &dyn ErasedScale, object: &dyn api::Object) -> Scale {
 
 /// Where the new Scale comes from.
 enum Source<'a> {
-    Body(Scale),
+    Body(Box<Scale>),
     Patch(&'a Document),
     /// A Scale to apply, and whether to take fields from others.
     Apply(Value, bool),
@@ -72,7 +72,7 @@ pub(super) async fn update(
     };
     // A Scale is looked at before what it is of.
     check_address(target, &scale.metadata).map_err(|status| status.with_warnings(&warnings))?;
-    revise(server, caller, target, view, (Source::Body(scale), warnings), options).await
+    revise(server, caller, target, view, (Source::Body(Box::new(scale)), warnings), options).await
 }
 
 pub(super) async fn patch(
@@ -152,7 +152,7 @@ async fn revise(
         let mut warnings = given.clone();
         let decision = revision.existing().and_then(|(entry, old)| {
             let scale = match &source {
-                Source::Body(scale) => scale.clone(),
+                Source::Body(scale) => (**scale).clone(),
                 Source::Apply(config, _) => typed(config)?,
                 Source::Patch(document) => {
                     let (scale, found) = patched(document, &of(view, &*old), options.field_validation)?;

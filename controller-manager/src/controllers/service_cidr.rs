@@ -8,19 +8,22 @@ use jiff::Timestamp;
 use k8s_openapi::api::networking::v1::ServiceCIDR;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use machinery::ip::Block;
+use serde_json::json;
 
 use super::claim_protection::set_finalizers;
 use crate::controller::{Controller, Key, Wake};
-use crate::plan::Plan;
+use crate::plan::{Plan, Write};
 use crate::world::{Change, Kind, Row, Whole, World};
 
+/// Conditions are applied: API servers say something of the same range under another name.
+const MANAGER: &str = "service-cidr-controller";
 const FINALIZER: &str = "networking.k8s.io/service-cidr-finalizer";
 
 pub struct ServiceCidrController;
 
 impl Controller for ServiceCidrController {
     fn name(&self) -> &'static str {
-        "service-cidr-controller"
+        MANAGER
     }
 
     fn account(&self) -> Option<&'static str> {
@@ -86,23 +89,20 @@ fn say(range: &Whole<ServiceCIDR>, ready: bool, reason: &str, message: &str, now
     if said.is_some_and(|said| said.status == status && said.reason == reason) {
         return;
     }
-    plan.update_status(range, |range| {
-        let conditions = range.status.get_or_insert_default().conditions.get_or_insert_default();
-        conditions.retain(|one| one.type_ != "Ready");
-        conditions.push(Condition {
-            type_: "Ready".to_owned(),
-            status: status.to_owned(),
-            reason: reason.to_owned(),
-            message: message.to_owned(),
-            last_transition_time: Time(now),
-            observed_generation: None,
-        });
-    });
+    let condition = Condition {
+        type_: "Ready".to_owned(),
+        status: status.to_owned(),
+        reason: reason.to_owned(),
+        message: message.to_owned(),
+        last_transition_time: Time(now),
+        observed_generation: None,
+    };
+    plan.write(Write::apply_status(range, MANAGER, json!({"conditions": [condition]})));
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::{Value, json};
+    use serde_json::Value;
 
     use super::*;
     use crate::laws::{Scenario, check};

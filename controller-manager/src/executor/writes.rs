@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 
 use super::Executor;
 use crate::feed::Written;
-use crate::plan::{Guard, Named, Note, Verb, Write};
+use crate::plan::{Form, Guard, Named, Note, Verb, Write};
 use crate::world::Failure;
 
 /// Requests under way at once for one step. The store syncs concurrent writes together, so that many are cheap.
@@ -173,11 +173,19 @@ async fn send(transport: &dyn Transport, verb: Verb) -> Result<Fate, Status> {
             let target = target(resource, &NamespacedName::of(object.meta()), subresource);
             Ok(Fate::Written(Some(transport.update(target, Body::Typed(object), options()).await?.version)))
         }
-        Verb::Patch { target: named, subresource, patch, strategic } => {
+        Verb::Patch { target: named, subresource, patch, form } => {
             let target = target(named.resource, &named.key, subresource);
             let patch = Bytes::from(patch.to_string());
-            let patch = if strategic { Patch::Strategic(patch) } else { Patch::Merge(patch) };
-            Ok(Fate::Written(Some(transport.patch(target, patch, options()).await?.version)))
+            let mut options = options();
+            let patch = match form {
+                Form::Merge => Patch::Merge(patch),
+                Form::Strategic => Patch::Strategic(patch),
+                Form::Apply { manager } => {
+                    manager.clone_into(&mut options.field_manager);
+                    Patch::Apply { config: patch, force: true }
+                }
+            };
+            Ok(Fate::Written(Some(transport.patch(target, patch, options).await?.version)))
         }
         Verb::Delete { target: named, version, propagation, grace_seconds } => {
             let target = target(named.resource, &named.key, None);
