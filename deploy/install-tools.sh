@@ -8,6 +8,8 @@ need() { # command, package
     command -v "$1" >/dev/null 2>&1 || packages+=("$2")
 }
 need cc gcc
+# The allocator is built by its own makefile.
+need make make
 need etcd etcd-server
 need etcdctl etcd-client
 need kubectl kubernetes-client
