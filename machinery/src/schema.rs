@@ -69,7 +69,7 @@ pub enum ListMerge {
     Atomic,
     /// Scalars without order or repetition.
     Set,
-    /// Objects told apart by the values of these fields.
+    /// Objects told apart by the values of these fields, which are sorted.
     Map {
         keys: Box<[Box<str>]>,
     },

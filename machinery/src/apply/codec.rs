@@ -36,7 +36,8 @@ fn write_set(set: &Set<'_>, member: bool, out: &mut String) {
     out.push('}');
 }
 
-fn write_element(element: &Element<'_>, out: &mut String) {
+/// Appends the name of an element, and a colon.
+pub(super) fn write_element(element: &Element<'_>, out: &mut String) {
     out.push('"');
     out.push_str(match element.step {
         Step::Field => "f:",
@@ -119,11 +120,15 @@ impl Edit<'_> {
     }
 }
 
+/// Whether a byte stands for itself in a JSON string.
+fn is_plain(byte: u8, html: bool) -> bool {
+    byte >= b' ' && byte != b'"' && byte != b'\\' && (!html || !matches!(byte, b'<' | b'>' | b'&' | 0xe2))
+}
+
 /// Appends the inside of a JSON string. With `html`, also escapes what Go's encoder escapes, as the texts of keys
 /// and values are compared as they stand.
 pub(super) fn escape_into(out: &mut String, text: &str, html: bool) {
-    let is_plain = |byte: u8| byte >= b' ' && byte != b'"' && byte != b'\\' && (!html || !matches!(byte, b'<' | b'>' | b'&' | 0xe2));
-    if text.bytes().all(is_plain) {
+    if text.bytes().all(|byte| is_plain(byte, html)) {
         out.push_str(text);
         return;
     }
@@ -151,16 +156,42 @@ pub(super) fn escape_into(out: &mut String, text: &str, html: bool) {
     out.push_str(&text[clean..]);
 }
 
-/// Appends the JSON of a scalar (or whatever stands where one belongs) in the one form that all elements have.
-pub(super) fn write_json(out: &mut String, value: &Value) {
-    match value {
-        Value::String(text) => {
-            out.push('"');
-            escape_into(out, text, true);
-            out.push('"');
+/// A scalar (or whatever stands where one belongs) that is part of an element's name.
+#[derive(Clone, Copy)]
+pub(super) enum Word<'v> {
+    Tree(&'v Value),
+    Text(Text<'v>),
+}
+
+impl Word<'_> {
+    pub(super) fn is_null(self) -> bool {
+        match self {
+            Self::Tree(value) => value.is_null(),
+            Self::Text(text) => text.is_null(),
         }
-        other => out.push_str(&other.to_string()),
     }
+
+    /// Appends its JSON in the one form that all elements have.
+    pub(super) fn write(self, out: &mut String) {
+        match self {
+            Self::Text(text) if is_canonical(text) => out.push_str(text.as_str()),
+            Self::Text(text) => Word::Tree(&text.to_value()).write(out),
+            Self::Tree(Value::String(text)) => {
+                out.push('"');
+                escape_into(out, text, true);
+                out.push('"');
+            }
+            Self::Tree(other) => out.push_str(&other.to_string()),
+        }
+    }
+}
+
+/// Whether JSON is surely in the form in which [`Word::write`] leaves it.
+fn is_canonical(text: Text<'_>) -> bool {
+    const SURELY_WHOLE_DIGITS: usize = 18;
+    let digits = text.as_str().as_bytes();
+    let is_whole = digits.len() <= SURELY_WHOLE_DIGITS && digits.iter().all(u8::is_ascii_digit);
+    is_whole || (text.is_string() && text.between_quotes().bytes().all(|byte| is_plain(byte, true)))
 }
 
 /// Reads a set.
@@ -195,7 +226,7 @@ fn parse_element(key: Cow<'_, str>) -> Result<Option<Element<'_>>, serde_json::E
         Step::Key => canonical_keys(&text)?.into(),
         Step::Value => {
             let mut canonical = String::with_capacity(text.len());
-            write_json(&mut canonical, &serde_json::from_str(&text)?);
+            Word::Tree(&serde_json::from_str(&text)?).write(&mut canonical);
             canonical.into()
         }
         Step::Index => text.parse::<u32>().map_err(serde_json::Error::custom)?.to_string().into(),
@@ -206,18 +237,18 @@ fn parse_element(key: Cow<'_, str>) -> Result<Option<Element<'_>>, serde_json::E
 fn canonical_keys(text: &str) -> Result<String, serde_json::Error> {
     let keys: Map<String, Value> = serde_json::from_str(text)?;
     let mut canonical = String::with_capacity(text.len());
-    write_keys(&mut canonical, keys.iter().map(|(name, value)| (name.as_str(), Cow::Borrowed(value))));
+    write_keys(&mut canonical, keys.iter().map(|(name, value)| (name.as_str(), Word::Tree(value))));
     Ok(canonical)
 }
 
 /// Appends the keys of a list map's element, which must come sorted.
-pub(super) fn write_keys<'k>(out: &mut String, keys: impl Iterator<Item = (&'k str, Cow<'k, Value>)>) {
+pub(super) fn write_keys<'k>(out: &mut String, keys: impl Iterator<Item = (&'k str, Word<'k>)>) {
     out.push('{');
     for (at, (name, value)) in keys.enumerate() {
         out.push_str(if at > 0 { ",\"" } else { "\"" });
         escape_into(out, name, true);
         out.push_str("\":");
-        write_json(out, &value);
+        value.write(out);
     }
     out.push('}');
 }
@@ -330,6 +361,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::text::tests::any_json;
 
     fn read(text: &str) -> Result<Set<'_>, serde_json::Error> {
         let mut deserializer = serde_json::Deserializer::from_str(text);
@@ -389,6 +421,18 @@ mod tests {
             let edited = edit(&encode(&set), &removed, &written).unwrap();
             let expected = set.difference(&removed).union(written);
             prop_assert_eq!(edited, (!expected.is_empty()).then(|| encode(&expected)));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn words_are_written_alike_from_text_and_tree(value in any_json(), text in "[<>&\"\\\\a\u{2028}\u{e9}]{0,4}", number in "-?(0|[1-9][0-9]{0,24})") {
+            for value in [value, text.into(), serde_json::from_str(&number).unwrap()] {
+                let (text, mut of_tree, mut of_text) = (value.to_string(), String::new(), String::new());
+                Word::Tree(&value).write(&mut of_tree);
+                Word::Text(Text::new(&text)).write(&mut of_text);
+                prop_assert_eq!(of_tree, of_text);
+            }
         }
     }
 

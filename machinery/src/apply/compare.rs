@@ -9,7 +9,6 @@ use serde_json::Value;
 use super::list::Naming;
 use super::set::{Element, Set};
 use crate::schema::{Cursor, Field, Node, Schema};
-use crate::tape;
 use crate::text::Text;
 
 /// The difference between two objects of one type.
@@ -27,13 +26,6 @@ impl<'a> Changes<'a> {
         let mut changes = Self::default();
         compare(schema.cursor(), Some(old.unwrap_or(Text::EMPTY_OBJECT)), Some(new), &mut changes);
         changes
-    }
-
-    /// As [`Self::between`], of an object that did not exist. All of it is walked, so that it is better read once.
-    pub fn from_nothing(schema: &'a Schema, new: tape::Value<'a>) -> Self {
-        let mut written = Set::new();
-        make(schema.cursor(), Some(Text::EMPTY_OBJECT), new, &mut written);
-        Self { written, removed: Set::new() }
     }
 
     /// The changes but for `reset` and what is below it.
@@ -110,11 +102,11 @@ fn compare<'a>(at: Cursor<'a>, old: Option<Text<'a>>, new: Option<Text<'a>>, bel
     This::leaf(old, new)
 }
 
-fn is_object_or_none(value: Option<Text<'_>>) -> bool {
+pub(super) fn is_object_or_none(value: Option<Text<'_>>) -> bool {
     value.is_none_or(|value| value.is_object() || value.is_null())
 }
 
-fn is_list_or_none(value: Option<Text<'_>>) -> bool {
+pub(super) fn is_list_or_none(value: Option<Text<'_>>) -> bool {
     value.is_none_or(|value| value.is_list() || value.is_null())
 }
 
@@ -143,7 +135,7 @@ fn compare_objects<'a>(at: Cursor<'a>, old: Option<Text<'a>>, new: Option<Text<'
 }
 
 /// The type of what stands under a name, and the struct's field, where the struct has it even if its JSON leaves it out.
-fn part<'a>(at: Cursor<'a>, name: &str, of_structs: bool) -> Option<(Cursor<'a>, Option<&'a Field>)> {
+pub(super) fn part<'a>(at: Cursor<'a>, name: &str, of_structs: bool) -> Option<(Cursor<'a>, Option<&'a Field>)> {
     let field = at.field(name);
     let child = field.map(|(_, child)| child).or_else(|| at.child(name))?;
     // A struct that must be there and has no default is a pointer: while it is not there, it is left out.
@@ -153,7 +145,7 @@ fn part<'a>(at: Cursor<'a>, name: &str, of_structs: bool) -> Option<(Cursor<'a>,
 
 /// What a struct has in a field that its JSON leaves out: values that are always there are empty or zero, and what
 /// cannot be left out is null. (The other side shows a null where both have one.)
-fn unwritten(field: Option<&Field>, other: Option<Text<'_>>) -> Option<Text<'static>> {
+pub(super) fn unwritten(field: Option<&Field>, other: Option<Text<'_>>) -> Option<Text<'static>> {
     let field = field?;
     match field.default.as_deref() {
         Some(default) => zero(default),
@@ -236,62 +228,4 @@ fn take_named<'i, 'v>(items: &mut &'i [(Element<'static>, Text<'v>)], name: &Ele
     let (named, rest) = items.split_at(items.iter().take_while(|(other, _)| other == name).count());
     *items = rest;
     named
-}
-
-/// As [`compare`] of what was not there before, or was `zero`: a struct's field that its JSON left out. Says whether the value
-/// itself was written.
-fn make<'a>(at: Cursor<'a>, zero: Option<Text<'static>>, new: tape::Value<'a>, below: &mut Set<'a>) -> bool {
-    let text = new.text();
-    if zero == Some(text) {
-        return false;
-    }
-    let is_branch = match at.node() {
-        _ if text.is_hollow() && zero.is_none_or(Text::is_hollow) => false,
-        Node::Struct { atomic: false, .. } | Node::Map { atomic: false, .. } => {
-            let are_objects = text.is_object() && is_object_or_none(zero);
-            if are_objects {
-                make_parts(at, zero, new, below);
-            }
-            are_objects
-        }
-        Node::Any if !at.schema().is_of_structs() && text.is_object() => {
-            make_parts(at, zero, new, below);
-            is_object_or_none(zero)
-        }
-        Node::List { .. } if text.is_list() && is_list_or_none(zero) => {
-            Naming::of(at).inspect(|naming| make_elements(naming, new, below)).is_some()
-        }
-        // What structs hold unread is one value.
-        Node::Struct { .. } | Node::Map { .. } | Node::List { .. } | Node::Scalar(_) | Node::Any => false,
-    };
-    if is_branch { zero.is_none() } else { zero.is_none_or(|zero| !zero.is(text)) }
-}
-
-fn make_parts<'a>(at: Cursor<'a>, zero: Option<Text<'static>>, new: tape::Value<'a>, below: &mut Set<'a>) {
-    let of_structs = at.schema().is_of_structs();
-    // What is in a struct that is left out is left out too.
-    let is_left_out = zero.is_some_and(Text::is_object);
-    for (name, value) in new.fields() {
-        let Some((child, field)) = part(at, &name, of_structs) else { continue };
-        let zero = if is_left_out { unwritten(field, Some(value.text())) } else { None };
-        let mut deeper = Set::new();
-        let written = make(child, zero, value, &mut deeper);
-        below.push(Element::field(name), written, deeper);
-    }
-}
-
-fn make_elements<'a>(naming: &Naming<'a>, new: tape::Value<'a>, below: &mut Set<'a>) {
-    let mut items = naming.sorted_values(new).into_iter().peekable();
-    while let Some((name, value)) = items.next() {
-        let mut deeper = Set::new();
-        let mut written = false;
-        if items.peek().is_none_or(|(next, _)| *next != name) {
-            written = make(naming.items(), None, value, &mut deeper);
-        }
-        // Elements that share a name are owned together.
-        while items.next_if(|(next, _)| *next == name).is_some() {
-            written = true;
-        }
-        below.push(name, written, deeper);
-    }
 }

@@ -43,9 +43,14 @@ pub enum FieldsType {
 pub struct Fields(Box<str>);
 
 impl Fields {
+    /// What the encoder wrote.
+    pub(super) fn encoded(text: String) -> Self {
+        Self(text.into())
+    }
+
     /// Encodes a set; `None` where there is nothing to encode.
     pub(super) fn of(set: &Set<'_>) -> Option<Self> {
-        (!set.is_empty()).then(|| Self(codec::encode(set).into()))
+        (!set.is_empty()).then(|| Self::encoded(codec::encode(set)))
     }
 
     /// Decodes the set.
@@ -55,7 +60,7 @@ impl Fields {
 
     /// The fields less `removed`, and with `written`; `None` where nothing is left.
     pub(super) fn edited(&self, removed: &Set<'_>, written: &Set<'_>) -> Result<Option<Self>, serde_json::Error> {
-        Ok(codec::edit(&self.0, removed, written)?.map(|text| Self(text.into())))
+        Ok(codec::edit(&self.0, removed, written)?.map(Self::encoded))
     }
 
     /// How many members of `set` are among these fields.

@@ -4,18 +4,18 @@ use std::borrow::Cow;
 
 use serde_json::Value;
 
-use super::codec::{write_json, write_keys};
+use super::codec::{Word, write_keys};
 use super::set::{Element, Step};
 use crate::schema::{Cursor, ListMerge, Node, Scalar};
 use crate::tape;
 use crate::text::Text;
 
 /// Names the elements of one list.
-#[derive(Clone)]
+#[derive(Clone, Copy)]
 pub(super) struct Naming<'s> {
     items: Cursor<'s>,
     /// The keys of a list map, sorted; `None` for a set.
-    keys: Option<Vec<&'s str>>,
+    keys: Option<&'s [Box<str>]>,
 }
 
 impl<'s> Naming<'s> {
@@ -24,11 +24,7 @@ impl<'s> Naming<'s> {
         let keys = match list.list_merge()? {
             ListMerge::Atomic => return None,
             ListMerge::Set => None,
-            ListMerge::Map { keys } => {
-                let mut keys: Vec<&str> = keys.iter().map(AsRef::as_ref).collect();
-                keys.sort_unstable();
-                Some(keys)
-            }
+            ListMerge::Map { keys } => Some(&**keys),
         };
         Some(Self { items: list.items()?, keys })
     }
@@ -39,51 +35,50 @@ impl<'s> Naming<'s> {
 
     /// The name of an element; `None` where it has none of the keys. A key that is null is not there.
     pub(super) fn name(&self, item: &Value) -> Option<Element<'static>> {
-        match &self.keys {
-            None => Some(self.value(item)),
+        match self.keys {
+            None => Some(self.value(Word::Tree(item))),
             Some(keys) => {
                 let item = item.as_object()?;
-                self.keyed(keys, |key| item.get(key).filter(|value| !value.is_null()).map(Cow::Borrowed))
+                self.keyed(keys, |key| item.get(key).map(Word::Tree))
             }
         }
     }
 
-    /// As [`Self::name`], of an element that is text.
-    fn name_of(&self, item: Text<'_>) -> Option<Element<'static>> {
-        let fields = if self.keys.is_some() { item.fields() } else { Vec::new() };
-        self.name_by(item, |key| fields.iter().find(|(name, _)| name == key).map(|(_, value)| *value))
-    }
-
-    /// As [`Self::name`], of an element whose fields are found by name.
+    /// As [`Self::name`], of an element that is text, whose fields are found by name.
     fn name_by<'v>(&self, item: Text<'v>, field: impl Fn(&str) -> Option<Text<'v>>) -> Option<Element<'static>> {
-        match &self.keys {
-            None => Some(self.value(&item.to_value())),
+        match self.keys {
+            None => Some(self.value(Word::Text(item))),
             Some(_) if !item.is_object() => None,
-            Some(keys) => self.keyed(keys, |key| field(key).filter(|value| !value.is_null()).map(|value| Cow::Owned(value.to_value()))),
+            Some(keys) => self.keyed(keys, |key| field(key).map(Word::Text)),
         }
     }
 
     /// The name of a set's element. Null is stored as the empty text, and so it is the same element.
-    fn value(&self, item: &Value) -> Element<'static> {
+    fn value(&self, item: Word<'_>) -> Element<'static> {
         let mut text = String::with_capacity(32);
-        match (item, self.items.node()) {
-            (Value::Null, Node::Scalar(Scalar::String)) => text.push_str("\"\""),
-            _ => write_json(&mut text, item),
+        match self.items.node() {
+            Node::Scalar(Scalar::String) if item.is_null() => text.push_str("\"\""),
+            _ => item.write(&mut text),
         }
         Element { step: Step::Value, text: Cow::Owned(text) }
     }
 
-    fn keyed<'v>(&self, keys: &[&'s str], value: impl Fn(&str) -> Option<Cow<'v, Value>>) -> Option<Element<'static>> {
+    fn keyed<'v>(&self, keys: &'s [Box<str>], value: impl Fn(&str) -> Option<Word<'v>>) -> Option<Element<'static>>
+    where
+        's: 'v,
+    {
         let mut text = String::with_capacity(32);
-        let with_default = |key: &'s str| value(key).or_else(|| self.items.default_of(key).cloned().map(Cow::Owned));
-        write_keys(&mut text, keys.iter().filter_map(|key| Some((*key, with_default(key)?))));
+        let given = |key: &'s str| value(key).filter(|value| !value.is_null());
+        let with_default = |key: &'s str| given(key).or_else(|| self.items.default_of(key).map(Word::Tree));
+        write_keys(&mut text, keys.iter().filter_map(|key| Some((&**key, with_default(key)?))));
         (text != "{}").then_some(Element { step: Step::Key, text: Cow::Owned(text) })
     }
 
     /// The elements by name, sorted; those of one name are together, in the order of the list. Elements without a
     /// name are left out.
     pub(super) fn sorted<'v>(&self, list: Option<Text<'v>>) -> Vec<(Element<'static>, Text<'v>)> {
-        in_order(list.into_iter().flat_map(Text::items).filter_map(|item| Some((self.name_of(item)?, item))))
+        let name = |item: Text<'v>| self.name_by(item, |key| item.members().find(|(name, _)| name == key).map(|(_, value)| value));
+        in_order(list.into_iter().flat_map(Text::items).filter_map(|item| Some((name(item)?, item))))
     }
 
     /// As [`Self::sorted`], of a list on a tape.

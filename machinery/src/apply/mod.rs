@@ -12,6 +12,7 @@ mod conflict;
 mod entry;
 mod extract;
 mod list;
+mod made;
 mod merge;
 mod server_side;
 mod set;

@@ -6,6 +6,7 @@ use std::sync::LazyLock;
 use super::Target;
 use super::compare::Changes;
 use super::entry::{Entry, Fields, Operation, Writer};
+use super::made::{ButFor, encode_made};
 use super::set::Set;
 use crate::tape::Tape;
 use crate::text::Text;
@@ -50,11 +51,10 @@ pub fn update(target: &Target<'_>, live: Option<Text<'_>>, new: Text<'_>, manage
 
 /// As [`update`], whether or not the object is tracked.
 pub(super) fn record(target: &Target<'_>, live: Option<Text<'_>>, new: Text<'_>, managed: Vec<Entry>, writer: Writer<'_>) -> Vec<Entry> {
-    let made = if live.is_none() { Tape::read(new.as_str()) } else { None };
-    let Changes { written, removed } = match &made {
-        Some(made) => Changes::from_nothing(target.schema, made.root()).without(target.reset),
-        None => target.changes(live, new),
-    };
+    if live.is_none() && managed.is_empty() {
+        return made(target, new, writer).into_iter().collect();
+    }
+    let Changes { written, removed } = target.changes(live, new);
     let changes = Changes { written: ownable(written), removed: ownable(removed) };
     if changes.is_empty() {
         return managed.into_iter().filter(|entry| is_served(target, entry, new, writer)).collect();
@@ -76,6 +76,14 @@ pub(super) fn record(target: &Target<'_>, live: Option<Text<'_>>, new: Text<'_>,
     entries.sort_by(Entry::order);
     cap(&mut entries);
     entries
+}
+
+/// The maker's entry for an object in which nobody owns anything.
+fn made(target: &Target<'_>, new: Text<'_>, writer: Writer<'_>) -> Option<Entry> {
+    // All of it is walked, so that it is better read once.
+    let tape = Tape::read(new.as_str())?;
+    let fields = encode_made(target.schema, tape.root(), ButFor { never: &NEVER_OWNED, reset: target.reset })?;
+    Some(Entry::new(writer, Operation::Update, Fields::encoded(fields)))
 }
 
 /// Whether there is a version to read what an entry owns by. Entries of others are dropped with the next write.

@@ -154,7 +154,11 @@ fn is_atomic(schema: &Value) -> Option<bool> {
 fn list_merge(schema: &Value) -> ListMerge {
     match text(schema, "x-kubernetes-list-type") {
         "set" => ListMerge::Set,
-        "map" => ListMerge::Map { keys: array(schema, "x-kubernetes-list-map-keys").filter_map(Value::as_str).map(Box::from).collect() },
+        "map" => {
+            let mut keys: Vec<Box<str>> = array(schema, "x-kubernetes-list-map-keys").filter_map(Value::as_str).map(Box::from).collect();
+            keys.sort_unstable();
+            ListMerge::Map { keys: keys.into() }
+        }
         _ => ListMerge::Atomic,
     }
 }
