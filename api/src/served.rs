@@ -134,22 +134,25 @@ impl<K: Kind> Resource for Served<K> {
         if K::CONVERSION.is_some() || K::MARK.is_some() {
             return None;
         }
-        let tape = Tape::read(std::str::from_utf8(json).ok()?)?;
+        let json = std::str::from_utf8(json).ok()?;
+        let tape = Tape::read(json)?;
         let object = tape.root();
         let says = |name, own: &str| object.get(name).is_some_and(|value| value.text().unquoted() == own);
         let is_own = says("kind", K::NAMES.kind) && says("apiVersion", &self.kind().api_version());
         if !is_own || !is_plain(object, self.schema(), shape::<K>()) {
             return None;
         }
-        let object = serde_json::from_slice::<K::Object>(json).ok()?;
+        let object = serde_json::from_str::<K::Object>(json).ok()?;
         K::check_decoded(&object).ok()?;
         Some(Box::new(object))
     }
     fn decode_stored(&self, json: &[u8]) -> Result<Box<dyn Object>, String> {
-        let mut object = match serde_json::from_slice::<K::Object>(json) {
+        // As text, of which each string is not looked at once more.
+        let json = std::str::from_utf8(json).map_err(|error| error.to_string())?;
+        let mut object = match serde_json::from_str::<K::Object>(json) {
             Ok(object) => object,
             // What is null because the type has no absence for it (a condition's time) is marked as in a client's object.
-            Err(_) => read_marked::<K>(serde_json::from_slice(json).map_err(|error| error.to_string())?)?,
+            Err(_) => read_marked::<K>(serde_json::from_str(json).map_err(|error| error.to_string())?)?,
         };
         K::after_reading(&mut object);
         Ok(Box::new(object))

@@ -18,26 +18,24 @@ impl Path {
 
     /// The field `name` below this one.
     pub fn child(&self, name: &str) -> Self {
-        let mut path = self.0.clone();
-        if !path.is_empty() {
-            path.push('.');
-        }
-        path.push_str(name);
-        Self(path)
+        self.joined(&[if self.0.is_empty() { "" } else { "." }, name])
     }
 
     /// The list element at `index`.
     pub fn index(&self, index: usize) -> Self {
-        let mut path = self.0.clone();
-        // Writing to a string cannot fail.
-        let _ = write!(path, "[{index}]");
-        Self(path)
+        self.key(itoa::Buffer::new().format(index))
     }
 
     /// The map entry at `key`.
     pub fn key(&self, key: &str) -> Self {
-        let mut path = self.0.clone();
-        let _ = write!(path, "[{key}]");
+        self.joined(&["[", key, "]"])
+    }
+
+    /// Made for every field that is validated, mostly for nothing: one allocation, of the right size.
+    fn joined(&self, parts: &[&str]) -> Self {
+        let mut path = String::with_capacity(self.0.len() + parts.iter().map(|part| part.len()).sum::<usize>());
+        path.push_str(&self.0);
+        parts.iter().for_each(|part| path.push_str(part));
         Self(path)
     }
 

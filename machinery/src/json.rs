@@ -98,7 +98,7 @@ fn after_string(bytes: &[u8], start: usize) -> usize {
 /// The typed value of a tree, by way of its text: code that makes every type of a tree, beside that which makes it of text,
 /// would be several percent of the program.
 pub fn to_typed<T: DeserializeOwned>(value: &Value) -> serde_json::Result<T> {
-    serde_json::from_slice(value.to_string().as_bytes())
+    serde_json::from_str(&value.to_string())
 }
 
 /// The text with U+FFFD in the place of escaped halves of surrogate pairs; None if it has none.

@@ -17,6 +17,7 @@ mod watch;
 mod yaml;
 mod zpages;
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -55,10 +56,14 @@ async fn serve(State(chain): State<Arc<Chain>>, request: Request) -> Answer {
     let patience = head.uri.query().map_or(Ok(REQUEST_TIMEOUT), |query| patience(&Query::parse(Some(query))));
     let request = Request::from_parts(head, body);
     let mut exchange = Exchange { chain: &chain, id: &id, trail: Trail::default(), runs_long, warning: None, is_pretty };
-    let answered = match patience {
-        _ if runs_long => Ok(exchange.route(request).await),
-        Ok(patience) => tokio::time::timeout(patience, exchange.route(request)).await,
-        Err(status) => Ok(Err(status)),
+    let answered = {
+        // It is large, and stays where it is.
+        let route = pin!(exchange.route(request));
+        match patience {
+            _ if runs_long => Ok(route.await),
+            Ok(patience) => tokio::time::timeout(patience, route).await,
+            Err(status) => Ok(Err(status)),
+        }
     };
     let failed = |status: &Status| {
         exchange.trail.answers(status);

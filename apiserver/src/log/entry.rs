@@ -6,6 +6,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::{Arc, LazyLock, OnceLock};
 
 use api::{Object, Resource};
@@ -28,10 +29,7 @@ pub struct Entry {
     pub labels: Arc<BTreeMap<String, String>>,
     /// Values of the kind's selectable fields, besides name and namespace.
     pub fields: Fields,
-    /// Where in `json` the spliced version stands, and how long it is.
-    splice: (u32, u32),
-    /// How long the managed fields behind it are, with their name and comma.
-    managed: u32,
+    layout: Layout,
     /// The object's protobuf body, made for the first who asks for it. None inside: its kind has none.
     protobuf: OnceLock<Option<Bytes>>,
     /// The decoded object, while the entry is recent; see [`Entry::typed`].
@@ -40,6 +38,49 @@ pub struct Entry {
 
 /// Values of selectable fields by name.
 pub type Fields = Arc<[(&'static str, Cow<'static, str>)]>;
+
+/// Where the parts of an object's metadata are in its JSON: first the version, then the managed fields, then its own members.
+/// Objects are far smaller than 4 GiB: the store's limit is a few MiB.
+#[derive(Clone, Copy)]
+struct Layout {
+    /// Where the metadata's members begin: after the brace.
+    start: u32,
+    /// How long the version is, with its name and comma; 0 where there is none.
+    version: u32,
+    /// How long the managed fields are, with their name and comma.
+    managed: u32,
+    /// How long the metadata's own members are, with the brace that closes it.
+    own: u32,
+}
+
+impl Layout {
+    /// That of an object's JSON without version and managed fields; None where it has no metadata.
+    fn find(json: &[u8]) -> Option<Self> {
+        let json = std::str::from_utf8(json).ok()?;
+        let (_, metadata) = Text::new(json).members().find(|(name, _)| name == "metadata")?;
+        metadata.is_object().then(|| Self::of_metadata(metadata.start_in(json), metadata.as_str().len()))
+    }
+
+    fn of_metadata(start: usize, length: usize) -> Self {
+        Self { start: (start + "{".len()) as u32, version: 0, managed: 0, own: (length - "{".len()) as u32 }
+    }
+
+    fn version(self) -> Range<usize> {
+        range(self.start, self.version)
+    }
+
+    fn managed(self) -> Range<usize> {
+        range(self.start + self.version, self.managed)
+    }
+
+    fn own(self) -> Range<usize> {
+        range(self.start + self.version + self.managed, self.own)
+    }
+}
+
+fn range(start: u32, length: u32) -> Range<usize> {
+    start as usize..(start + length) as usize
+}
 
 impl Entry {
     /// The decoded object, where it is still at hand. It carries its resource version.
@@ -57,27 +98,23 @@ impl Entry {
 
     /// The object's JSON without its managed fields.
     pub fn without_managed(&self) -> Cow<'_, [u8]> {
-        match self.managed as usize {
-            0 => Cow::Borrowed(&self.json),
-            length => Cow::Owned([&self.json[..self.head()], &self.json[self.head() + length..]].concat()),
+        let managed = self.layout.managed();
+        if managed.is_empty() {
+            return Cow::Borrowed(&self.json);
         }
+        Cow::Owned([&self.json[..managed.start], &self.json[managed.end..]].concat())
     }
 
-    /// The object's JSON up to its metadata, and that behind it.
-    fn around_metadata(&self) -> Option<(&[u8], &[u8])> {
-        let (before, metadata) = self.json.split_at_checked(self.splice.0.checked_sub(1)? as usize)?;
-        let (_, after) = Text::split_first(std::str::from_utf8(metadata).ok()?)?;
-        Some((before, after.as_bytes()))
+    /// The JSON of the object's metadata, without its version and managed fields.
+    pub fn metadata(&self) -> Vec<u8> {
+        [b"{", &self.json[self.layout.own()]].concat()
     }
 
-    /// The JSON of the same object with other metadata.
-    pub(crate) fn json_with(&self, meta: &ObjectMeta) -> Option<Vec<u8>> {
-        let (before, after) = self.around_metadata()?;
-        let mut json = Vec::with_capacity(self.json.len());
-        json.extend_from_slice(before);
-        serde_json::to_writer(&mut json, meta).ok()?;
-        json.extend_from_slice(after);
-        Some(json)
+    /// The JSON of the same object with other metadata, which is JSON, too.
+    fn json_with(&self, metadata: &[u8]) -> (Vec<u8>, Layout) {
+        let (start, end) = (self.layout.start as usize - "{".len(), self.layout.own().end);
+        let json = [&self.json[..start], metadata, &self.json[end..]].concat();
+        (json, Layout::of_metadata(start, metadata.len()))
     }
 
     /// As [`Entry::object`], and keeps the decoded object: for those that are asked for with every other request, such as
@@ -111,12 +148,7 @@ impl Entry {
 
     /// The object's managed fields.
     pub fn managed(&self) -> Vec<apply::Entry> {
-        managed_at(&self.json, self.head()).map(|(managed, _)| managed).unwrap_or_default()
-    }
-
-    /// Where the metadata goes on behind the version.
-    fn head(&self) -> usize {
-        self.splice.0 as usize + self.splice.1 as usize
+        managed_at(&self.json, self.layout.managed().start).map(|(managed, _)| managed).unwrap_or_default()
     }
 
     /// Lets go of the decoded object; the bytes stay.
@@ -135,8 +167,8 @@ impl Entry {
 
     /// The same state under another version: how a deletion shows the last state.
     pub(crate) fn at_version(&self, version: ResourceVersion) -> Self {
-        let (start, length) = (self.splice.0 as usize, self.splice.1 as usize);
-        let (json, splice) = splice(&self.json[..start], &self.json[start + length..], version);
+        let old = self.layout.version();
+        let (json, length) = splice(&self.json[..old.start], &self.json[old.end..], version);
         let typed = self.typed().map(|typed| {
             let mut copy = typed.clone_boxed();
             copy.meta_mut().resource_version = Some(version.to_string());
@@ -148,8 +180,7 @@ impl Entry {
             json,
             labels: self.labels.clone(),
             fields: self.fields.clone(),
-            splice,
-            managed: self.managed,
+            layout: Layout { version: length, ..self.layout },
             protobuf: OnceLock::new(),
             typed: Mutex::new(typed),
         }
@@ -162,8 +193,8 @@ impl Entry {
 
     /// Whether the stored form of this entry is exactly `value`.
     pub(crate) fn is_stored_as(&self, value: &[u8]) -> bool {
-        let (start, length) = (self.splice.0 as usize, self.splice.1 as usize);
-        value.len() + length == self.json.len() && value[..start] == self.json[..start] && value[start..] == self.json[start + length..]
+        let Range { start, end } = self.layout.version();
+        value.len() + end - start == self.json.len() && value[..start] == self.json[..start] && value[start..] == self.json[end..]
     }
 
     /// About how many bytes of memory this entry takes.
@@ -186,12 +217,12 @@ impl std::fmt::Debug for Entry {
     }
 }
 
-/// Joins the bytes around the version and says where it stands.
-fn splice(before: &[u8], after: &[u8], version: ResourceVersion) -> (Bytes, (u32, u32)) {
+/// Joins the bytes around the version, and says how long it is.
+fn splice(before: &[u8], after: &[u8], version: ResourceVersion) -> (Bytes, u32) {
     const NAME: &[u8] = b"\"resourceVersion\":\"";
     if version.0 == 0 {
         // The object is not stored.
-        return ([before, after].concat().into(), (before.len() as u32, 0));
+        return ([before, after].concat().into(), 0);
     }
     let mut digits = itoa::Buffer::new();
     let digits = digits.format(version.0).as_bytes();
@@ -204,8 +235,7 @@ fn splice(before: &[u8], after: &[u8], version: ResourceVersion) -> (Bytes, (u32
     json.extend_from_slice(digits);
     json.extend_from_slice(end);
     json.extend_from_slice(after);
-    // Objects are far smaller than 4 GiB: the store's limit is a few MiB.
-    (json.into(), (before.len() as u32, length as u32))
+    (json.into(), length as u32)
 }
 
 /// An object encoded for the store, to become an [`Entry`] as soon as its revision is known.
@@ -213,8 +243,7 @@ pub(crate) struct Prepared {
     pub(crate) key: NamespacedName,
     /// What is stored.
     pub(crate) value: Bytes,
-    splice_at: usize,
-    managed: u32,
+    layout: Layout,
     parts: Mutex<Option<Parts>>,
     made: OnceLock<Arc<Entry>>,
 }
@@ -242,14 +271,19 @@ impl Prepared {
     ) -> Result<Self, EncodeError> {
         let meta = object.meta_mut();
         (meta.resource_version, meta.managed_fields) = (None, None);
-        let copied = before.filter(|_| metadata_only).and_then(|before| before.json_with(object.meta()));
-        let mut value = copied.unwrap_or_else(|| object.json());
-        let splice_at = metadata_start(&value).ok_or(EncodeError)?;
-        let bare = value.len();
+        let (mut value, mut layout) = match before.filter(|_| metadata_only) {
+            Some(before) => before.json_with(&metadata_json(object.meta())),
+            None => {
+                let json = object.json();
+                let layout = Layout::find(&json).ok_or(EncodeError)?;
+                (json, layout)
+            }
+        };
         if !managed.is_empty() {
-            value = with_managed(&value, splice_at, managed);
+            let bare = value.len();
+            value = with_managed(&value, layout.start as usize, managed);
+            layout.managed = (value.len() - bare) as u32;
         }
-        let managed = (value.len() - bare) as u32;
         let fields = resource.selectable_fields(&*object);
         let fields = match before.filter(|before| *before.fields == *fields) {
             Some(before) => before.fields.clone(),
@@ -262,7 +296,7 @@ impl Prepared {
         };
         let key = NamespacedName::of(object.meta());
         let parts = Mutex::new(Some(Parts { object, labels, fields }));
-        Ok(Self { key, value: value.into(), splice_at, managed, parts, made: OnceLock::new() })
+        Ok(Self { key, value: value.into(), layout, parts, made: OnceLock::new() })
     }
 
     /// The object's path within its resource.
@@ -276,7 +310,8 @@ impl Prepared {
     }
 
     fn make(&self, version: ResourceVersion) -> Arc<Entry> {
-        let (json, splice) = splice(&self.value[..self.splice_at], &self.value[self.splice_at..], version);
+        let (before, after) = self.value.split_at(self.layout.start as usize);
+        let (json, length) = splice(before, after, version);
         let (typed, labels, fields) = match self.parts.lock().take() {
             Some(Parts { mut object, labels, fields }) => {
                 object.meta_mut().resource_version = Some(version.to_string());
@@ -290,8 +325,7 @@ impl Prepared {
             json,
             labels,
             fields,
-            splice,
-            managed: self.managed,
+            layout: Layout { version: length, ..self.layout },
             protobuf: OnceLock::new(),
             typed: Mutex::new(typed),
         })
@@ -317,16 +351,20 @@ fn with_managed(json: &[u8], at: usize, managed: &[apply::Entry]) -> Vec<u8> {
 
 /// The managed fields that [`with_managed`] wrote, and where the metadata goes on behind them.
 fn managed_at(json: &[u8], at: usize) -> Option<(Vec<apply::Entry>, usize)> {
-    let rest = json.get(at..)?.strip_prefix(MANAGED)?;
-    let mut values = serde_json::Deserializer::from_slice(rest).into_iter();
-    let managed = values.next()?.ok()?;
-    let end = at + MANAGED.len() + values.byte_offset();
-    Some((managed, if json.get(end) == Some(&b',') { end + 1 } else { end }))
+    let rest = std::str::from_utf8(json.get(at..)?.strip_prefix(MANAGED)?).ok()?;
+    let (managed, after) = apply::read_entries(rest)?;
+    Some((managed, json.len() - after.strip_prefix(',').unwrap_or(after).len()))
+}
+
+/// Metadata as JSON.
+pub(crate) fn metadata_json(meta: &ObjectMeta) -> Vec<u8> {
+    // Writing to a Vec cannot fail, and metadata has nothing that JSON has not.
+    serde_json::to_vec(meta).unwrap_or_default()
 }
 
 /// Takes stored bytes apart: the object without its managed fields, and those.
 pub(crate) fn apart(resource: &dyn Resource, stored: &[u8]) -> Result<(Box<dyn Object>, Vec<apply::Entry>), String> {
-    let at = metadata_start(stored).unwrap_or(stored.len());
+    let at = Layout::find(stored).map_or(stored.len(), |layout| layout.start as usize);
     if let Some((managed, end)) = managed_at(stored, at) {
         let object = resource.decode_stored(&[&stored[..at], &stored[end..]].concat())?;
         return Ok((object, managed));
@@ -349,13 +387,6 @@ pub(crate) fn shared_labels(labels: Option<&BTreeMap<String, String>>) -> Arc<BT
 #[error("the object has no metadata where it is expected")]
 pub(crate) struct EncodeError;
 
-/// Where the members of the object's own `metadata` begin: after the brace. Kinds differ in what stands before it.
-fn metadata_start(json: &[u8]) -> Option<usize> {
-    let json = std::str::from_utf8(json).ok()?;
-    let (_, metadata) = Text::new(json).members().find(|(name, _)| name == "metadata")?;
-    metadata.is_object().then(|| metadata.start_in(json) + "{".len())
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -364,9 +395,9 @@ mod tests {
     #[test]
     fn metadata_is_found_at_the_outermost_level_only() {
         let json = br#"{"apiVersion":"v1","a":{"metadata":{}},"b":"x\\\",\"metadata\":{","metadata":{"name":"n"}}"#;
-        let at = metadata_start(json).unwrap();
-        assert!(json[at..].starts_with(br#""name":"n""#));
-        assert_eq!(metadata_start(b"{}"), None);
+        let layout = Layout::find(json).unwrap();
+        assert_eq!(&json[layout.own()], br#""name":"n"}"#);
+        assert!(Layout::find(b"{}").is_none());
     }
 
     #[test]
@@ -386,16 +417,17 @@ mod tests {
         assert!(std::str::from_utf8(&entry.json).unwrap().contains(r#""metadata":{"resourceVersion":"7","managedFields":[{"#));
         entry.forget_typed();
         assert_eq!(entry.managed(), managed);
+        assert_eq!(entry.metadata(), br#"{"name":"n"}"#);
         let object = entry.object(resource).unwrap();
         assert_eq!((object.meta().resource_version.as_deref(), &object.meta().managed_fields), (Some("7"), &None));
     }
 
     #[test]
     fn a_version_is_spliced_in_and_replaced() {
-        let (json, at) = splice(b"{\"metadata\":{", b"\"name\":\"n\"}}", ResourceVersion(12));
+        let before = b"{\"metadata\":{";
+        let (json, length) = splice(before, b"\"name\":\"n\"}}", ResourceVersion(12));
         assert_eq!(&json[..], br#"{"metadata":{"resourceVersion":"12","name":"n"}}"#);
-        let (start, length) = (at.0 as usize, at.1 as usize);
-        let (json, _) = splice(&json[..start], &json[start + length..], ResourceVersion(1234));
+        let (json, _) = splice(before, &json[before.len() + length as usize..], ResourceVersion(1234));
         assert_eq!(&json[..], br#"{"metadata":{"resourceVersion":"1234","name":"n"}}"#);
     }
 }

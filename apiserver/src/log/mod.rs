@@ -26,5 +26,5 @@ pub use filter::Filter;
 pub use resource_log::{Log, Snapshot, path};
 pub use watch::{Start, Watch};
 
-pub(crate) use entry::Prepared;
+pub(crate) use entry::{Prepared, metadata_json};
 pub(crate) use feed::store_status;

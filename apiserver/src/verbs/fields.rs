@@ -10,7 +10,7 @@ use machinery::text::Text;
 use std::sync::Arc;
 
 use super::write::Write;
-use crate::log::Entry;
+use crate::log::{Entry, metadata_json};
 use crate::served;
 use crate::server::ApiServer;
 
@@ -64,14 +64,15 @@ impl Write<'_> {
         let api_version = resource.kind().api_version();
         let (reset, versions) = (Set::of_fields(reset), Served::new(self.server, resource));
         let target = apply::Target { schema: resource.schema(), reset: &reset, versions: &versions };
-        let copied = live.filter(|(_, old)| new.differs_in_metadata_only(*old)).and_then(|(live, _)| live.json_with(new.meta()));
-        let after = copied.unwrap_or_else(|| {
-            let mut after = Vec::with_capacity(live.map_or(TYPICAL_JSON_BYTES, |(live, _)| live.json.len()));
-            // A writer owns the empty list that it wrote, whatever becomes of it.
-            let written = resource.as_written(new);
-            written.as_deref().unwrap_or(new).write_json_with(EmptyLists::Keep, &mut after);
-            after
-        });
+        let is_known = managed.iter().all(|entry| entry.api_version == api_version);
+        if let Some((live, _)) = live.filter(|(_, old)| is_known && new.differs_in_metadata_only(*old)) {
+            let (before, after) = (live.metadata(), metadata_json(new.meta()));
+            return apply::update_within(&target, "metadata", (text(&before), text(&after)), managed, self.writer(&api_version));
+        }
+        let mut after = Vec::with_capacity(live.map_or(TYPICAL_JSON_BYTES, |(live, _)| live.json.len()));
+        // A writer owns the empty list that it wrote, whatever becomes of it.
+        let written = resource.as_written(new);
+        written.as_deref().unwrap_or(new).write_json_with(EmptyLists::Keep, &mut after);
         let (before, after) = (live.map(|(live, _)| resource.present(&live.json)), resource.present(&after));
         apply::update(&target, before.as_deref().map(text), text(&after), managed, self.writer(&api_version))
     }

@@ -68,7 +68,7 @@ impl Edit<'_> {
     /// The level after the edit. One that is empty is a member itself, unless it is the outermost.
     fn level(&self, level: Text<'_>, inner: bool) -> Result<Option<String>, serde_json::Error> {
         let parts: Vec<_> = level.members().collect();
-        let was_member = inner && (parts.is_empty() || parts.iter().any(|(key, _)| key == "."));
+        let was_member = inner && is_member(level);
         let member = self.writes || (was_member && !self.removes);
         let mut kept = Vec::with_capacity(parts.len());
         for (key, below) in parts.into_iter().filter(|(key, _)| key != ".") {
@@ -199,9 +199,19 @@ pub(super) fn decode<'de, D: Deserializer<'de>>(fields: D) -> Result<Set<'de>, D
     Level.deserialize(fields).map(|(_, set)| set)
 }
 
-/// How many members of `set` are members of the encoded set `fields` too. Reads past what `set` does not name.
-pub(super) fn count_common<'de, D: Deserializer<'de>>(fields: D, set: &Set<'_>) -> Result<usize, D::Error> {
-    if set.is_empty() { Ok(0) } else { Count { set, member: false }.deserialize(fields) }
+/// How many members of `set` are members of the encoded set `fields` too. Passes over what `set` does not name.
+pub(super) fn count_common(fields: Text<'_>, set: &Set<'_>) -> Result<usize, serde_json::Error> {
+    let counts = fields.members().filter(|_| !set.is_empty()).map(|(key, below)| {
+        let element = if key == "." { None } else { parse_element(key)? };
+        let Some(node) = element.and_then(|element| set.get(&element)) else { return Ok(0) };
+        Ok(count_common(below, &node.below)? + usize::from(node.member && is_member(below)))
+    });
+    counts.sum()
+}
+
+/// Whether a level that is not the outermost is a member itself.
+fn is_member(level: Text<'_>) -> bool {
+    level == Text::EMPTY_OBJECT || level.members().any(|(key, _)| key == ".")
 }
 
 /// The element that a key names; `None` for kinds of elements that are not known.
@@ -319,42 +329,6 @@ impl<'de> Visitor<'de> for Level {
     }
 }
 
-/// Counts what a level has in common with `set`, and itself where `member` asks for it.
-struct Count<'s, 'a> {
-    set: &'s Set<'a>,
-    member: bool,
-}
-
-impl<'de> DeserializeSeed<'de> for Count<'_, '_> {
-    type Value = usize;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        deserializer.deserialize_map(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Count<'_, '_> {
-    type Value = usize;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object of path elements")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let (mut count, mut dot, mut bare) = (0, false, true);
-        while let Some(key) = map.next_key_seed(Key)? {
-            bare = false;
-            dot |= key == ".";
-            let element = if key == "." || self.set.is_empty() { None } else { parse_element(key).map_err(A::Error::custom)? };
-            match element.and_then(|element| self.set.get(&element)) {
-                Some(node) => count += map.next_value_seed(Count { set: &node.below, member: node.member })?,
-                None => _ = map.next_value::<IgnoredAny>()?,
-            }
-        }
-        Ok(count + usize::from(self.member && (dot || bare)))
-    }
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
@@ -370,10 +344,7 @@ mod tests {
     }
 
     fn common(set: &Set<'_>) -> usize {
-        let tree: Value = serde_json::from_str(TEXT).unwrap();
-        let count = count_common(&mut serde_json::Deserializer::from_str(TEXT), set).unwrap();
-        assert_eq!(count_common(&tree, set).unwrap(), count);
-        count
+        count_common(Text::new(TEXT), set).unwrap()
     }
 
     const TEXT: &str = concat!(

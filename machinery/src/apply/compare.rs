@@ -28,6 +28,15 @@ impl<'a> Changes<'a> {
         changes
     }
 
+    /// As [`Self::between`], of objects that differ in no more than a field that both have.
+    pub fn within(schema: &'a Schema, name: &'a str, old: Text<'a>, new: Text<'a>) -> Self {
+        let mut changes = Self::default();
+        if let Some((at, _)) = part(schema.cursor(), name, schema.is_of_structs()) {
+            compare_part(at, Element::field(name), (Some(old), Some(new)), &mut changes);
+        }
+        changes
+    }
+
     /// The changes but for `reset` and what is below it.
     pub fn without(self, reset: &Set<'_>) -> Self {
         Self { written: self.written.without(reset), removed: self.removed.without(reset) }
@@ -128,10 +137,14 @@ fn compare_objects<'a>(at: Cursor<'a>, old: Option<Text<'a>>, new: Option<Text<'
         let Some((child, field)) = part(at, &name, of_structs) else { continue };
         let old_value = old_value.or_else(|| old.and_then(|_| unwritten(field, new_value)));
         let new_value = new_value.or_else(|| new.and_then(|_| unwritten(field, old_value)));
-        let mut deeper = Changes::default();
-        let this = compare(child, old_value, new_value, &mut deeper);
-        below.push(Element::field(name), this, deeper);
+        compare_part(child, Element::field(name), (old_value, new_value), below);
     }
+}
+
+fn compare_part<'a>(at: Cursor<'a>, element: Element<'a>, (old, new): (Option<Text<'a>>, Option<Text<'a>>), below: &mut Changes<'a>) {
+    let mut deeper = Changes::default();
+    let this = compare(at, old, new, &mut deeper);
+    below.push(element, this, deeper);
 }
 
 /// The type of what stands under a name, and the struct's field, where the struct has it even if its JSON leaves it out.

@@ -5,15 +5,15 @@ use std::cmp::Ordering;
 
 use jiff::{RoundMode, Timestamp, TimestampRound, Unit};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{FieldsV1, ManagedFieldsEntry, Time};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::Value;
-use serde_json::value::RawValue;
 
 use super::codec;
 use super::set::Set;
+use crate::text::Text;
 
 /// How a manager came to own its fields. Appliers come first in lists.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Operation {
     /// Server-side apply: what the manager names, it wants to keep.
     Apply,
@@ -28,18 +28,17 @@ impl Operation {
             Self::Update => "Update",
         }
     }
+
+    fn parse(text: &str) -> Option<Self> {
+        [Self::Apply, Self::Update].into_iter().find(|operation| operation.as_str() == text)
+    }
 }
 
-/// The constant `FieldsV1`, the one encoding of field sets there is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-pub enum FieldsType {
-    #[default]
-    FieldsV1,
-}
+/// The one encoding of field sets there is.
+const FIELDS_TYPE: &str = "FieldsV1";
 
 /// A set of fields in its encoded form: JSON text, fresh from the encoder or from a stored object.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(from = "Box<RawValue>")]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Fields(Box<str>);
 
 impl Fields {
@@ -65,7 +64,7 @@ impl Fields {
 
     /// How many members of `set` are among these fields.
     pub(super) fn count_common(&self, set: &Set<'_>) -> Result<usize, serde_json::Error> {
-        codec::count_common(&mut serde_json::Deserializer::from_str(&self.0), set)
+        codec::count_common(Text::new(&self.0), set)
     }
 
     /// The set without fields.
@@ -79,30 +78,17 @@ impl Fields {
     }
 }
 
-impl From<Box<RawValue>> for Fields {
-    fn from(text: Box<RawValue>) -> Self {
-        Self(text.into())
-    }
-}
-
 /// One manager's fields. Its JSON is that of a `metav1.ManagedFieldsEntry`.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Entry {
     /// The version of the object's type that the fields are named in.
-    #[serde(default)]
     pub api_version: String,
-    pub fields_type: FieldsType,
-    #[serde(rename = "fieldsV1")]
     pub fields: Fields,
-    #[serde(default)]
     pub manager: String,
     pub operation: Operation,
     /// The subresource that was written through, or empty.
-    #[serde(default)]
     pub subresource: String,
     /// When the fields last changed, to the second.
-    #[serde(default)]
     pub time: Option<Time>,
 }
 
@@ -133,7 +119,6 @@ impl Entry {
     pub(super) fn new(writer: Writer<'_>, operation: Operation, fields: Fields) -> Self {
         Self {
             api_version: writer.api_version.into(),
-            fields_type: FieldsType::FieldsV1,
             fields,
             manager: writer.name().into(),
             operation,
@@ -162,6 +147,32 @@ impl Entry {
         out.push(b'}');
     }
 
+    /// The entry at the head of `json`, as [`Self::write_json`] wrote it, and what follows it.
+    fn read_json(json: &str) -> Option<(Self, &str)> {
+        let (mut api_version, mut manager, mut subresource) = (String::new(), String::new(), String::new());
+        let (mut operation, mut fields, mut time) = (None, None, None);
+        let mut rest = json.strip_prefix('{')?;
+        loop {
+            let (name, after) = Text::split_first(rest)?;
+            let (value, after) = Text::split_first(after.strip_prefix(':')?)?;
+            match name.as_str() {
+                "\"apiVersion\"" => api_version = value.unquoted().into_owned(),
+                "\"fieldsType\"" => {}
+                "\"fieldsV1\"" => fields = Some(Fields(value.as_str().into())),
+                "\"manager\"" => manager = value.unquoted().into_owned(),
+                "\"operation\"" => operation = Operation::parse(value.between_quotes()),
+                "\"subresource\"" => subresource = value.unquoted().into_owned(),
+                "\"time\"" => time = Some(Time(value.between_quotes().parse().ok()?)),
+                _ => return None,
+            }
+            if let Some(end) = after.strip_prefix('}') {
+                let entry = Self { api_version, fields: fields?, manager, operation: operation?, subresource, time };
+                return Some((entry, end));
+            }
+            rest = after.strip_prefix(',')?;
+        }
+    }
+
     /// Whether what `writer` does by `operation` belongs to this entry. An applier keeps its entry across versions.
     pub(super) fn is_of(&self, writer: Writer<'_>, operation: Operation) -> bool {
         self.operation == operation
@@ -177,7 +188,7 @@ impl Entry {
             && says(&entry.operation, self.operation.as_str())
             && says(&entry.api_version, &self.api_version)
             && says(&entry.subresource, &self.subresource)
-            && says(&entry.fields_type, "FieldsV1")
+            && says(&entry.fields_type, FIELDS_TYPE)
             && entry.time == self.time
             && entry.fields_v1.as_ref().is_some_and(|FieldsV1(sent)| *sent == self.fields.to_tree())
     }
@@ -217,6 +228,18 @@ pub fn write_entries(entries: &[Entry], out: &mut Vec<u8>) {
     out.push(b']');
 }
 
+/// The entries at the head of `json`, as [`write_entries`] wrote them, and what follows them; None where others wrote them.
+pub fn read_entries(json: &str) -> Option<(Vec<Entry>, &str)> {
+    let mut entries = Vec::new();
+    let mut rest = json.strip_prefix('[')?;
+    while !rest.starts_with(']') {
+        let (entry, after) = Entry::read_json(rest)?;
+        entries.push(entry);
+        rest = if after.starts_with(']') { after } else { after.strip_prefix(',')? };
+    }
+    Some((entries, rest.strip_prefix(']')?))
+}
+
 /// Appends what is a string in JSON.
 fn write_text(text: impl Serialize, out: &mut Vec<u8>) {
     // Writing to a Vec cannot fail, and no string can.
@@ -239,12 +262,9 @@ pub fn starting_entries(live: Vec<Entry>, sent: Option<&[ManagedFieldsEntry]>) -
 
 /// An entry as a client sent it, with its set in the one form that sets have here.
 fn read(entry: &ManagedFieldsEntry) -> Result<Entry, Malformed> {
-    let operation = match entry.operation.as_deref() {
-        Some("Apply") => Operation::Apply,
-        Some("Update") => Operation::Update,
-        other => return Err(Malformed::Operation(other.unwrap_or_default().into())),
-    };
-    if entry.fields_type.as_deref() != Some("FieldsV1") {
+    let operation = entry.operation.as_deref().unwrap_or_default();
+    let operation = Operation::parse(operation).ok_or_else(|| Malformed::Operation(operation.into()))?;
+    if entry.fields_type.as_deref() != Some(FIELDS_TYPE) {
         return Err(Malformed::FieldsType(entry.fields_type.clone().unwrap_or_default()));
     }
     let manager = entry.manager.clone().unwrap_or_default();
@@ -254,7 +274,6 @@ fn read(entry: &ManagedFieldsEntry) -> Result<Entry, Malformed> {
     };
     Ok(Entry {
         api_version: entry.api_version.clone().unwrap_or_default(),
-        fields_type: FieldsType::FieldsV1,
         fields: Fields::of(&set).unwrap_or_else(Fields::none),
         manager,
         operation,
@@ -286,7 +305,7 @@ impl From<&Entry> for ManagedFieldsEntry {
     fn from(entry: &Entry) -> Self {
         Self {
             api_version: Some(entry.api_version.clone()),
-            fields_type: Some("FieldsV1".into()),
+            fields_type: Some(FIELDS_TYPE.into()),
             fields_v1: Some(FieldsV1(entry.fields.to_tree())),
             manager: Some(entry.manager.clone()),
             operation: Some(entry.operation.as_str().into()),

@@ -25,12 +25,12 @@ mod tests;
 
 pub use compare::Changes;
 pub use conflict::{Conflict, Error};
-pub use entry::{Entry, Fields, FieldsType, Malformed, Operation, Writer, keep_times, starting_entries, write_entries};
+pub use entry::{Entry, Fields, Malformed, Operation, Writer, keep_times, read_entries, starting_entries, write_entries};
 pub use extract::{Mismatch, fields_of};
 pub use merge::merge;
 pub use server_side::{Applied, apply};
 pub use set::{Element, Set, Step};
-pub use update::update;
+pub use update::{update, update_within};
 
 use crate::schema::Schema;
 use crate::text::Text;

@@ -38,6 +38,11 @@ pub(super) fn ownable<'a>(set: Set<'a>) -> Set<'a> {
     set.difference(&NEVER_OWNED)
 }
 
+/// The changes that count for owners.
+fn counted(changes: Changes<'_>) -> Changes<'_> {
+    Changes { written: ownable(changes.written), removed: ownable(changes.removed) }
+}
+
 /// The entries after `new` took the place of `live` (`None` at a create). Both are the object as it is stored in
 /// the version that the writer speaks, after defaulting; `managed` is what [`super::starting_entries`] gave.
 ///
@@ -49,18 +54,40 @@ pub fn update(target: &Target<'_>, live: Option<Text<'_>>, new: Text<'_>, manage
     record(target, live, new, managed, writer)
 }
 
+/// As [`update`], of a write that changed nothing but the field `name` of the object, from `live` to `new`. All of the entries
+/// must speak the writer's version.
+pub fn update_within<'a>(
+    target: &Target<'a>,
+    name: &'a str,
+    (live, new): (Text<'a>, Text<'a>),
+    managed: Vec<Entry>,
+    writer: Writer<'_>,
+) -> Vec<Entry> {
+    if managed.is_empty() {
+        return managed;
+    }
+    settle(managed, counted(Changes::within(target.schema, name, live, new).without(target.reset)), &[], writer)
+}
+
 /// As [`update`], whether or not the object is tracked.
 pub(super) fn record(target: &Target<'_>, live: Option<Text<'_>>, new: Text<'_>, managed: Vec<Entry>, writer: Writer<'_>) -> Vec<Entry> {
     if live.is_none() && managed.is_empty() {
         return made(target, new, writer).into_iter().collect();
     }
-    let Changes { written, removed } = target.changes(live, new);
-    let changes = Changes { written: ownable(written), removed: ownable(removed) };
+    let changes = counted(target.changes(live, new));
     if changes.is_empty() {
         return managed.into_iter().filter(|entry| is_served(target, entry, new, writer)).collect();
     }
     let views = target.views(&managed, live, new, writer.api_version);
     let seen: Vec<_> = views.iter().map(|view| (view.api_version.as_str(), view.changes())).collect();
+    settle(managed, changes, &seen, writer)
+}
+
+/// The entries after these changes, which are `seen` so in other versions; entries of further versions are dropped.
+fn settle(managed: Vec<Entry>, changes: Changes<'_>, seen: &[(&str, Changes<'_>)], writer: Writer<'_>) -> Vec<Entry> {
+    if changes.is_empty() {
+        return managed;
+    }
     let mut entries = Vec::with_capacity(managed.len() + 1);
     let mut own = None;
     for entry in managed {

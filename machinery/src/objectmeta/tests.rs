@@ -92,7 +92,8 @@ fn owners() {
 #[test]
 fn managed_fields() {
     let entry = json!({"operation": "Update", "fieldsType": "FieldsV1", "fieldsV1": {}, "manager": "a\tb", "subresource": "s".repeat(257)});
-    let entries: Vec<apply::Entry> = serde_json::from_value(json!([entry])).unwrap();
+    let json = json!([entry]).to_string();
+    let (entries, _) = apply::read_entries(&json).unwrap();
     let found = validate_managed_fields(&entries);
     let found: Vec<String> = found.iter().map(|error| error.field.to_string()).collect();
     assert_eq!(found, ["metadata.managedFields[0].manager", "metadata.managedFields[0].subresource"]);

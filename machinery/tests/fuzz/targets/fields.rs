@@ -3,7 +3,7 @@
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
-use machinery::apply::{self, Changes, Entry, OneVersion, Set, Target, Writer, fields_of, starting_entries, write_entries};
+use machinery::apply::{self, Changes, Entry, OneVersion, Set, Target, Writer, fields_of, read_entries, starting_entries, write_entries};
 use machinery::decode::conform;
 use machinery::schema::Schema;
 use machinery::text::Text;
@@ -34,8 +34,8 @@ fn read(input: &[u8]) -> Option<Write> {
 fn check(entries: &[Entry]) {
     let mut json = Vec::new();
     write_entries(entries, &mut json);
-    let again: Vec<Entry> = serde_json::from_slice(&json).unwrap();
-    assert_eq!(again, entries);
+    let (again, rest) = read_entries(std::str::from_utf8(&json).unwrap()).unwrap();
+    assert_eq!((&*again, rest), (entries, ""));
     let published: Vec<ManagedFieldsEntry> = entries.iter().map(ManagedFieldsEntry::from).collect();
     if !published.is_empty() && published != [ManagedFieldsEntry::default()] {
         assert_eq!(starting_entries(Vec::new(), Some(&published)), entries);
