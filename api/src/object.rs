@@ -68,7 +68,7 @@ where
         // As above; writing to a Vec cannot fail either.
         let _ = self.serialize(&mut serde_json::Serializer::with_formatter(&mut *out, Compact));
         let nulls = nulls::of(T::GROUP, T::KIND);
-        if !nulls.is_empty() {
+        if nulls.concern(&out[start..]) {
             let json = out.split_off(start);
             nulls::write_filled(nulls, std::str::from_utf8(&json).unwrap_or_default(), empty_lists, out);
         }
