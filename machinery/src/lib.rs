@@ -2,6 +2,7 @@
 //! tables and Status errors. Knows no kind, does no I/O, and every input it takes is bounded.
 
 pub mod apply;
+mod by_name;
 pub mod cel;
 pub mod decode;
 pub mod field;

@@ -11,6 +11,8 @@ pub mod definitions;
 
 pub use definitions::{Definitions, referenced};
 
+use crate::by_name::ByName;
+
 /// A type's place in its [`Schema`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct NodeId(pub u32);
@@ -49,7 +51,7 @@ pub enum Node {
 
 /// The fields of a struct, sorted by name.
 #[derive(Clone, Debug, Default)]
-pub struct Fields(Box<[(Box<str>, Field)]>);
+pub struct Fields(ByName<Box<str>, Field>);
 
 /// A field of a struct.
 #[derive(Clone, Debug)]
@@ -113,13 +115,12 @@ impl Fields {
 
     /// A field, and its place among all in the order of their names.
     pub fn find(&self, name: &str) -> Option<(usize, &Field)> {
-        let at = self.0.binary_search_by(|(known, _)| (**known).cmp(name)).ok()?;
-        self.0.get(at).map(|(_, field)| (at, field))
+        self.0.find(name)
     }
 
     /// All fields in the order of their names.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &Field)> {
-        self.0.iter().map(|(name, field)| (&**name, field))
+        self.0.iter()
     }
 
     pub fn len(&self) -> usize {
@@ -127,16 +128,13 @@ impl Fields {
     }
 
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.len() == 0
     }
 }
 
 impl FromIterator<(Box<str>, Field)> for Fields {
     fn from_iter<I: IntoIterator<Item = (Box<str>, Field)>>(fields: I) -> Self {
-        let mut fields: Vec<_> = fields.into_iter().collect();
-        fields.sort_by(|(a, _), (b, _)| a.cmp(b));
-        fields.dedup_by(|(a, _), (b, _)| a == b);
-        Self(fields.into())
+        Self(fields.into_iter().collect())
     }
 }
 

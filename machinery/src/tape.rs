@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use crate::text::{Text, by_name, scalar_end, string_end};
+use crate::text::{Text, by_name, container_end, scalar_end, string_end};
 
 /// The values of a JSON text, in the order in which they begin. The names of fields stand among them. The text of a container
 /// is compact if the whole is.
@@ -14,10 +14,10 @@ pub struct Tape<'a> {
 
 #[derive(Clone, Copy)]
 struct Place {
-    start: usize,
-    end: usize,
+    start: u32,
+    end: u32,
     /// The first value that is not in this one.
-    next: usize,
+    next: u32,
 }
 
 /// A value of a tape.
@@ -28,33 +28,46 @@ pub struct Value<'t> {
 }
 
 impl<'a> Tape<'a> {
-    /// None: the text is no JSON. What is no JSON in another way than that it ends early may be read nevertheless.
+    /// None: the text is no JSON, or larger than any that is read. What is no JSON in another way than that it ends early may be
+    /// read nevertheless.
     pub fn read(json: &'a str) -> Option<Self> {
-        const TYPICAL_VALUE_BYTES: usize = 12;
-        let bytes = json.as_bytes();
-        let mut places = Vec::with_capacity(bytes.len() / TYPICAL_VALUE_BYTES);
-        let (mut open, mut at) = (Vec::new(), 0);
+        Self::read_but(json, "")
+    }
+
+    /// As [`Self::read`], but fields of this name are not looked into, and count as if nothing were in them. Only compact text is
+    /// spared the work.
+    pub fn read_but(json: &'a str, closed: &str) -> Option<Self> {
+        const TYPICAL_VALUE_BYTES: usize = 8;
+        const TYPICAL_DEPTH: usize = 16;
+        let (bytes, _) = (json.as_bytes(), u32::try_from(json.len()).ok()?);
+        let mut places: Vec<Place> = Vec::with_capacity(bytes.len() / TYPICAL_VALUE_BYTES);
+        let (mut open, mut at) = (Vec::with_capacity(TYPICAL_DEPTH), 0);
         loop {
             let start = at;
+            // Places fit in as many bits as the text's length does.
             match bytes.get(at)? {
                 b',' | b':' | b' ' | b'\n' | b'\r' | b'\t' => {
                     at += 1;
                     continue;
                 }
+                b'{' | b'[' if !closed.is_empty() && json[..start].ends_with(':') && json[..start - 1].ends_with(closed) => {
+                    at += container_end(&bytes[start..])?;
+                    places.push(Place { start: start as u32, end: at as u32, next: places.len() as u32 + 1 });
+                }
                 b'{' | b'[' => {
                     at += 1;
                     open.push(places.len());
-                    places.push(Place { start, end: at, next: 0 });
+                    places.push(Place { start: start as u32, end: at as u32, next: 0 });
                 }
                 b'}' | b']' => {
                     at += 1;
-                    let next = places.len();
+                    let next = places.len() as u32;
                     let container: &mut Place = places.get_mut(open.pop()?)?;
-                    (container.end, container.next) = (at, next);
+                    (container.end, container.next) = (at as u32, next);
                 }
                 first => {
                     at = if *first == b'"' { string_end(bytes, at)? } else { scalar_end(bytes, at) };
-                    places.push(Place { start, end: at, next: places.len() + 1 });
+                    places.push(Place { start: start as u32, end: at as u32, next: places.len() as u32 + 1 });
                 }
             }
             if open.is_empty() {
@@ -74,9 +87,14 @@ impl<'t> Value<'t> {
         self.tape.places[self.at]
     }
 
+    /// The first value that is not in this one.
+    fn next(self) -> usize {
+        self.place().next as usize
+    }
+
     pub fn text(self) -> Text<'t> {
         let Place { start, end, .. } = self.place();
-        Text::new(self.tape.json.get(start..end).unwrap_or_default())
+        Text::new(self.tape.json.get(start as usize..end as usize).unwrap_or_default())
     }
 
     /// A list's elements; nothing of other values.
@@ -86,7 +104,7 @@ impl<'t> Value<'t> {
 
     /// Whether this is an object or a list, and nothing is in it.
     pub fn is_empty(self) -> bool {
-        (self.text().is_object() || self.text().is_list()) && self.place().next == self.at + 1
+        (self.text().is_object() || self.text().is_list()) && self.next() == self.at + 1
     }
 
     /// An object's fields in the order in which they stand; nothing of other values.
@@ -118,10 +136,10 @@ impl<'t> Value<'t> {
     /// The values right within a container.
     fn within(self, opening: char) -> impl Iterator<Item = Self> {
         let mut at = self.at + 1;
-        let end = if self.text().as_str().starts_with(opening) { self.place().next } else { at };
+        let end = if self.text().as_str().starts_with(opening) { self.next() } else { at };
         std::iter::from_fn(move || {
             let value = (at < end).then_some(Self { at, ..self })?;
-            at = value.place().next;
+            at = value.next();
             Some(value)
         })
     }
@@ -166,6 +184,16 @@ mod tests {
                 let _ = Tape::read(text).map(|tape| (tree(tape.root()), tape.root().get("a").is_some()));
             }
         }
+    }
+
+    #[test]
+    fn closed_fields_are_passed_over() {
+        let json = r#"{"a":{"b":[1,"}"],"c":"b"},"b":{"a":2},"d":["b",{"e":"b"}]}"#;
+        let tape = Tape::read_but(json, "\"b\"").unwrap();
+        let b = tape.root().get("b").unwrap();
+        assert_eq!((b.text().as_str(), b.members().count()), (r#"{"a":2}"#, 0));
+        assert_eq!(tree(tape.root()), serde_json::json!({"a": {"b": [], "c": "b"}, "b": {}, "d": ["b", {"e": "b"}]}));
+        assert!(Tape::read_but(r#"{"b":{"a":2}"#, "\"b\"").is_none() && Tape::read_but(r#"{"b":{"#, "\"b\"").is_none());
     }
 
     #[test]

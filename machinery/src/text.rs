@@ -140,7 +140,7 @@ fn split_value(text: &str) -> Option<(&str, &str)> {
 }
 
 /// The place behind the container that opens at the head.
-fn container_end(json: &[u8]) -> Option<usize> {
+pub(crate) fn container_end(json: &[u8]) -> Option<usize> {
     let (mut depth, mut at) = (0_usize, 0);
     loop {
         match json.get(at)? {

@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
+use crate::by_name::ByName;
+
 const TABLE: &str = include_str!("fields.tsv");
 
 /// A message type.
@@ -12,7 +14,7 @@ pub(super) struct Message {
     /// By number.
     pub(super) fields: Vec<Field>,
     /// The places of those that are not inline, by their names in JSON.
-    places: Vec<(&'static str, usize)>,
+    places: ByName<&'static str, usize>,
 }
 
 /// No message has as many fields.
@@ -20,13 +22,12 @@ pub(super) const MOST_FIELDS: usize = 64;
 
 impl Message {
     fn new(special: Option<Special>) -> Self {
-        Self { special, fields: Vec::new(), places: Vec::new() }
+        Self { special, fields: Vec::new(), places: ByName::default() }
     }
 
     /// Where among the fields that one is which JSON knows by this name.
     pub(super) fn place(&self, json: &str) -> Option<usize> {
-        let at = self.places.binary_search_by(|(name, _)| (**name).cmp(json)).ok()?;
-        self.places.get(at).map(|(_, place)| *place)
+        self.places.find(json).map(|(_, place)| *place)
     }
 
     /// The field that JSON knows by this name, also among those of messages that stand inline.
@@ -153,7 +154,6 @@ fn read() -> Table {
         message.fields.sort_by_key(|f| f.number);
         let places = message.fields.iter().enumerate().filter(|(_, field)| !field.inline).map(|(at, field)| (field.json, at));
         message.places = places.collect();
-        message.places.sort_unstable();
     }
     table
 }
