@@ -38,7 +38,8 @@ pub(super) async fn apply(write: &Write<'_>, strategy: &dyn ErasedUpdate, config
             }
             let (object, managed) = merged_new(write, strategy, &config, force)?;
             refusal.clone()?;
-            return create::create_ready(write, object, found, Ownership::Settled(managed)).await;
+            let again = create::Again::Object(object.clone_boxed());
+            return create::create_ready(write, (object, again), found, Ownership::Settled(managed)).await;
         }
         let decision = revision.existing().and_then(|(entry, old)| {
             let meta = meta_of(&config);

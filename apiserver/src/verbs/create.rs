@@ -6,7 +6,7 @@ use machinery::{NamespacedName, Status};
 use storage::Expect;
 
 use super::write::{Ownership, Put, Ready, Write};
-use super::{Body, Caller, Shown, Target, WriteOptions, Written, binding, body, eviction, token};
+use super::{Body, Caller, FieldValidation, Shown, Target, WriteOptions, Written, binding, body, eviction, token};
 use crate::log::path;
 use crate::server::ApiServer;
 
@@ -23,9 +23,10 @@ impl ApiServer {
             Some("eviction") => return eviction::create(self, caller, target, body, options).await,
             Some(_) => return Err(Status::method_not_supported(&target.resource.group_resource(), "create")),
         }
+        let again = Again::Body(body.share());
         let decoded = body::object(&*target.resource, body, options.field_validation)?;
         body::leave_trail(caller, target, &*decoded.object);
-        self.create_object(caller, target, decoded.object, decoded.warnings, options).await
+        self.create_object(caller, target, (decoded.object, again), decoded.warnings, options).await
     }
 
     /// Creates a decoded object.
@@ -33,24 +34,45 @@ impl ApiServer {
         &self,
         caller: &Caller,
         target: &Target,
-        mut object: Box<dyn Object>,
+        (mut object, again): (Box<dyn Object>, Again),
         warnings: Vec<String>,
         options: &WriteOptions,
     ) -> Result<Written, Status> {
         let write = Write::new(self, caller, target, options)?;
         body::check_address(target, &mut *object).map_err(|status| status.with_warnings(&warnings))?;
-        create_ready(&write, object, warnings, Ownership::Record).await
+        create_ready(&write, (object, again), warnings, Ownership::Record).await
+    }
+}
+
+/// What a new object is made from once more, should it be refused for the want of something that was made a moment ago.
+/// Few are.
+pub(super) enum Again {
+    Body(Body),
+    Object(Box<dyn Object>),
+}
+
+impl Again {
+    fn object(self, target: &Target) -> Result<Box<dyn Object>, Status> {
+        match self {
+            Self::Object(object) => Ok(object),
+            Self::Body(body) => {
+                // What is found in it has been told.
+                let mut object = body::object(&*target.resource, body, FieldValidation::Ignore)?.object;
+                body::check_address(target, &mut *object)?;
+                Ok(object)
+            }
+        }
     }
 }
 
 /// Creates an object whose address has been checked.
 pub(super) async fn create_ready(
     write: &Write<'_>,
-    object: Box<dyn Object>,
+    (object, again): (Box<dyn Object>, Again),
     mut warnings: Vec<String>,
     ownership: Ownership,
 ) -> Result<Written, Status> {
-    match store_new(write, object, &mut warnings, ownership).await {
+    match store_new(write, (object, again), &mut warnings, ownership).await {
         Ok(object) => Ok(Written { object, created: true, warnings }),
         Err(status) => Err(status.with_warnings(&warnings)),
     }
@@ -58,7 +80,7 @@ pub(super) async fn create_ready(
 
 async fn store_new(
     write: &Write<'_>,
-    mut object: Box<dyn Object>,
+    (object, again): (Box<dyn Object>, Again),
     warnings: &mut Vec<String>,
     ownership: Ownership,
 ) -> Result<Shown, Status> {
@@ -66,14 +88,17 @@ async fn store_new(
         let name = object.meta().name.clone().unwrap_or_default();
         return Err(Status::forbidden(&write.resource().group_resource(), &name, why));
     }
-    if !write.target.namespace.is_empty() {
-        object.meta_mut().namespace = Some(write.target.namespace.clone());
-    }
-    let ready = match write.ready_new(object.clone_boxed(), ownership.clone()) {
+    let placed = |mut object: Box<dyn Object>| {
+        if !write.target.namespace.is_empty() {
+            object.meta_mut().namespace = Some(write.target.namespace.clone());
+        }
+        object
+    };
+    let ready = match write.ready_new(placed(object), ownership.clone()) {
         Ok(ready) => ready,
-        // It may have been refused for the want of something that was made a moment ago.
         Err(_) => {
             write.server.feed.catch_up().await?;
+            let object = placed(again.object(write.target)?);
             write.wait_for_prerequisite(&*object).await;
             write.ready_new(object, ownership)?
         }

@@ -70,6 +70,17 @@ pub enum Body {
     Typed(Box<dyn Object>),
 }
 
+impl Body {
+    /// The same body. Bytes are shared.
+    fn share(&self) -> Self {
+        match self {
+            Self::Json(bytes) => Self::Json(bytes.clone()),
+            Self::Yaml(bytes) => Self::Yaml(bytes.clone()),
+            Self::Typed(object) => Self::Typed(object.clone_boxed()),
+        }
+    }
+}
+
 /// What to do about unknown and duplicate fields.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum FieldValidation {

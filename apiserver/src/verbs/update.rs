@@ -6,6 +6,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use machinery::field::{Error, Path};
 use machinery::{GroupKind, GroupResource, ResourceVersion, Status};
 
+use super::create::Again;
 use super::metadata::{self, OwnersSeen};
 use super::revision::{Decision, Revision, Settled};
 use super::write::{Ownership, Ready, Write};
@@ -57,7 +58,8 @@ impl ApiServer {
                     continue;
                 }
                 object.meta_mut().resource_version = None;
-                return self.create_object(caller, target, object, Vec::new(), options).await;
+                let again = Again::Object(object.clone_boxed());
+                return self.create_object(caller, target, (object, again), Vec::new(), options).await;
             }
             let decision = revision.existing().and_then(|(entry, old)| {
                 check_uid(&target.resource.group_resource(), &target.name, object.meta(), old.meta())?;
