@@ -39,8 +39,8 @@ fn validate_spec(path: &Path, new: &PodSpec, old: &PodSpec) -> Errors {
         Ok(errors) => errors,
         Err(error) => return vec![error],
     };
-    let init = |spec: &PodSpec| spec.init_containers.clone().unwrap_or_default();
-    match validate_containers(&path.child("initContainers"), &init(new), &init(old)) {
+    let [new_init, old_init] = [new, old].map(|spec| spec.init_containers.as_deref().unwrap_or_default());
+    match validate_containers(&path.child("initContainers"), new_init, old_init) {
         Ok(more) => errors.extend(more),
         Err(error) => {
             errors.push(error);
@@ -57,6 +57,9 @@ fn validate_spec(path: &Path, new: &PodSpec, old: &PodSpec) -> Errors {
     }
     errors.extend(validate_tolerations(path, new, old));
     errors.extend(validate_gates(path, new, old));
+    if new == old {
+        return errors;
+    }
     let mut same = with_mutable_fields_of(new, old);
     if old.scheduling_gates.as_ref().is_some_and(|gates| !gates.is_empty()) {
         errors.extend(validate_narrowing(path, &mut same, old));
@@ -112,8 +115,8 @@ fn validate_deadline(path: &Path, new: &PodSpec, old: &PodSpec) -> Result<(), De
 fn validate_tolerations(path: &Path, new: &PodSpec, old: &PodSpec) -> Errors {
     let path = path.child("tolerations");
     let new = new.tolerations.as_deref().unwrap_or_default();
-    let untimed = |t: &Toleration| Toleration { toleration_seconds: None, ..t.clone() };
-    let kept = |o: &Toleration| new.iter().any(|n| untimed(n) == untimed(o));
+    let kept =
+        |o: &Toleration| new.iter().any(|n| (&n.key, &n.operator, &n.value, &n.effect) == (&o.key, &o.operator, &o.value, &o.effect));
     match old.tolerations.iter().flatten().find(|old| !kept(old)) {
         Some(_) => vec![Error::forbidden(&path, "existing tolerations cannot be changed, except for their tolerationSeconds")],
         None => validation::validate_tolerations(&path, new),

@@ -9,7 +9,7 @@ mod subject;
 
 use api::Object;
 use api::object::downcast_ref;
-use k8s_openapi::api::core::v1::{Container, EphemeralContainer, Namespace, Pod};
+use k8s_openapi::api::core::v1::{Container, EphemeralContainer, Namespace, Pod, PodSpec};
 use machinery::field::{Error, Path};
 use machinery::{GroupKind, Status};
 
@@ -97,15 +97,22 @@ fn violation(policy: Policy, subject: &Subject<'_>) -> Option<String> {
 
 /// Whether an update runs anything that did not run before. A pod that runs may be relabelled, whatever it does.
 fn is_significant(new: &Pod, old: &Pod) -> bool {
-    let images = |pod: &Pod| -> [Vec<Option<String>>; 2] {
-        let spec = pod.spec.clone().unwrap_or_default();
-        let of = |containers: Vec<Container>| containers.into_iter().map(|container| container.image).collect();
-        [of(spec.containers), of(spec.init_containers.unwrap_or_default())]
-    };
-    let debuggers = |pod: &Pod| pod.spec.as_ref().and_then(|spec| spec.ephemeral_containers.clone()).unwrap_or_default();
-    let known = debuggers(old);
-    let is_new = |one: &EphemeralContainer| !known.iter().any(|old| old.name == one.name && old.image == one.image);
-    images(new) != images(old) || debuggers(new).iter().any(is_new)
+    let has_new_images = !images(new, |spec| &spec.containers).eq(images(old, |spec| &spec.containers));
+    let has_new_init_images = !images(new, init_containers).eq(images(old, init_containers));
+    let is_new = |one: &EphemeralContainer| !debuggers(old).any(|old| old.name == one.name && old.image == one.image);
+    has_new_images || has_new_init_images || debuggers(new).any(is_new)
+}
+
+fn images<'p>(pod: &'p Pod, of: impl Fn(&'p PodSpec) -> &'p [Container]) -> impl Iterator<Item = Option<&'p str>> {
+    pod.spec.iter().flat_map(of).map(|container| container.image.as_deref())
+}
+
+fn init_containers(spec: &PodSpec) -> &[Container] {
+    spec.init_containers.as_deref().unwrap_or_default()
+}
+
+fn debuggers(pod: &Pod) -> impl Iterator<Item = &EphemeralContainer> {
+    pod.spec.iter().flat_map(|spec| spec.ephemeral_containers.iter().flatten())
 }
 
 /// Labels must make sense; a stricter level says which pods it would not have let in.
