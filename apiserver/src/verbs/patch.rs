@@ -1,7 +1,5 @@
 //! Patch: changes an object by a patch document, or applies a configuration to it.
 
-use std::borrow::Cow;
-
 use api::{Object, Resource};
 use machinery::decode::{self, Encoding};
 use machinery::field::{Error, Path};
@@ -9,7 +7,6 @@ use machinery::patch::{json, merge, strategic};
 use machinery::schema::Schema;
 use machinery::status::Details;
 use machinery::{GroupKind, Status};
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::revision::Revision;
@@ -124,13 +121,10 @@ impl Document {
         // In other versions, metadata may say what is elsewhere in the stored one; custom objects are no more than their JSON.
         let is_plain = !resource.is_custom() && resource.kind() == resource.stored_kind();
         let reach = if is_plain || self.reach != Reach::Metadata { self.reach } else { Reach::Object };
-        let stored = match reach {
-            Reach::ManagedFields => Cow::Borrowed(&entry.json[..]),
-            Reach::Object | Reach::Metadata => entry.without_managed(),
-        };
         let present = match reach {
-            Reach::Metadata => metadata_of(&stored),
-            Reach::Object | Reach::ManagedFields => serde_json::from_slice(&resource.present(&stored)),
+            Reach::Metadata => head_of(resource, entry),
+            Reach::Object => serde_json::from_slice(&resource.present(&entry.without_managed())),
+            Reach::ManagedFields => serde_json::from_slice(&resource.present(&entry.json)),
         };
         let mut value = self.apply(resource.schema(), present.map_err(|error| Status::internal(error.to_string()))?)?;
         if !resource.is_custom() {
@@ -228,16 +222,12 @@ fn is_of_metadata(document: &Value) -> bool {
     }
 }
 
-/// An object's type and metadata, of its JSON.
-fn metadata_of(json: &[u8]) -> serde_json::Result<Value> {
-    #[derive(Deserialize, Serialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Head {
-        api_version: String,
-        kind: String,
-        metadata: Value,
-    }
-    serde_json::from_slice::<Head>(json).and_then(serde_json::to_value)
+/// An object's type and metadata.
+fn head_of(resource: &dyn Resource, entry: &Entry) -> serde_json::Result<Value> {
+    let mut metadata: Value = serde_json::from_slice(&entry.metadata())?;
+    metadata["resourceVersion"] = entry.version.to_string().into();
+    let kind = resource.kind();
+    Ok(serde_json::json!({ "apiVersion": kind.api_version(), "kind": kind.kind, "metadata": metadata }))
 }
 
 /// Makes what a patch made fit the kind; warnings. What does not fit is a 422 about the patch.

@@ -38,12 +38,11 @@ fn write_set(set: &Set<'_>, member: bool, out: &mut String) {
 
 /// Appends the name of an element, and a colon.
 pub(super) fn write_element(element: &Element<'_>, out: &mut String) {
-    out.push('"');
     out.push_str(match element.step {
-        Step::Field => "f:",
-        Step::Key => "k:",
-        Step::Value => "v:",
-        Step::Index => "i:",
+        Step::Field => "\"f:",
+        Step::Key => "\"k:",
+        Step::Value => "\"v:",
+        Step::Index => "\"i:",
     });
     escape_into(out, &element.text, false);
     out.push_str("\":");
@@ -120,40 +119,47 @@ impl Edit<'_> {
     }
 }
 
-/// Whether a byte stands for itself in a JSON string.
-fn is_plain(byte: u8, html: bool) -> bool {
-    byte >= b' ' && byte != b'"' && byte != b'\\' && (!html || !matches!(byte, b'<' | b'>' | b'&' | 0xe2))
+/// Whether a byte stands for itself in a JSON string; with `html`, in one of Go's.
+const fn is_plain(byte: u8, html: bool) -> bool {
+    byte >= b' ' && byte != b'"' && byte != b'\\' && !(html && matches!(byte, b'<' | b'>' | b'&' | 0xe2))
 }
+
+/// [`is_plain`] of each byte.
+const fn plain_bytes(html: bool) -> [bool; 256] {
+    let (mut plain, mut byte) = ([false; 256], 0);
+    while byte < plain.len() {
+        plain[byte] = is_plain(byte as u8, html);
+        byte += 1;
+    }
+    plain
+}
+
+static PLAIN: [bool; 256] = plain_bytes(false);
+static PLAIN_IN_GO: [bool; 256] = plain_bytes(true);
 
 /// Appends the inside of a JSON string. With `html`, also escapes what Go's encoder escapes, as the texts of keys
 /// and values are compared as they stand.
 pub(super) fn escape_into(out: &mut String, text: &str, html: bool) {
-    if text.bytes().all(|byte| is_plain(byte, html)) {
-        out.push_str(text);
-        return;
-    }
-    let mut clean = 0;
-    for (at, char) in text.char_indices() {
-        let escape = match char {
-            '"' => "\\\"",
-            '\\' => "\\\\",
-            '\n' => "\\n",
-            '\r' => "\\r",
-            '\t' => "\\t",
-            '\0'..='\x1f' => "",
-            '<' | '>' | '&' | '\u{2028}' | '\u{2029}' if html => "",
-            _ => continue,
-        };
-        out.push_str(&text[clean..at]);
-        clean = at + char.len_utf8();
-        if escape.is_empty() {
+    let plain = if html { &PLAIN_IN_GO } else { &PLAIN };
+    let mut rest = text;
+    while let Some(at) = rest.bytes().position(|byte| !plain[usize::from(byte)]) {
+        let (clean, special) = rest.split_at(at);
+        out.push_str(clean);
+        let Some(char) = special.chars().next() else { return };
+        match char {
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
             // The characters so escaped fit 16 bits.
-            out.push_str(&format!("\\u{:04x}", u32::from(char)));
-        } else {
-            out.push_str(escape);
+            '\0'..='\x1f' | '<' | '>' | '&' | '\u{2028}' | '\u{2029}' => out.push_str(&format!("\\u{:04x}", u32::from(char))),
+            // It only begins like one that is.
+            other => out.push(other),
         }
+        rest = &special[char.len_utf8()..];
     }
-    out.push_str(&text[clean..]);
+    out.push_str(rest);
 }
 
 /// A scalar (or whatever stands where one belongs) that is part of an element's name.
@@ -191,7 +197,7 @@ fn is_canonical(text: Text<'_>) -> bool {
     const SURELY_WHOLE_DIGITS: usize = 18;
     let digits = text.as_str().as_bytes();
     let is_whole = digits.len() <= SURELY_WHOLE_DIGITS && digits.iter().all(u8::is_ascii_digit);
-    is_whole || (text.is_string() && text.between_quotes().bytes().all(|byte| is_plain(byte, true)))
+    is_whole || (text.is_string() && text.between_quotes().bytes().all(|byte| PLAIN_IN_GO[usize::from(byte)]))
 }
 
 /// Reads a set.
@@ -209,9 +215,9 @@ pub(super) fn count_common(fields: Text<'_>, set: &Set<'_>) -> Result<usize, ser
     counts.sum()
 }
 
-/// Whether a level that is not the outermost is a member itself.
+/// Whether a level that is not the outermost is a member itself, which it says first.
 fn is_member(level: Text<'_>) -> bool {
-    level == Text::EMPTY_OBJECT || level.members().any(|(key, _)| key == ".")
+    level.members().next().is_none_or(|(key, _)| key == ".")
 }
 
 /// The element that a key names; `None` for kinds of elements that are not known.

@@ -121,21 +121,26 @@ impl<'v> New<'v> {
     }
 
     fn write_fields(&self, out: &mut String) {
-        let is_sorted = self.value.members().is_sorted_by(|(a, _), (b, _)| a <= b);
-        if is_sorted {
-            self.value.members().for_each(|(name, value)| self.write_field(Element::field(name), value, out));
-        } else {
-            self.value.fields().into_iter().for_each(|(name, value)| self.write_field(Element::field(name), value, out));
+        let start = out.len();
+        let mut last = "";
+        for (name, value) in self.value.written_members() {
+            if name < last || name.contains('\\') {
+                // By their true names, and in order.
+                out.truncate(start);
+                self.value.fields().into_iter().for_each(|(name, value)| self.write_field(&name, value, out));
+                return;
+            }
+            self.write_field(name, value, out);
+            last = name;
         }
     }
 
-    fn write_field(&self, element: Element<'_>, value: tape::Value<'v>, out: &mut String) {
-        let schema = self.at.schema();
-        let Some((at, field)) = part(self.at, &element.text, schema.is_of_structs()) else { return };
+    fn write_field(&self, name: &str, value: tape::Value<'v>, out: &mut String) {
+        let Some((at, field)) = part(self.at, name, self.at.schema().is_of_structs()) else { return };
         // What is in a struct that is left out is left out too.
         let is_left_out = self.zero.is_some_and(Text::is_object);
         let zero = if is_left_out { unwritten(field, Some(value.text())) } else { None };
-        New { at, zero, value, but_for: self.but_for }.write(&element, out);
+        New { at, zero, value, but_for: self.but_for }.write(&Element::field(name), out);
     }
 
     fn write_elements(&self, naming: &Naming<'v>, out: &mut String) {
