@@ -106,7 +106,7 @@ impl LogFile {
         loop {
             let stamp = at.to_zoned(TimeZone::UTC).strftime(STAMP).to_string();
             let path = self.path.with_file_name(format!("{begin}{stamp}{end}"));
-            if !path.exists() {
+            if !path.exists() && !packed(&path).exists() {
                 return path;
             }
             // Two in one millisecond.
@@ -153,9 +153,14 @@ fn open(path: &Path) -> io::Result<fs::File> {
     OpenOptions::new().create(true).append(true).mode(0o600).open(path)
 }
 
+/// The name of a full file when it is compressed.
+fn packed(path: &Path) -> PathBuf {
+    PathBuf::from(format!("{}{GZ}", path.display()))
+}
+
 /// Puts a compressed file in the place of a full one.
 fn pack(path: &Path) -> io::Result<()> {
-    let packed = PathBuf::from(format!("{}{GZ}", path.display()));
+    let packed = packed(path);
     // Unfinished, it has a name that is nobody's.
     let unfinished = PathBuf::from(format!("{}.tmp", packed.display()));
     let target = OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(&unfinished)?;
@@ -181,6 +186,20 @@ mod tests {
         LogFile::open(&path, NEVER).unwrap().append(b"three\n").unwrap();
         LogFile::open(&path, NEVER).unwrap().append(b"four\n").unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), "one\ntw\nthree\nfour\n");
+    }
+
+    #[test]
+    fn files_of_one_millisecond_have_names_of_their_own() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut log = LogFile::open(&directory.path().join("audit.log"), Rotation { compress: true, ..NEVER }).unwrap();
+        log.append(b"one\n").unwrap();
+        let now = Timestamp::UNIX_EPOCH;
+        let first = log.full_name(now);
+        fs::write(&first, "full").unwrap();
+        assert_ne!(log.full_name(now), first);
+        pack(&first).unwrap();
+        assert!(!first.exists());
+        assert_ne!(log.full_name(now), first);
     }
 
     #[test]
