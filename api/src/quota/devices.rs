@@ -36,8 +36,22 @@ impl DeviceClasses {
 /// The pod, by name and uid, whose extended resources the claim is made for: they are counted with the pod.
 pub fn extended_claim_of(claim: &ResourceClaim) -> Option<(&str, &str)> {
     let marks = claim.metadata.annotations.as_ref()?;
-    let owner = claim.metadata.owner_references.iter().flatten().find(|owner| owner.controller == Some(true) && owner.kind == "Pod")?;
-    marks.get(EXTENDED).is_some_and(|mark| mark == "true").then_some((&owner.name, &owner.uid))
+    let owner = claim.metadata.owner_references.iter().flatten().find(|owner| owner.controller == Some(true))?;
+    let is_marked = marks.get(EXTENDED).is_some_and(|mark| mark == "true");
+    (is_marked && owner.kind == "Pod" && owner.api_version == "v1").then_some((&owner.name, &owner.uid))
+}
+
+/// Whether the claim is the one of its pod's that is counted with the pod: the one that the pod's status names, as long as
+/// it names none the oldest. Any other counts in full, so that nobody gets devices by marking claims. `claims` are those of
+/// the namespace.
+pub fn is_counted_with_pod<'c>(claim: &ResourceClaim, named: Option<&str>, mut claims: impl Iterator<Item = &'c ResourceClaim>) -> bool {
+    if named.is_some() {
+        return named == claim.metadata.name.as_deref();
+    }
+    let pod = extended_claim_of(claim).map(|(_, uid)| uid);
+    let age = |claim: &ResourceClaim| (claim.metadata.creation_timestamp.clone(), claim.metadata.name.clone());
+    let own = age(claim);
+    !claims.any(|other| extended_claim_of(other).map(|(_, uid)| uid) == pod && age(other) < own)
 }
 
 /// The devices that a claim may get, by class, and by the resources that the classes stand for; `pod` is what the pod counts

@@ -74,3 +74,30 @@ fn storage_counts_by_class_too() {
     assert_eq!(usage.amounts["gold.storageclass.storage.k8s.io/requests.storage"].to_string(), "5Gi");
     assert_eq!(usage.amounts["requests.storage"].to_string(), "5Gi");
 }
+
+#[test]
+fn one_claim_of_a_pod_is_counted_with_the_pod() {
+    let claim = |name: &str, second: i64| -> ResourceClaim {
+        serde_json::from_value(json!({
+            "metadata": {
+                "name": name,
+                "creationTimestamp": Timestamp::from_second(second).unwrap(),
+                "annotations": {"resource.kubernetes.io/extended-resource-claim": "true"},
+                "ownerReferences": [{"apiVersion": "v1", "kind": "Pod", "name": "p", "uid": "u", "controller": true}],
+            },
+            "spec": {},
+        }))
+        .unwrap()
+    };
+    let claims = [claim("b", 1), claim("a", 2), claim("c", 1)];
+    let counted = |named| {
+        claims
+            .iter()
+            .filter(|one| is_counted_with_pod(one, named, claims.iter()))
+            .map(|one| one.metadata.name.as_deref().unwrap())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(counted(None), ["b"], "the oldest, the first by name among those");
+    assert_eq!(counted(Some("a")), ["a"]);
+    assert!(counted(Some("z")).is_empty());
+}

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use api::quota::{self, Amounts, Counted, DeviceClasses, Subject, Usage, selects};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ResourceQuota, ResourceQuotaSpec, ResourceQuotaStatus};
+use k8s_openapi::api::resource::v1::ResourceClaim;
 use machinery::quantity::{Format, Quantity};
 
 use crate::controller::{Controller, Key, Wake};
@@ -136,16 +137,16 @@ fn count(world: &World, row: &Whole<ResourceQuota>, spec: &ResourceQuotaSpec, no
     let (services, claims) = (world.services.namespace(namespace), world.claims.namespace(namespace));
     whole(Counted::Services, &mut services.map(|row| Usage::of(&row.to_object(), "", "services", now)));
     whole(Counted::Claims, &mut claims.map(|row| Usage::of(&row.to_object(), "", "persistentvolumeclaims", now)));
-    let devices = world.resource_claims.namespace(namespace);
+    let devices: Vec<ResourceClaim> = world.resource_claims.namespace(namespace).map(|row| row.to_object()).collect();
     whole(
         Counted::ResourceClaims,
-        &mut devices.map(|row| {
-            let claim = row.to_object();
-            let made_for = quota::extended_claim_of(&claim).and_then(|(name, uid)| {
+        &mut devices.iter().map(|claim| {
+            let made_for = quota::extended_claim_of(claim).and_then(|(name, uid)| {
                 let pod = world.pods.find(namespace, name).filter(|pod| *pod.uid == *uid)?;
-                Some(pod.usage.amounts(true))
+                let is_counted = quota::is_counted_with_pod(claim, pod.extended_claim.as_deref(), devices.iter());
+                is_counted.then(|| pod.usage.amounts(true))
             });
-            Usage::of_devices(&claim, &classes, made_for.as_ref())
+            Usage::of_devices(claim, &classes, made_for.as_ref())
         }),
     );
     if selects(spec, &Subject::Other) {

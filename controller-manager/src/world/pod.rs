@@ -114,6 +114,8 @@ pub struct PodRow {
     /// Names of the claims that the pod's volumes use.
     pub claims: Box<[Box<str>]>,
     pub devices: Option<Box<DeviceClaims>>,
+    /// The claim that the scheduler has made for the pod's extended resources.
+    pub extended_claim: Option<Box<str>>,
     pub outcome: Option<Box<Outcome>>,
     pub generation: i64,
     /// What quotas see in the pod while it runs.
@@ -179,6 +181,7 @@ impl Row for PodRow {
                 .map(|claim| claim.claim_name.as_str().into())
                 .collect(),
             devices: DeviceClaims::of(spec, status),
+            extended_claim: status.extended_resource_claim_status.as_ref().map(|made| made.resource_claim_name.as_str().into()),
             outcome: phase.is_finished().then(|| Box::new(outcome(status, statuses()))),
             generation: pod.metadata.generation.unwrap_or(0),
             usage: intern.usage(PodUsage::of(pod)),

@@ -67,8 +67,15 @@ pub(crate) fn cost(request: &Request<'_>, object: &dyn Object) -> Option<Cost> {
 /// What the pod counts for whose extended resources the claim is made for.
 fn pod_amounts(request: &Request<'_>, claim: &ResourceClaim) -> Option<Amounts> {
     let (name, uid) = quota::extended_claim_of(claim)?;
-    let pod = request.world.object::<Pod>("", "pods", &request.target.namespace, name)?;
-    (pod.metadata.uid.as_deref() == Some(uid)).then(|| PodUsage::of(&pod).amounts(true))
+    let namespace = &request.target.namespace;
+    let pod = request.world.object::<Pod>("", "pods", namespace, name)?;
+    let named = pod.status.as_ref().and_then(|status| Some(status.extended_resource_claim_status.as_ref()?.resource_claim_name.as_str()));
+    let claims: Vec<ResourceClaim> = match named {
+        Some(_) => Vec::new(),
+        None => request.world.objects("resource.k8s.io", "resourceclaims", namespace),
+    };
+    let is_counted = pod.metadata.uid.as_deref() == Some(uid) && quota::is_counted_with_pod(claim, named, claims.iter());
+    is_counted.then(|| PodUsage::of(&pod).amounts(true))
 }
 
 impl Cost {
