@@ -23,6 +23,23 @@ pub const OUT_OF_RANGE: f64 = f64::MAX;
 #[error("the body is not valid JSON: {0}")]
 pub struct Error(#[from] serde_json::Error);
 
+/// What is wrong with a value that is not of the type that it is to become.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Mismatch(String);
+
+impl Mismatch {
+    /// Leaves out where in the text it was found, since nobody sent that text.
+    fn of(error: &serde_json::Error) -> Self {
+        let mut said = error.to_string();
+        let place = format!(" at line {} column {}", error.line(), error.column());
+        if said.ends_with(&place) {
+            said.truncate(said.len() - place.len());
+        }
+        Self(said)
+    }
+}
+
 /// What a body holds.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Parsed {
@@ -97,8 +114,8 @@ fn after_string(bytes: &[u8], start: usize) -> usize {
 
 /// The typed value of a tree, by way of its text: code that makes every type of a tree, beside that which makes it of text,
 /// would be several percent of the program.
-pub fn to_typed<T: DeserializeOwned>(value: &Value) -> serde_json::Result<T> {
-    serde_json::from_str(&value.to_string())
+pub fn to_typed<T: DeserializeOwned>(value: &Value) -> Result<T, Mismatch> {
+    serde_json::from_str(&value.to_string()).map_err(|error| Mismatch::of(&error))
 }
 
 /// The text with U+FFFD in the place of escaped halves of surrogate pairs; None if it has none.
@@ -263,6 +280,12 @@ mod tests {
         let parsed = parse(br#"{"a":1,"b":[{"c":1,"c":2,"c":3}],"a":{"x":1}}"#).unwrap();
         assert_eq!(parsed.value, serde_json::json!({"a": {"x": 1}, "b": [{"c": 3}]}));
         assert_eq!(parsed.duplicates, ["b[0].c", "a"].map(|path| Finding::Duplicate(path.to_owned())));
+    }
+
+    #[test]
+    fn a_mismatch_names_no_place_in_a_text_that_nobody_sent() {
+        let said = to_typed::<u8>(&serde_json::json!("x")).unwrap_err().to_string();
+        assert_eq!(said, "invalid type: string \"x\", expected u8");
     }
 
     #[test]
