@@ -6,7 +6,9 @@ use api::ResourceRef;
 use api::object::downcast_ref;
 use api::strategy::UserInfo;
 use futures::{StreamExt as _, TryStreamExt as _};
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ConfigMap;
+use k8s_openapi::api::networking::v1::ServiceCIDR;
 use machinery::Status;
 use serde_json::{Value, json};
 
@@ -15,7 +17,8 @@ use crate::auth::rbac;
 use crate::auth::rbac::bootstrap::{Amendment, Defaults, Reconciled};
 use crate::flow_control;
 use crate::server::ApiServer;
-use crate::verbs::{Body, Caller, DeleteOptions, FieldValidation, Target, WriteOptions};
+use crate::verbs::seconds;
+use crate::verbs::{Body, Caller, DeleteOptions, FieldValidation, Patch, Target, WriteOptions};
 
 /// Writes that are under way at once.
 const AT_ONCE: usize = 64;
@@ -53,10 +56,29 @@ impl ApiServer {
         Ok(())
     }
 
-    /// The range of cluster IPs that the flags name, as an object.
+    /// The range of cluster IPs that the flags name, as an object, which is ready at once: this server serves it without a
+    /// controller.
     async fn ensure_service_cidr(&self) -> Result<(), Status> {
+        const NAME: &str = "kubernetes";
         let cidrs: Vec<&str> = self.options().service_cluster_ip_range.split(',').map(str::trim).collect();
-        self.ensure_plain("networking.k8s.io", "v1", "ServiceCIDR", "kubernetes", json!({"spec": {"cidrs": cidrs}})).await
+        self.ensure_plain("networking.k8s.io", "v1", "ServiceCIDR", NAME, json!({"spec": {"cidrs": cidrs}})).await?;
+        let Some(resource) = self.served().find("networking.k8s.io", "v1", "servicecidrs") else { return Ok(()) };
+        let Some(entry) = self.log(&*resource)?.get(&crate::log::path("", NAME)) else { return Ok(()) };
+        let kept = entry.object(&*resource).map_err(Status::internal)?;
+        if !downcast_ref::<ServiceCIDR>(&*kept).is_some_and(|kept| lacks_readiness(kept, &cidrs)) {
+            return Ok(());
+        }
+        let condition = json!({
+            "type": "Ready", "status": "True", "message": "Kubernetes default Service CIDR is ready",
+            "lastTransitionTime": seconds(Timestamp::now()),
+        });
+        let config = json!({
+            "apiVersion": "networking.k8s.io/v1", "kind": "ServiceCIDR", "metadata": {"name": NAME},
+            "status": {"conditions": [condition]},
+        });
+        let target = Target { resource, subresource: Some("status".into()), namespace: String::new(), name: NAME.into() };
+        let options = WriteOptions { field_manager: Some("kubernetes-service-cidr-controller".into()), ..WriteOptions::default() };
+        self.patch(&caller(), &target, Patch::Apply { config: config.to_string().into(), force: true }, &options).await.map(drop)
     }
 
     async fn ensure_flow_control(&self) -> Result<(), Status> {
@@ -220,6 +242,13 @@ impl ApiServer {
             _ => Ok(()),
         }
     }
+}
+
+/// Whether nobody has said if addresses may be taken from the range, which is the one that this server's flags name.
+fn lacks_readiness(range: &ServiceCIDR, cidrs: &[&str]) -> bool {
+    let is_own = range.spec.as_ref().and_then(|spec| spec.cidrs.as_ref()).is_some_and(|kept| kept == cidrs);
+    let mut conditions = range.status.iter().flat_map(|status| status.conditions.iter().flatten());
+    is_own && range.metadata.deletion_timestamp.is_none() && !conditions.any(|one| one.type_ == "Ready" && one.status != "Unknown")
 }
 
 /// The address by which this host would talk to others. Nothing is sent.

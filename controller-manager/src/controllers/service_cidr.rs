@@ -86,7 +86,7 @@ fn is_needed(world: &World, range: &Whole<ServiceCIDR>) -> bool {
 fn say(range: &Whole<ServiceCIDR>, ready: bool, reason: &str, message: &str, now: Timestamp, plan: &mut Plan) {
     let status = if ready { "True" } else { "False" };
     let said = range.status.iter().flat_map(|status| status.conditions.iter().flatten()).find(|one| one.type_ == "Ready");
-    if said.is_some_and(|said| said.status == status && said.reason == reason) {
+    if said.is_some_and(|said| said.status == status && said.reason == reason && said.message == message) {
         return;
     }
     let condition = Condition {
