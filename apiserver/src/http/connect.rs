@@ -101,8 +101,12 @@ impl Passing<'_> {
             let resource = GroupResource::new("", self.path.resource.clone());
             return Err(Status::method_not_supported(&resource, request.method().as_str()).without_details());
         }
-        if self.action == Action::Log && !accept::is_routed(request.headers(), &LOG_MEDIA) {
-            return Err(Status::not_acceptable(&LOG_MEDIA).without_details());
+        if self.action == Action::Log {
+            if !accept::is_routed(request.headers(), &LOG_MEDIA) {
+                return Err(Status::not_acceptable(&LOG_MEDIA).without_details());
+            }
+            // Behind the route it is an object's, which a log is told of as others are; there are no columns for it.
+            accept::negotiate(request.headers(), accept::Offer { protobuf: true, table: false })?;
         }
         if !matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS)
             && Query::parse(request.uri().query()).given("dryRun").is_some()
