@@ -62,7 +62,7 @@ impl LogOptions {
         at_least("limitBytes", self.limit_bytes, 1);
         at_least("sinceSeconds", self.since_seconds.filter(|_| self.since_time.is_none()), 1);
         if self.since_seconds.is_some() && self.since_time.is_some() {
-            errors.push(Error::forbidden(&Path::new(""), "sinceSeconds and sinceTime cannot be combined"));
+            errors.push(Error::forbidden(&Path::new("[]"), "sinceSeconds and sinceTime cannot be combined"));
         }
         if self.names_stream {
             errors.push(Error::forbidden(&Path::new("stream"), "may not be specified"));
