@@ -162,6 +162,9 @@ pub trait Kind: Send + Sync + 'static {
         None
     }
 
+    /// Drops what its writer comes to own, but the object does not keep, such as fields of features that are not on.
+    fn drop_unkept(_object: &mut Self::Object) {}
+
     /// Clears what a creator may not set and sets what the system derives. Metadata is filled elsewhere,
     /// except `generation`, which kinds that have one set to 1 here.
     fn prepare_create(_cx: &Context<'_>, _object: &mut Self::Object) {}

@@ -114,6 +114,8 @@ pub trait Resource: Send + Sync + 'static {
     fn validate_own_name(&self, _object: &dyn Object) -> Vec<String> {
         Vec::new()
     }
+    /// See [`Kind::drop_unkept`](crate::kind::Kind::drop_unkept).
+    fn drop_unkept(&self, _object: &mut dyn Object) {}
     fn default(&self, object: &mut dyn Object);
     fn as_written(&self, object: &dyn Object) -> Option<Box<dyn Object>>;
     fn prepare_create(&self, cx: &Context<'_>, object: &mut dyn Object);

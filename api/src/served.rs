@@ -188,6 +188,9 @@ impl<K: Kind> Resource for Served<K> {
     fn as_written(&self, object: &dyn Object) -> Option<Box<dyn Object>> {
         K::as_written(typed(object)).map(|object| Box::new(object) as _)
     }
+    fn drop_unkept(&self, object: &mut dyn Object) {
+        K::drop_unkept(typed_mut(object));
+    }
     fn prepare_create(&self, cx: &Context<'_>, object: &mut dyn Object) {
         K::prepare_create(cx, typed_mut(object));
     }

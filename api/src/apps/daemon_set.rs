@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::{bump_generation, selector, template};
 use crate::columns::{self, CONTAINERS, IMAGES, SELECTOR};
+use crate::core::pod::drop_gated_in_template;
 use crate::counts::{self, non_negative};
 use crate::kind::{Column, Kind, Mark, Names, Scope, Subresource, View};
 use crate::strategy::{Context, UpdateStrategy};
@@ -74,6 +75,10 @@ impl Kind for DaemonSets {
         zero::omit(&mut status.number_available);
         zero::omit(&mut status.number_unavailable);
         zero::omit(&mut status.conditions);
+    }
+
+    fn drop_unkept(set: &mut DaemonSet) {
+        set.spec.iter_mut().for_each(|spec| drop_gated_in_template(&mut spec.template));
     }
 
     fn prepare_create(_cx: &Context<'_>, set: &mut DaemonSet) {

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::{bump_generation, selector, template};
 use crate::columns::{self, CONTAINERS, IMAGES, SELECTOR};
+use crate::core::pod::drop_gated_in_template;
 use crate::counts::{self, non_negative};
 use crate::kind::{Column, Kind, Mark, Names, ScaleView, Scope, Subresource, View};
 use crate::strategy::{Context, UpdateStrategy};
@@ -46,6 +47,10 @@ impl Kind for Deployments {
         default_strategy(zero::keep(&mut spec.strategy));
         template::default(&mut spec.template);
         normalize_status(zero::keep(&mut deployment.status));
+    }
+
+    fn drop_unkept(deployment: &mut Deployment) {
+        deployment.spec.iter_mut().for_each(|spec| drop_gated_in_template(&mut spec.template));
     }
 
     fn prepare_create(_cx: &Context<'_>, deployment: &mut Deployment) {

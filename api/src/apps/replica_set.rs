@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::{bump_generation, selector, template};
 use crate::columns::{self, CONTAINERS, IMAGES, SELECTOR};
+use crate::core::pod::drop_gated_in_template;
 use crate::counts::{self, non_negative};
 use crate::kind::{Column, Kind, Mark, Names, ScaleView, Scope, Subresource, View};
 use crate::strategy::{Context, UpdateStrategy};
@@ -57,6 +58,10 @@ impl Kind for ReplicaSets {
         zero::omit(&mut status.available_replicas);
         zero::omit(&mut status.observed_generation);
         zero::omit(&mut status.conditions);
+    }
+
+    fn drop_unkept(set: &mut ReplicaSet) {
+        set.spec.iter_mut().filter_map(|spec| spec.template.as_mut()).for_each(drop_gated_in_template);
     }
 
     fn prepare_create(_cx: &Context<'_>, set: &mut ReplicaSet) {

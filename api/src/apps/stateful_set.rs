@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use super::{bump_generation, selector, template};
 use crate::columns::{self, CONTAINERS, IMAGES};
 use crate::core::persistent_volume_claim::{size_warnings, validate_spec};
+use crate::core::pod::drop_gated_in_template;
 use crate::counts::{self, non_negative};
 use crate::kind::{Column, Kind, Mark, Names, ScaleView, Scope, Subresource, View};
 use crate::strategy::{Context, UpdateStrategy};
@@ -66,6 +67,15 @@ impl Kind for StatefulSets {
         normalize_status(zero::keep(&mut set.status));
     }
 
+    fn drop_unkept(set: &mut StatefulSet) {
+        let Some(spec) = &mut set.spec else { return };
+        drop_gated_in_template(&mut spec.template);
+        // Kubernetes 1.36 keeps this behind a feature that is off.
+        if let Some(rolling) = spec.update_strategy.as_mut().and_then(|strategy| strategy.rolling_update.as_mut()) {
+            rolling.max_unavailable = None;
+        }
+    }
+
     fn prepare_create(_cx: &Context<'_>, set: &mut StatefulSet) {
         set.status = Some(StatefulSetStatus { available_replicas: Some(0), ..StatefulSetStatus::default() });
         set.metadata.generation = Some(1);
@@ -111,8 +121,6 @@ fn default_update_strategy(strategy: &mut StatefulSetUpdateStrategy) {
     }
     if let (Some("RollingUpdate"), Some(rolling)) = (strategy.type_.as_deref(), &mut strategy.rolling_update) {
         rolling.partition.get_or_insert(0);
-        // Kubernetes 1.36 keeps this behind a feature that is off, and drops it.
-        rolling.max_unavailable = None;
     }
 }
 

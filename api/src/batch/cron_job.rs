@@ -12,6 +12,7 @@ use super::job_spec;
 use super::schedule::Schedule;
 use crate::apps::{bump_generation, selector, template};
 use crate::columns::{self, CONTAINERS, IMAGES, SELECTOR};
+use crate::core::pod::drop_gated_in_template;
 use crate::counts::non_negative;
 use crate::kind::{Column, Kind, Names, Scope, Subresource, View};
 use crate::strategy::{Context, UpdateStrategy};
@@ -62,6 +63,10 @@ impl Kind for CronJobs {
         zero::keep(&mut spec.job_template.metadata);
         template::default(&mut zero::keep(&mut spec.job_template.spec).template);
         zero::omit(&mut zero::keep(&mut cron.status).active);
+    }
+
+    fn drop_unkept(cron: &mut CronJob) {
+        cron.spec.job_template.spec.iter_mut().for_each(|spec| drop_gated_in_template(&mut spec.template));
     }
 
     fn prepare_create(_cx: &Context<'_>, cron: &mut CronJob) {

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use super::{job_spec, job_status};
 use crate::apps::{bump_generation, selector, template};
 use crate::columns::{self, CONTAINERS, IMAGES, SELECTOR};
+use crate::core::pod::drop_gated_in_template;
 use crate::kind::{Column, Kind, Names, Propagation, Scope, SelectableField, Subresource, View};
 use crate::strategy::{Context, UpdateStrategy};
 use crate::{validate, zero};
@@ -61,6 +62,10 @@ impl Kind for Jobs {
             inherit_labels(job);
         }
         job_status::normalize(zero::keep(&mut job.status));
+    }
+
+    fn drop_unkept(job: &mut Job) {
+        job.spec.iter_mut().for_each(|spec| drop_gated_in_template(&mut spec.template));
     }
 
     /// Who writes the template's labels owns those that the Job takes from it, before the generated ones are there.

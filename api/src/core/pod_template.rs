@@ -7,7 +7,7 @@ use machinery::names;
 use machinery::objectmeta::Repeated;
 use serde_json::{Value, json};
 
-use super::pod::{default_pod_template, validate_pod_template, warnings_of_template};
+use super::pod::{default_pod_template, drop_gated_in_template, validate_pod_template, warnings_of_template};
 use crate::columns;
 use crate::kind::{Column, Kind, Names, Scope};
 use crate::strategy::{Context, UpdateStrategy};
@@ -42,6 +42,10 @@ impl Kind for PodTemplates {
 
     fn default(template: &mut PodTemplate) {
         default_pod_template(template.template.get_or_insert_default());
+    }
+
+    fn drop_unkept(template: &mut PodTemplate) {
+        template.template.iter_mut().for_each(drop_gated_in_template);
     }
 
     fn prepare_create(_cx: &Context<'_>, template: &mut PodTemplate) {

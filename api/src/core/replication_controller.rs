@@ -7,7 +7,7 @@ use machinery::names;
 use machinery::objectmeta::Repeated;
 use serde_json::{Value, json};
 
-use super::pod::{default_pod_template, validate_pod_template, warnings_of_template};
+use super::pod::{default_pod_template, drop_gated_in_template, validate_pod_template, warnings_of_template};
 use crate::columns;
 use crate::counts;
 use crate::kind::{Column, Kind, Names, Propagation, ScaleView, Scope, SelectableField, Subresource, View};
@@ -62,6 +62,10 @@ impl Kind for ReplicationControllers {
             }
         }
         controller.status.get_or_insert_default();
+    }
+
+    fn drop_unkept(controller: &mut ReplicationController) {
+        controller.spec.iter_mut().filter_map(|spec| spec.template.as_mut()).for_each(drop_gated_in_template);
     }
 
     fn prepare_create(_cx: &Context<'_>, controller: &mut ReplicationController) {

@@ -56,8 +56,11 @@ impl Kind for CSIDrivers {
         spec.requires_republish.get_or_insert(false);
         spec.se_linux_mount.get_or_insert(false);
         zero::omit(&mut spec.token_requests);
+    }
+
+    fn drop_unkept(driver: &mut CSIDriver) {
         // Kubernetes 1.36 knows the field, and leaves it to a feature that is not there yet.
-        spec.prevent_pod_scheduling_if_missing = None;
+        driver.spec.prevent_pod_scheduling_if_missing = None;
     }
 
     fn validate_create(_cx: &Context<'_>, driver: &CSIDriver) -> Errors {

@@ -116,6 +116,7 @@ impl<'a> Write<'a> {
             Ownership::Record => self.record(resource.update().reset_fields(), None, &mut *object),
             Ownership::Settled(managed) => managed,
         };
+        resource.drop_unkept(&mut *object);
         self.admit(Operation::Create, &mut object, None)?;
         warnings.extend(metadata::drop_repeated_owners(object.meta_mut(), OwnersSeen::AfterAdmission));
         // Before the strategy, whose validation expects addresses to be there. Given back if the object is refused.
@@ -162,6 +163,7 @@ impl<'a> Write<'a> {
             Ownership::Record => self.record(strategy.reset_fields(), Some((live, old)), &mut *new),
             Ownership::Settled(managed) => managed,
         };
+        resource.drop_unkept(&mut *new);
         self.admit(Operation::Update, &mut new, Some(old))?;
         let mut warnings: Vec<_> = metadata::drop_repeated_owners(new.meta_mut(), OwnersSeen::AfterAdmission).into_iter().collect();
         let reservation = match self.target.subresource {

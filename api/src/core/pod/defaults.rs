@@ -8,7 +8,6 @@ use k8s_openapi::api::core::v1::{
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity as Text;
 use machinery::quantity::{Quantity, Scale};
 
-use super::gates;
 use super::validation::{is_compressible, is_of_pods};
 use super::volume_defaults::default_volume;
 use crate::scheduling::resources::{List, Sums};
@@ -69,7 +68,6 @@ pub fn default_pod_template(template: &mut PodTemplateSpec) {
 
 /// Defaults that pods and templates share.
 pub fn default_pod_spec(spec: &mut PodSpec) {
-    gates::drop_gated_fields(spec);
     fill(&mut spec.dns_policy, "ClusterFirst");
     fill(&mut spec.restart_policy, "Always");
     fill(&mut spec.scheduler_name, "default-scheduler");

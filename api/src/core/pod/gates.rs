@@ -1,8 +1,13 @@
 //! Fields of pods whose feature gates are closed by default in Kubernetes 1.36: they are dropped from what writers send.
 
-use k8s_openapi::api::core::v1::{Container, Lifecycle, PodSpec};
+use k8s_openapi::api::core::v1::{Container, Lifecycle, PodSpec, PodTemplateSpec};
 
-pub(super) fn drop_gated_fields(spec: &mut PodSpec) {
+/// The same in a template of pods.
+pub fn drop_gated_in_template(template: &mut PodTemplateSpec) {
+    template.spec.iter_mut().for_each(drop_gated_fields);
+}
+
+pub fn drop_gated_fields(spec: &mut PodSpec) {
     spec.scheduling_group = None;
     let sources = spec.volumes.iter_mut().flatten().filter_map(|v| v.projected.as_mut()).flat_map(|p| p.sources.iter_mut().flatten());
     for source in sources {

@@ -33,6 +33,7 @@ use self::validation::annotations::{APP_ARMOR_PREFIX, app_armor_field};
 
 pub use binding::{bind, target_of};
 pub use defaults::{default_pod_spec, default_pod_template};
+pub use gates::drop_gated_in_template;
 pub use qos::quality_of_service;
 pub use secrets::secret_names;
 pub use text::{status_json, template_json, template_of};
@@ -75,6 +76,10 @@ impl Kind for Pods {
 
     fn default(pod: &mut Pod) {
         defaults::default_pod(pod);
+    }
+
+    fn drop_unkept(pod: &mut Pod) {
+        pod.spec.iter_mut().for_each(gates::drop_gated_fields);
     }
 
     fn prepare_create(cx: &Context<'_>, pod: &mut Pod) {

@@ -72,6 +72,13 @@ impl Kind for Services {
         }
     }
 
+    fn drop_unkept(service: &mut Service) {
+        // Such a Service has no use for it, and shows none; but one that is wrong is refused still.
+        if let Some(spec) = service.spec.as_mut().filter(|spec| kind(spec) == "ExternalName") {
+            spec.internal_traffic_policy.take_if(|policy| validation::TRAFFIC_POLICIES.contains(&policy.as_str()));
+        }
+    }
+
     fn prepare_create(_cx: &Context<'_>, service: &mut Service) {
         service.status = Some(ServiceStatus { load_balancer: Some(LoadBalancerStatus::default()), conditions: None });
     }
@@ -146,10 +153,6 @@ fn default_spec(spec: &mut ServiceSpec) {
     }
     if kind(spec) == "LoadBalancer" {
         spec.allocate_load_balancer_node_ports.get_or_insert(true);
-    }
-    // Such a Service has no use for it, and shows none; but one that is wrong is refused still.
-    if kind(spec) == "ExternalName" {
-        spec.internal_traffic_policy.take_if(|policy| validation::TRAFFIC_POLICIES.contains(&policy.as_str()));
     }
 }
 
