@@ -103,6 +103,7 @@ impl Kind for PersistentVolumeClaims {
     fn row(claim: &PersistentVolumeClaim, now: Timestamp) -> Vec<Value> {
         let spec = claim.spec.clone().unwrap_or_default();
         let status = claim.status.clone().unwrap_or_default();
+        let annotations = claim.metadata.annotations.as_ref();
         let bound = !text(&spec.volume_name).is_empty();
         let capacity = status.capacity.as_ref().and_then(|c| c.get("storage")).map_or("0", |amount| amount.0.as_str());
         let phase = if claim.metadata.deletion_timestamp.is_some() { "Terminating" } else { text(&status.phase) };
@@ -112,7 +113,7 @@ impl Kind for PersistentVolumeClaims {
             json!(text(&spec.volume_name)),
             json!(if bound { capacity } else { "" }),
             json!(if bound { short_modes(status.access_modes.as_deref()) } else { String::new() }),
-            json!(text(&spec.storage_class_name)),
+            json!(annotations.and_then(|all| all.get(CLASS_ANNOTATION)).map_or(text(&spec.storage_class_name), String::as_str)),
             json!(spec.volume_attributes_class_name.as_deref().unwrap_or("<unset>")),
             json!(table::age(&claim.metadata, now)),
             json!(spec.volume_mode.as_deref().unwrap_or("<unset>")),
