@@ -63,8 +63,8 @@ fn to_stored(object: &mut Map<String, Value>) {
     let carried = annotations::take(object);
     if let Some(Value::Object(spec)) = object.get_mut("spec") {
         let percent = spec.remove("targetCPUUtilizationPercentage").filter(|percent| !percent.is_null());
-        let mut metrics: Vec<Value> = percent.iter().map(cpu).collect();
-        metrics.extend(carried.metrics);
+        let mut metrics = carried.metrics;
+        metrics.extend(percent.iter().map(cpu));
         if !metrics.is_empty() {
             spec.insert("metrics".to_owned(), Value::Array(metrics));
         }
