@@ -82,11 +82,12 @@ impl ApiServer {
     }
 
     async fn ensure_flow_control(&self) -> Result<(), Status> {
+        const PRODUCER: &str = "api-priority-and-fairness-config-producer-v1";
         let levels = flow_control::levels().into_iter().map(|(name, spec)| ("PriorityLevelConfiguration", name, spec));
         let schemas = flow_control::schemas().into_iter().map(|(name, spec)| ("FlowSchema", name, spec));
         let all = levels.chain(schemas).map(|(kind, name, spec)| {
             let content = json!({"metadata": {"annotations": {flow_control::AUTO_UPDATE: "true"}}, "spec": spec});
-            self.ensure_plain("flowcontrol.apiserver.k8s.io", "v1", kind, name, content)
+            self.ensure_plain_as(Some(PRODUCER), "flowcontrol.apiserver.k8s.io", "v1", kind, name, content)
         });
         futures::future::try_join_all(all).await.map(drop)
     }
@@ -113,12 +114,25 @@ impl ApiServer {
     }
 
     /// An object of cluster scope, given by what is particular to it.
-    async fn ensure_plain(&self, group: &str, version: &str, kind: &str, name: &str, mut object: Value) -> Result<(), Status> {
+    async fn ensure_plain(&self, group: &str, version: &str, kind: &str, name: &str, object: Value) -> Result<(), Status> {
+        self.ensure_plain_as(None, group, version, kind, name, object).await
+    }
+
+    /// The same, by a manager of a name of its own.
+    async fn ensure_plain_as(
+        &self,
+        manager: Option<&str>,
+        group: &str,
+        version: &str,
+        kind: &str,
+        name: &str,
+        mut object: Value,
+    ) -> Result<(), Status> {
         let Some(resource) = self.served().registry().find_kind(group, version, kind) else { return Ok(()) };
         object["apiVersion"] = json!(resource.kind().api_version());
         object["kind"] = json!(kind);
         object["metadata"]["name"] = json!(name);
-        self.ensure(group, resource.names().plural, "", name, object).await
+        self.ensure_as(manager, group, resource.names().plural, "", name, object).await
     }
 
     /// The roles and bindings that everybody's rights come from, side by side: the store makes one sync of many writes.
@@ -231,12 +245,25 @@ impl ApiServer {
 
     /// Creates an object unless there is one of its name, or its resource is not served.
     async fn ensure(&self, group: &str, plural: &str, namespace: &str, name: &str, object: Value) -> Result<(), Status> {
+        self.ensure_as(None, group, plural, namespace, name, object).await
+    }
+
+    async fn ensure_as(
+        &self,
+        manager: Option<&str>,
+        group: &str,
+        plural: &str,
+        namespace: &str,
+        name: &str,
+        object: Value,
+    ) -> Result<(), Status> {
         let Some(resource) = self.served().find(group, "v1", plural) else { return Ok(()) };
         if self.log(&*resource)?.get(&crate::log::path(namespace, name)).is_some() {
             return Ok(());
         }
         let target = Target { resource, subresource: None, namespace: namespace.into(), name: String::new() };
-        let options = WriteOptions { field_validation: FieldValidation::Strict, ..WriteOptions::default() };
+        let field_manager = manager.map(str::to_owned);
+        let options = WriteOptions { field_validation: FieldValidation::Strict, field_manager, ..WriteOptions::default() };
         match self.create(&caller(), &target, Body::Json(object.to_string().into()), &options).await {
             Err(status) if !status.is_already_exists() => Err(status),
             _ => Ok(()),
