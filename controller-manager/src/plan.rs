@@ -204,12 +204,22 @@ impl Write {
         Self::of(Verb::Patch { target, subresource: Some("status"), patch, form: Form::Strategic })
     }
 
+    /// Applies content to the object of which the row was made, if it has not changed since.
+    pub fn apply<K: Typed + Clone>(row: &Whole<K>, manager: &'static str, content: Value) -> Self {
+        Self::apply_view(row, None, manager, content)
+    }
+
     /// Applies a status to the object of which the row was made, if it has not changed since.
     pub fn apply_status<K: Typed + Clone>(row: &Whole<K>, manager: &'static str, status: Value) -> Self {
+        Self::apply_view(row, Some("status"), manager, json!({"status": status}))
+    }
+
+    fn apply_view<K: Typed + Clone>(row: &Whole<K>, subresource: Option<&'static str>, manager: &'static str, mut patch: Value) -> Self {
         let header = row.header();
-        let metadata = json!({"name": header.name(), "resourceVersion": header.version.to_string()});
-        let patch = json!({"apiVersion": K::API_VERSION, "kind": K::KIND, "metadata": metadata, "status": status});
-        Self::of(Verb::Patch { target: named(row), subresource: Some("status"), patch, form: Form::Apply { manager } })
+        patch["apiVersion"] = json!(K::API_VERSION);
+        patch["kind"] = json!(K::KIND);
+        patch["metadata"] = json!({"name": header.name(), "resourceVersion": header.version.to_string()});
+        Self::of(Verb::Patch { target: named(row), subresource, patch, form: Form::Apply { manager } })
     }
 
     /// Deletes the row's object, if it is still that object.

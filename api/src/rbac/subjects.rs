@@ -68,8 +68,8 @@ fn check_subject(path: &Path, subject: &Subject, namespaced: bool) -> Errors {
 /// The cells of the columns Users, Groups and ServiceAccounts.
 pub(super) fn cells(subjects: Option<&Vec<Subject>>) -> [Value; 3] {
     let of = |kind: &str| {
-        let names = subjects.into_iter().flatten().filter(|subject| subject.kind == kind).map(|subject| match &subject.namespace {
-            Some(namespace) if kind == "ServiceAccount" => format!("{namespace}/{}", subject.name),
+        let names = subjects.into_iter().flatten().filter(|subject| subject.kind == kind).map(|subject| match kind {
+            "ServiceAccount" => format!("{}/{}", subject.namespace.as_deref().unwrap_or_default(), subject.name),
             _ => subject.name.clone(),
         });
         json!(names.collect::<Vec<_>>().join(", "))

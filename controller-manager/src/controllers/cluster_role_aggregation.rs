@@ -4,6 +4,7 @@
 use jiff::Timestamp;
 use k8s_openapi::api::rbac::v1::{ClusterRole, PolicyRule};
 use machinery::labels::Selector;
+use serde_json::json;
 
 use crate::controller::{Controller, Key, Wake};
 use crate::plan::{Plan, Write};
@@ -35,7 +36,9 @@ impl Controller for ClusterRoleAggregationController {
         }
         let rules = sum(world, role);
         if role.rules.as_deref().unwrap_or_default() != rules {
-            plan.write(Write::update(ClusterRole { rules: Some(rules), ..role.to_object() }));
+            // A role that chooses none has no rules.
+            let content = if rules.is_empty() { json!({}) } else { json!({ "rules": rules }) };
+            plan.write(Write::apply(role, self.name(), content));
         }
         plan
     }
