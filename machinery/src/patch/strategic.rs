@@ -146,6 +146,9 @@ impl<'s> Merger<'s> {
             Some(change) => Some(change.as_array().ok_or_else(not_a_list)?),
             None => None,
         };
+        if let Some(Value::Array(_)) = target.get(list) {
+            order.iter().try_for_each(|named| identity(named, place.merge_key()).map(drop))?;
+        }
         check_order(change.map_or(&[], Vec::as_slice), order, place.merge_key())?;
         match (target.get_mut(list), change) {
             (Some(Value::Array(items)), Some(change)) if !place.merges() => {
@@ -375,6 +378,7 @@ enum Kind {
 
 /// The kind that all elements share; `None` where there are none.
 fn common_kind<'v>(elements: impl Iterator<Item = &'v Value>) -> Result<Option<Kind>, Error> {
+    let different = || Error::Nonsense("the elements of a list that merges are of one type".into());
     let mut common = None;
     for element in elements {
         let kind = match element {
@@ -382,11 +386,13 @@ fn common_kind<'v>(elements: impl Iterator<Item = &'v Value>) -> Result<Option<K
             Value::String(_) => Kind::String,
             Value::Number(_) => Kind::Number,
             Value::Bool(_) => Kind::Boolean,
-            Value::Array(_) => return Err(Error::DoesNotApply("lists of lists do not merge".into())),
+            Value::Array(_) if common.is_none() => return Err(Error::DoesNotApply("lists of lists do not merge".into())),
+            // A list among other things is of another type, which is told first.
+            Value::Array(_) => return Err(different()),
             Value::Null => return Err(Error::Nonsense("null is no element of a list that merges".into())),
         };
         if *common.get_or_insert(kind) != kind {
-            return Err(Error::Nonsense("the elements of a list that merges are of one type".into()));
+            return Err(different());
         }
     }
     Ok(common)
