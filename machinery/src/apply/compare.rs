@@ -18,6 +18,8 @@ pub struct Changes<'a> {
     pub written: Set<'a>,
     /// Fields that are gone.
     pub removed: Set<'a>,
+    /// Whether an element of a list that is a map has none of its keys: nobody can be said to own it.
+    pub nameless: bool,
 }
 
 impl<'a> Changes<'a> {
@@ -39,7 +41,7 @@ impl<'a> Changes<'a> {
 
     /// The changes but for `reset` and what is below it.
     pub fn without(self, reset: &Set<'_>) -> Self {
-        Self { written: self.written.without(reset), removed: self.removed.without(reset) }
+        Self { written: self.written.without(reset), removed: self.removed.without(reset), nameless: self.nameless }
     }
 
     pub fn is_empty(&self) -> bool {
@@ -47,6 +49,7 @@ impl<'a> Changes<'a> {
     }
 
     fn push(&mut self, element: Element<'a>, this: This, below: Self) {
+        self.nameless |= below.nameless;
         match (this.written || !below.written.is_empty(), this.removed || !below.removed.is_empty()) {
             (true, true) => {
                 self.written.push(element.clone(), this.written, below.written);
@@ -210,7 +213,8 @@ impl<'a, I: Iterator<Item = (Cow<'a, str>, Text<'a>)>> Iterator for Zip<I> {
 }
 
 fn compare_lists<'a>(naming: &Naming<'a>, old: Option<Text<'a>>, new: Option<Text<'a>>, below: &mut Changes<'a>) {
-    let (old, new) = (naming.sorted(old), naming.sorted(new));
+    let (old, (new, nameless)) = (naming.sorted(old).0, naming.sorted(new));
+    below.nameless |= nameless;
     let (mut old, mut new) = (old.as_slice(), new.as_slice());
     while let Some((name, _)) = match (old.first(), new.first()) {
         (Some(old), Some(new)) => Some(if old.0 <= new.0 { old } else { new }),
@@ -218,14 +222,16 @@ fn compare_lists<'a>(naming: &Naming<'a>, old: Option<Text<'a>>, new: Option<Tex
     } {
         let name = name.clone();
         let (old_items, new_items) = (take_named(&mut old, &name), take_named(&mut new, &name));
+        let value = |items: &[(Element<'_>, Text<'a>)]| items.first().map(|(_, value)| *value);
         let mut deeper = Changes::default();
         let this = match (old_items, new_items) {
-            ([] | [_], [] | [_]) => {
-                let value = |items: &[(Element<'_>, Text<'a>)]| items.first().map(|(_, value)| *value);
-                compare(naming.items(), value(old_items), value(new_items), &mut deeper)
-            }
+            ([] | [_], [] | [_]) => compare(naming.items(), value(old_items), value(new_items), &mut deeper),
             // Elements that share a name are owned together.
             (_, []) => This { written: false, removed: true },
+            ([one], _) => {
+                compare(naming.items(), Some(one.1), None, &mut deeper);
+                This { written: true, removed: false }
+            }
             _ => This { written: !are(old_items, new_items), removed: false },
         };
         below.push(name, this, deeper);

@@ -76,21 +76,25 @@ impl<'s> Naming<'s> {
 
     /// The elements by name, sorted; those of one name are together, in the order of the list. Elements without a
     /// name are left out.
-    pub(super) fn sorted<'v>(&self, list: Option<Text<'v>>) -> Vec<(Element<'static>, Text<'v>)> {
+    pub(super) fn sorted<'v>(&self, list: Option<Text<'v>>) -> Sorted<Text<'v>> {
         let name = |item: Text<'v>| self.name_by(item, |key| item.members().find(|(name, _)| name == key).map(|(_, value)| value));
-        in_order(list.into_iter().flat_map(Text::items).filter_map(|item| Some((name(item)?, item))))
+        in_order(list.into_iter().flat_map(Text::items).map(|item| Some((name(item)?, item))))
     }
 
     /// As [`Self::sorted`], of a list on a tape.
-    pub(super) fn sorted_values<'t>(&self, list: tape::Value<'t>) -> Vec<(Element<'static>, tape::Value<'t>)> {
+    pub(super) fn sorted_values<'t>(&self, list: tape::Value<'t>) -> Sorted<tape::Value<'t>> {
         let name = |item: tape::Value<'t>| self.name_by(item.text(), |key| item.get(key).map(tape::Value::text));
-        in_order(list.items().filter_map(|item| Some((name(item)?, item))))
+        in_order(list.items().map(|item| Some((name(item)?, item))))
     }
 }
 
-fn in_order<T>(named: impl Iterator<Item = (Element<'static>, T)>) -> Vec<(Element<'static>, T)> {
-    let mut named: Vec<_> = named.collect();
+/// Elements by name, and whether others have none.
+pub(super) type Sorted<T> = (Vec<(Element<'static>, T)>, bool);
+
+fn in_order<T>(items: impl Iterator<Item = Option<(Element<'static>, T)>>) -> Sorted<T> {
+    let mut nameless = false;
+    let mut named: Vec<_> = items.inspect(|item| nameless |= item.is_none()).flatten().collect();
     // Stable, so that elements of one name keep their order.
     named.sort_by(|(a, _), (b, _)| a.cmp(b));
-    named
+    (named, nameless)
 }

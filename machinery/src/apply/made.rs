@@ -9,12 +9,20 @@ use crate::schema::{Cursor, Node, Schema};
 use crate::tape;
 use crate::text::Text;
 
-/// The encoded set of what came to be with `object`; None where nobody can own any of it.
+/// The encoded set of what came to be with `object`; None where nobody can own any of it, or where elements cannot be named, so
+/// that it cannot be said who owns what.
 pub(super) fn encode_made(schema: &Schema, object: tape::Value<'_>, but_for: ButFor<'_>) -> Option<String> {
     const TYPICAL_BYTES: usize = 1024;
-    let mut out = String::with_capacity(TYPICAL_BYTES);
+    let mut out = Made { text: String::with_capacity(TYPICAL_BYTES), nameless: false };
     let root = New { at: schema.cursor(), zero: Some(Text::EMPTY_OBJECT), value: object, but_for };
-    root.write_level(false, &mut out).then_some(out)
+    (root.write_level(false, &mut out) && !out.nameless).then_some(out.text)
+}
+
+/// What has been written.
+struct Made {
+    text: String,
+    /// There are elements that cannot be named.
+    nameless: bool,
 }
 
 /// What is left out of a set.
@@ -75,58 +83,58 @@ impl<'v> New<'v> {
     }
 
     /// Appends the element, if it or anything below it came to be.
-    fn write(mut self, element: &Element<'_>, out: &mut String) {
+    fn write(mut self, element: &Element<'_>, out: &mut Made) {
         let Some((below, is_never_owned)) = self.but_for.below(element) else { return };
         self.but_for = below;
         if self.zero == Some(self.value.text()) {
             return;
         }
-        let start = out.len();
-        write_element(element, out);
+        let start = out.text.len();
+        write_element(element, &mut out.text);
         if self.write_level(!is_never_owned, out) {
-            out.push(',');
+            out.text.push(',');
         } else {
-            out.truncate(start);
+            out.text.truncate(start);
         }
     }
 
     /// Appends the object that says what is below, and whether the value itself can be owned. Says whether anything is in it.
-    fn write_level(&self, is_ownable: bool, out: &mut String) -> bool {
+    fn write_level(&self, is_ownable: bool, out: &mut Made) -> bool {
         let parts = self.parts();
         let is_new = match &parts {
             Parts::None => self.zero.is_none_or(|zero| !zero.is(self.value.text())),
             Parts::Fields | Parts::Elements(_) => self.zero.is_none(),
         };
         let is_member = is_new && is_ownable;
-        out.push('{');
-        let start = out.len();
+        out.text.push('{');
+        let start = out.text.len();
         if is_member {
-            out.push_str("\".\":{},");
+            out.text.push_str("\".\":{},");
         }
-        let bare = out.len();
+        let bare = out.text.len();
         match parts {
             Parts::None => {}
             Parts::Fields => self.write_fields(out),
             Parts::Elements(naming) => self.write_elements(&naming, out),
         }
-        if out.len() == bare {
+        if out.text.len() == bare {
             // A member that has nothing below it is not marked as one.
-            out.truncate(start);
+            out.text.truncate(start);
         } else {
             // The comma behind the last.
-            out.pop();
+            out.text.pop();
         }
-        out.push('}');
-        is_member || out.len() > start + 1
+        out.text.push('}');
+        is_member || out.text.len() > start + 1
     }
 
-    fn write_fields(&self, out: &mut String) {
-        let start = out.len();
+    fn write_fields(&self, out: &mut Made) {
+        let start = out.text.len();
         let mut last = "";
         for (name, value) in self.value.written_members() {
             if name < last || name.contains('\\') {
                 // By their true names, and in order.
-                out.truncate(start);
+                out.text.truncate(start);
                 self.value.fields().into_iter().for_each(|(name, value)| self.write_field(&name, value, out));
                 return;
             }
@@ -135,7 +143,7 @@ impl<'v> New<'v> {
         }
     }
 
-    fn write_field(&self, name: &str, value: tape::Value<'v>, out: &mut String) {
+    fn write_field(&self, name: &str, value: tape::Value<'v>, out: &mut Made) {
         let Some((at, field)) = part(self.at, name, self.at.schema().is_of_structs()) else { return };
         // What is in a struct that is left out is left out too.
         let is_left_out = self.zero.is_some_and(Text::is_object);
@@ -143,8 +151,10 @@ impl<'v> New<'v> {
         New { at, zero, value, but_for: self.but_for }.write(&Element::field(name), out);
     }
 
-    fn write_elements(&self, naming: &Naming<'v>, out: &mut String) {
-        let mut items = naming.sorted_values(self.value).into_iter().peekable();
+    fn write_elements(&self, naming: &Naming<'v>, out: &mut Made) {
+        let (items, nameless) = naming.sorted_values(self.value);
+        out.nameless |= nameless;
+        let mut items = items.into_iter().peekable();
         while let Some((element, value)) = items.next() {
             let mut is_alone = true;
             while items.next_if(|(next, _)| *next == element).is_some() {
@@ -154,8 +164,8 @@ impl<'v> New<'v> {
                 New { at: naming.items(), zero: None, value, but_for: self.but_for }.write(&element, out);
             } else if let Some((_, false)) = self.but_for.below(&element) {
                 // Elements that share a name are owned together.
-                write_element(&element, out);
-                out.push_str("{},");
+                write_element(&element, &mut out.text);
+                out.text.push_str("{},");
             }
         }
     }

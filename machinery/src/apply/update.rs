@@ -40,7 +40,7 @@ pub(super) fn ownable<'a>(set: Set<'a>) -> Set<'a> {
 
 /// The changes that count for owners.
 fn counted(changes: Changes<'_>) -> Changes<'_> {
-    Changes { written: ownable(changes.written), removed: ownable(changes.removed) }
+    Changes { written: ownable(changes.written), removed: ownable(changes.removed), nameless: changes.nameless }
 }
 
 /// The entries after `new` took the place of `live` (`None` at a create). Both are the object as it is stored in
@@ -66,7 +66,8 @@ pub fn update_within<'a>(
     if managed.is_empty() {
         return managed;
     }
-    settle(managed, counted(Changes::within(target.schema, name, live, new).without(target.reset)), &[], writer)
+    let changes = counted(Changes::within(target.schema, name, live, new).without(target.reset));
+    if changes.nameless { Vec::new() } else { settle(managed, changes, &[], writer) }
 }
 
 /// As [`update`], whether or not the object is tracked.
@@ -75,6 +76,10 @@ pub(super) fn record(target: &Target<'_>, live: Option<Text<'_>>, new: Text<'_>,
         return made(target, new, writer).into_iter().collect();
     }
     let changes = counted(target.changes(live, new));
+    if changes.nameless {
+        // Who owns what cannot be said any more, of anything in the object.
+        return Vec::new();
+    }
     if changes.is_empty() {
         return managed.into_iter().filter(|entry| is_served(target, entry, new, writer)).collect();
     }

@@ -26,7 +26,8 @@ fn read(input: &[u8]) -> Option<Write> {
     conform(&mut live, schema, &mut Vec::new()).ok()?;
     let sent: Vec<ManagedFieldsEntry> = serde_json::from_value(entries).ok()?;
     let managed = starting_entries(Vec::new(), Some(&sent));
-    let api_version = live["apiVersion"].as_str().unwrap_or_default().to_owned();
+    // What is stored has a version.
+    let api_version = live["apiVersion"].as_str().filter(|version| !version.is_empty()).unwrap_or("v1").to_owned();
     Some(Write { schema, live, managed, config, api_version })
 }
 
