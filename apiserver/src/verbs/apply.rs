@@ -1,7 +1,7 @@
 //! Server-side apply: merges what an applier wants into what there is, or makes the object.
 
+use api::Object;
 use api::resource::ErasedUpdate;
-use api::{Object, Resource};
 use bytes::Bytes;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use machinery::apply::{self, Applied, Set};
@@ -10,7 +10,7 @@ use machinery::field::{Error, Path};
 use machinery::{GroupKind, Status};
 use serde_json::Value;
 
-use super::revision::{Decision, Revision};
+use super::revision::Revision;
 use super::update::{check_version, decide, shown};
 use super::write::{Ownership, Write};
 use super::{Target, Written, body, create, fields};
@@ -47,12 +47,8 @@ pub(super) async fn apply(write: &Write<'_>, strategy: &dyn ErasedUpdate, config
             if meta.resource_version.is_some() {
                 check_version(target, &meta, &entry)?;
             }
-            let merged = merged(write, strategy, (&entry, &*old), &config, force)?;
+            let (new, managed) = merged(write, strategy, (&entry, &*old), &live(write, &*old)?, &config, force)?;
             refusal.clone()?;
-            let Some((new, managed)) = merged else {
-                warnings = strategy.warnings(&*old, &*old);
-                return Ok(Decision::Keep);
-            };
             let ready = write.ready_change(strategy, new, (&entry, &*old), Ownership::Settled(managed))?;
             Ok(decide(write, ready, &*old, &mut warnings))
         });
@@ -84,7 +80,8 @@ fn check_address(target: &Target, config: &Value) -> Result<(), Status> {
     if !name.is_empty() && name != target.name {
         return Err(Status::bad_request(format!("the configuration's name {name:?} is not that of the request, {:?}", target.name)));
     }
-    if !namespace.is_empty() && namespace != target.namespace {
+    // What is in no namespace may name one, which is left out.
+    if !namespace.is_empty() && !target.namespace.is_empty() && namespace != target.namespace {
         return Err(Status::bad_request(format!(
             "the configuration's namespace {namespace:?} is not that of the request, {:?}",
             target.namespace
@@ -112,35 +109,36 @@ fn merged_new(write: &Write<'_>, strategy: &dyn ErasedUpdate, config: &Value, fo
     }
     let applied = run(write, strategy, None, config, Vec::new(), force)?;
     let value = applied.object.unwrap_or_else(|| config.clone());
-    let mut object = typed(write.resource(), value)?;
+    let mut object = typed(write, value)?;
     object.meta_mut().resource_version = None;
     Ok((object, applied.managed))
 }
 
-/// The object that results, or None if nothing changes.
+/// The object in the version of the write, as it is stored: what is empty there is null, which nobody has to have written.
+pub(super) fn live(write: &Write<'_>, old: &dyn Object) -> Result<Value, Status> {
+    serde_json::from_slice(&write.resource().present(&old.json())).map_err(|error| Status::internal(error.to_string()))
+}
+
+/// The object that results from what is merged into `live`; the present one if nothing changes, which is judged like any
+/// other.
 pub(super) fn merged(
     write: &Write<'_>,
     strategy: &dyn ErasedUpdate,
-    (live, old): (&Entry, &dyn Object),
+    (entry, old): (&Entry, &dyn Object),
+    live: &Value,
     config: &Value,
     force: bool,
-) -> Result<Option<Owned>, Status> {
-    let before = live.managed();
-    // As it is stored: what is empty there is null, which nobody has to have written.
-    let live = serde_json::from_slice::<Value>(&write.resource().present(&old.json()));
-    let live = live.map_err(|error| Status::internal(error.to_string()))?;
-    let Applied { object, mut managed } = run(write, strategy, Some(&live), config, before.clone(), force)?;
+) -> Result<Owned, Status> {
+    let before = entry.managed();
+    let Applied { object, mut managed } = run(write, strategy, Some(live), config, before.clone(), force)?;
     let new = match object {
-        Some(value) => typed(write.resource(), value)?,
+        Some(value) => typed(write, value)?,
         None => {
             apply::keep_times(&before, &mut managed);
-            if managed == before {
-                return Ok(None);
-            }
             old.clone_boxed()
         }
     };
-    Ok(Some((new, managed)))
+    Ok((new, managed))
 }
 
 fn run(
@@ -159,7 +157,12 @@ fn run(
 }
 
 /// The merged object, typed. The configuration has been checked, so that what does not decode is the server's own doing.
-fn typed(resource: &dyn Resource, mut value: Value) -> Result<Box<dyn Object>, Status> {
+fn typed(write: &Write<'_>, mut value: Value) -> Result<Box<dyn Object>, Status> {
+    let resource = write.resource();
     resource.conform_applied(&mut value).map_err(|error| Status::unclassified(error.to_string()))?;
-    resource.decode(value).map_err(Status::unclassified)
+    let mut object = resource.decode(value).map_err(Status::unclassified)?;
+    if write.target.namespace.is_empty() {
+        object.meta_mut().namespace = None;
+    }
+    Ok(object)
 }

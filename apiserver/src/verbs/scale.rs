@@ -125,7 +125,6 @@ fn read_applied(target: &Target, config: &[u8], options: &WriteOptions) -> Resul
         let fields: Vec<String> = unknown.iter().map(ToString::to_string).collect();
         return Err(Status::unclassified(format!("the applied Scale: {}", fields.join(", "))));
     }
-    check_address(target, &typed(&value)?.metadata)?;
     let validation: decode::FieldValidation = options.field_validation.into();
     let found = validation.judge(parsed.duplicates);
     let found = found.map_err(|error| Status::bad_request(format!("error strict decoding YAML: {error}")))?;
@@ -184,6 +183,15 @@ fn decide(
     (entry, old): (&Entry, &dyn api::Object),
 ) -> Result<Decision, Status> {
     let target = write.target;
+    let strategy = target.resource.update();
+    let merged = match source {
+        // Who else owns the count is told before what is wrong with it.
+        Source::Apply(config, force) => {
+            let live = live(write, view, old)?;
+            Some(apply::merged(write, strategy, (entry, old), &live, &of_object(target, view, config), *force)?)
+        }
+        Source::Body(_) | Source::Patch(_) => None,
+    };
     check(target, &scale)?;
     let mut named = target.resource.group_resource();
     if !matches!(source, Source::Body(_)) {
@@ -195,16 +203,18 @@ fn decide(
     if scale.metadata.resource_version.as_deref().is_some_and(|version| !version.is_empty()) {
         check_version(target, &scale.metadata, entry)?;
     }
-    let strategy = target.resource.update();
-    if let Source::Apply(config, force) = source {
-        let config = of_object(target, view, config);
-        let merged = apply::merged(write, strategy, (entry, old), &config, *force)?;
-        let Some((new, managed)) = merged else { return Ok(Decision::Keep) };
-        return Ok(Decision::Replace(write.ready_change(strategy, new, (entry, old), Ownership::Settled(managed))?));
-    }
-    let mut new = old.clone_boxed();
-    view.set_replicas(&mut *new, scale.spec.and_then(|spec| spec.replicas).unwrap_or(0));
-    Ok(Decision::Replace(write.ready_change(strategy, new, (entry, old), Ownership::Record)?))
+    let mut ready = match merged {
+        Some((new, managed)) => write.ready_change(strategy, new, (entry, old), Ownership::Settled(managed))?,
+        None => {
+            let mut new = old.clone_boxed();
+            view.set_replicas(&mut *new, scale.spec.and_then(|spec| spec.replicas).unwrap_or(0));
+            write.ready_change(strategy, new, (entry, old), Ownership::Record)?
+        }
+    };
+    // The object's entries take over who owns the count of its scale, but not since when.
+    let api_version = target.resource.kind().api_version();
+    machinery::apply::keep_own_time(&entry.managed(), &mut ready.managed, write.writer(&api_version));
+    Ok(Decision::Replace(ready))
 }
 
 /// What a patch makes of a Scale, and warnings.
@@ -214,15 +224,29 @@ fn patched(document: &Document, present: &Scale, validation: FieldValidation) ->
     Ok((typed(&value)?, warnings))
 }
 
-/// The object's part of an applied Scale: its replica count, where the object keeps it.
+/// The object that a Scale is applied to. A Scale leaves a count of 0 out, so that whoever names it adds it.
+fn live(write: &Write<'_>, view: &dyn ErasedScale, old: &dyn api::Object) -> Result<Value, Status> {
+    let mut live = apply::live(write, old)?;
+    if view.replicas(old) == 0 {
+        let path = view.path();
+        let (parents, last) = path.as_str().rsplit_once('.').unwrap_or_default();
+        let parent = parents.split('.').filter(|name| !name.is_empty()).try_fold(&mut live, |value, name| value.get_mut(name));
+        if let Some(Value::Object(fields)) = parent {
+            fields.remove(last);
+        }
+    }
+    Ok(live)
+}
+
+/// The object's part of an applied Scale: its replica count, if it has one, where the object keeps it.
 fn of_object(target: &Target, view: &dyn ErasedScale, scale: &Value) -> Value {
-    let replicas = scale.pointer("/spec/replicas").cloned().unwrap_or(Value::Null);
-    let path = view.path();
-    let nested = path.as_str().rsplit('.').fold(replicas, |inner, name| json!({ name: inner }));
     let kind = target.resource.kind();
     let mut config = json!({"apiVersion": kind.api_version(), "kind": kind.kind, "metadata": {"name": target.name}});
-    if let (Value::Object(config), Value::Object(nested)) = (&mut config, nested) {
-        config.extend(nested);
+    if let Some(replicas) = scale.pointer("/spec/replicas").filter(|replicas| !replicas.is_null()) {
+        let nested = view.path().as_str().rsplit('.').fold(replicas.clone(), |inner, name| json!({ name: inner }));
+        if let (Value::Object(config), Value::Object(nested)) = (&mut config, nested) {
+            config.extend(nested);
+        }
     }
     config
 }

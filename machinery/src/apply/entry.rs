@@ -72,6 +72,10 @@ impl Fields {
         Self("{}".into())
     }
 
+    fn is_none(&self) -> bool {
+        *self == Self::none()
+    }
+
     pub(super) fn to_tree(&self) -> Value {
         // The text is JSON, so that this does not fail.
         serde_json::from_str(&self.0).unwrap_or_default()
@@ -256,7 +260,11 @@ pub fn starting_entries(live: Vec<Entry>, sent: Option<&[ManagedFieldsEntry]>) -
         // Most clients send back what they were given.
         Some(sent) if sent.len() == live.len() && live.iter().zip(sent).all(|(live, sent)| live.is(sent)) => live,
         // What cannot be read does not come from somebody who knows what it is.
-        Some(sent) => sent.iter().map(read).collect::<Result<_, _>>().unwrap_or(live),
+        Some(sent) => match sent.iter().map(read).collect::<Result<Vec<Entry>, _>>() {
+            // Who owns nothing is forgotten.
+            Ok(sent) => sent.into_iter().filter(|entry| !entry.fields.is_none()).collect(),
+            Err(_) => live,
+        },
     }
 }
 
@@ -268,12 +276,14 @@ fn read(entry: &ManagedFieldsEntry) -> Result<Entry, Malformed> {
         return Err(Malformed::FieldsType(entry.fields_type.clone().unwrap_or_default()));
     }
     let manager = entry.manager.clone().unwrap_or_default();
+    let api_version = entry.api_version.clone().filter(|version| !version.is_empty());
+    let api_version = api_version.ok_or_else(|| Malformed::Version(manager.clone()))?;
     let set = match &entry.fields_v1 {
         Some(FieldsV1(tree)) => codec::decode(tree).map_err(|source| Malformed::Fields { manager: manager.clone(), source })?,
         None => Set::new(),
     };
     Ok(Entry {
-        api_version: entry.api_version.clone().unwrap_or_default(),
+        api_version,
         fields: Fields::of(&set).unwrap_or_else(Fields::none),
         manager,
         operation,
@@ -290,6 +300,18 @@ pub fn keep_times(before: &[Entry], after: &mut [Entry]) {
     }
 }
 
+/// Takes back the time of what `writer` owns, for writes that leave it as it was: none, where the writer is new.
+pub fn keep_own_time(before: &[Entry], after: &mut [Entry], writer: Writer<'_>) {
+    for own in after.iter_mut() {
+        let operation = own.operation;
+        if own.is_of(writer, operation) {
+            let known = before.iter().find(|entry| entry.is_of(writer, operation));
+            own.time = known.and_then(|entry| entry.time.clone());
+        }
+    }
+    after.sort_by(Entry::order);
+}
+
 /// Why a client's entry is not one.
 #[derive(Debug, thiserror::Error)]
 pub enum Malformed {
@@ -297,6 +319,8 @@ pub enum Malformed {
     Operation(String),
     #[error("unknown type {0:?} of managed fields")]
     FieldsType(String),
+    #[error("the managed fields of {0:?} say no version")]
+    Version(String),
     #[error("the managed fields of {manager:?} cannot be read: {source}")]
     Fields { manager: String, source: serde_json::Error },
 }

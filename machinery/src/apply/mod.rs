@@ -25,7 +25,7 @@ mod tests;
 
 pub use compare::Changes;
 pub use conflict::{Conflict, Error};
-pub use entry::{Entry, Fields, Malformed, Operation, Writer, keep_times, read_entries, starting_entries, write_entries};
+pub use entry::{Entry, Fields, Malformed, Operation, Writer, keep_own_time, keep_times, read_entries, starting_entries, write_entries};
 pub use extract::{Mismatch, fields_of};
 pub use merge::merge;
 pub use server_side::{Applied, apply};

@@ -72,11 +72,12 @@ pub fn apply(
             return Err(Error::Conflicts(conflicts.into_iter().flat_map(described).collect()));
         }
     }
-    let managed = shared_out(managed, &seen, &ownable(fields), writer);
-    let object = if changes.is_empty() { None } else { Some(()) };
+    // What the strategy resets, and the order of a set, are changes all the same: validation is to see them.
+    let is_changed = live_text.is_none_or(|live| !live.is(merged_text));
+    let managed = shared_out(managed, &seen, is_changed, &ownable(fields), writer);
     let object = match last_applied(&merged, config, writer) {
         Some(annotation) => Some(with_annotation(merged, annotation)),
-        None => object.map(|()| merged),
+        None => is_changed.then_some(merged),
     };
     Ok(Applied { object, managed })
 }
@@ -148,9 +149,9 @@ fn beyond_last_applied<'e>(target: &Target<'_>, live: &Value, conflicts: Vec<(&'
 }
 
 /// The entries after the apply.
-fn shared_out(managed: Vec<Entry>, seen: &Seen<'_>, fields: &Set<'_>, writer: Writer<'_>) -> Vec<Entry> {
+fn shared_out(managed: Vec<Entry>, seen: &Seen<'_>, is_changed: bool, fields: &Set<'_>, writer: Writer<'_>) -> Vec<Entry> {
     let mut own = Fields::of(fields).map(|fields| Entry::new(writer, Operation::Apply, fields));
-    if let Some(own) = own.as_mut().filter(|_| seen.here.is_empty()) {
+    if let Some(own) = own.as_mut().filter(|_| !is_changed) {
         // The object is what it was, so that the time stays, whatever the configuration names; who has only joined the
         // owners has none, as in Kubernetes.
         own.time = managed.iter().find(|entry| entry.is_of(writer, Operation::Apply)).and_then(|entry| entry.time.clone());
