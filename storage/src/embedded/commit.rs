@@ -125,6 +125,7 @@ impl Committer {
     pub(super) fn run(mut self, requests: Receiver<Request>, housekeeper: thread::JoinHandle<()>) {
         let mut closing = None;
         let mut rolls = Vec::new();
+        let mut is_crowded = false;
         while closing.is_none() {
             let mut group = self.group();
             let mut next = match requests.recv_timeout(self.until_expiry()) {
@@ -132,6 +133,10 @@ impl Committer {
                 Err(RecvTimeoutError::Timeout) => None,
                 Err(RecvTimeoutError::Disconnected) => break,
             };
+            if is_crowded {
+                // A sync takes as long for many writes as for one: who is about to write and waits for a processor goes first.
+                thread::yield_now();
+            }
             while let Some(request) = next.take() {
                 match request {
                     Request::Close { reply } => {
@@ -149,6 +154,7 @@ impl Committer {
                 }
             }
             self.expire(&mut group);
+            is_crowded = group.answers.len() > 1;
             self.commit(group);
             for reply in rolls.drain(..) {
                 // Whoever asked and went away does not need the answer, here and below.
