@@ -15,6 +15,9 @@ use super::{pretty, zpages};
 use crate::chain::Chain;
 use crate::served::Served;
 
+/// The media type of the keys that tokens are signed with.
+const KEY_SET: &str = "application/jwk-set+json";
+
 /// Answers a request for a path that is no resource. Only what upstream routes as it routes resources minds the method, and
 /// may be asked for with a slash at the end.
 pub async fn serve(chain: &Arc<Chain>, request: &Parts) -> status::Result<Answer> {
@@ -40,6 +43,10 @@ pub async fn serve(chain: &Arc<Chain>, request: &Parts) -> status::Result<Answer
         ["healthz" | "livez" | "readyz", ..] => Ok(health(chain, &segments, query)),
         ["statusz"] => zpages::statusz(headers, chain.started),
         ["flagz"] => zpages::flagz(headers),
+        [".well-known", "openid-configuration"] if !accept::is_routed(headers, &accept::SERVED[..1]) => {
+            Err(Status::not_acceptable(&accept::SERVED[..1]).without_details())
+        }
+        ["openid", "v1", "jwks"] if !accept::is_routed(headers, &[KEY_SET]) => Err(Status::not_acceptable(&[KEY_SET]).without_details()),
         [".well-known", "openid-configuration"] => Ok(issuer(chain).unwrap_or_else(respond::not_found)),
         ["openid", "v1", "jwks"] => Ok(key_set(chain).unwrap_or_else(respond::not_found)),
         ["metrics"] => Ok(respond::text(StatusCode::OK, chain.metrics.encode())),
@@ -86,7 +93,7 @@ fn issuer(chain: &Chain) -> Option<Answer> {
 
 fn key_set(chain: &Chain) -> Option<Answer> {
     let keys = chain.api.authenticator().service_accounts()?.key_set();
-    Some(public(HeaderValue::from_static("application/jwk-set+json"), &keys))
+    Some(public(HeaderValue::from_static(KEY_SET), &keys))
 }
 
 /// A document that changes with the server's keys only.

@@ -82,23 +82,56 @@ fn scalar(out: &mut String, value: &Value, depth: usize) {
 }
 
 fn text(out: &mut String, string: &str, depth: usize) {
+    let is_printable = !string.chars().any(|c| c.is_control() || c == '\u{feff}');
     if string.contains('\n') && is_block(string) {
         block(out, string, depth);
-    } else if is_plain(string) {
-        out.push_str(string);
+    } else if is_printable && !reads_otherwise(string) {
+        if is_plain(string) {
+            out.push_str(string);
+        } else {
+            // Writing to a string cannot fail.
+            _ = write!(out, "'{}'", string.replace('\'', "''"));
+        }
     } else {
-        // JSON's quoting is YAML's double-quoted style.
-        out.push_str(&Value::String(string.to_owned()).to_string());
+        double_quoted(out, string);
     }
+}
+
+fn double_quoted(out: &mut String, string: &str) {
+    out.push('"');
+    for c in string.chars() {
+        match c {
+            '"' | '\\' => out.extend(['\\', c]),
+            '\0' => out.push_str("\\0"),
+            '\u{7}' => out.push_str("\\a"),
+            '\u{8}' => out.push_str("\\b"),
+            '\t' => out.push_str("\\t"),
+            '\n' => out.push_str("\\n"),
+            '\u{b}' => out.push_str("\\v"),
+            '\u{c}' => out.push_str("\\f"),
+            '\r' => out.push_str("\\r"),
+            '\u{1b}' => out.push_str("\\e"),
+            '\u{85}' => out.push_str("\\N"),
+            '\u{feff}' => out.push_str("\\uFEFF"),
+            // Writing to a string cannot fail.
+            c if c.is_control() => _ = write!(out, "\\x{:02X}", u32::from(c)),
+            c => out.push(c),
+        }
+    }
+    out.push('"');
 }
 
 /// Whether the literal style keeps the string: no tabs or other controls, and no space where YAML would lose it.
 fn is_block(string: &str) -> bool {
-    !string.starts_with([' ', '\n']) && !string.contains(" \n") && string.chars().all(|c| c == '\n' || !c.is_control())
+    !string.starts_with('\n') && !string.contains(" \n") && !string.ends_with(' ') && string.chars().all(|c| c == '\n' || !c.is_control())
 }
 
 fn block(out: &mut String, string: &str, depth: usize) {
     out.push('|');
+    if string.starts_with(' ') {
+        // How far the lines are indented cannot be told by the first.
+        out.push('2');
+    }
     let body = string.trim_end_matches('\n');
     match string.len() - body.len() {
         0 => out.push('-'),
@@ -115,24 +148,23 @@ fn block(out: &mut String, string: &str, depth: usize) {
     }
 }
 
-/// Whether a string reads as itself without quotes.
+/// Whether a string would read as something other than a string without quotes.
+fn reads_otherwise(string: &str) -> bool {
+    const WORDS: [&str; 14] = ["", "y", "n", "yes", "no", "on", "off", "true", "false", "null", "~", ".nan", ".inf", "-.inf"];
+    WORDS.contains(&string.to_ascii_lowercase().as_str()) || is_number(string) || is_time(string)
+}
+
+/// Whether a string needs no quotes to read as one.
 fn is_plain(string: &str) -> bool {
-    const WORDS: [&str; 13] = ["y", "n", "yes", "no", "on", "off", "true", "false", "null", "~", ".nan", ".inf", "-.inf"];
     let Some(first) = string.chars().next() else { return false };
-    if WORDS.contains(&string.to_ascii_lowercase().as_str()) || string == "<<" || string == "=" {
+    // The marks of a document's start and end.
+    if string.starts_with("---") || string.starts_with("...") {
         return false;
     }
     if "-?:,[]{}#&*!|>'\"%@` ".contains(first) && !dash_word(string) {
         return false;
     }
-    if string.ends_with([' ', ':'])
-        || string.contains(": ")
-        || string.contains(" #")
-        || string.chars().any(|c| c.is_control() || c == '\u{feff}')
-    {
-        return false;
-    }
-    !is_number(string) && !is_time(string)
+    !string.ends_with([' ', ':']) && !string.contains(": ") && !string.contains(" #")
 }
 
 /// `-x`, `?x` and `:x` are plain; `- x` is not.
@@ -185,8 +217,31 @@ mod tests {
     #[test]
     fn what_is_written_reads_back() {
         for string in [
-            "", " a", "a ", "a: b", "a #b", "#", "- a", "0x1f", "1e3", ".5", "1_000", "null", "~", "\t", "a\tb\nc", "\n", "é", "{a}",
-            "a\n\n", "a\n b\n",
+            "",
+            " a",
+            "a ",
+            "a: b",
+            "a #b",
+            "#",
+            "- a",
+            "0x1f",
+            "1e3",
+            ".5",
+            "1_000",
+            "null",
+            "~",
+            "\t",
+            "a\tb\nc",
+            "\n",
+            "é",
+            "{a}",
+            "a\n\n",
+            "a\n b\n",
+            " a\nb",
+            "---",
+            "it's: \"x\"",
+            "\u{7}\u{1b}\u{2}",
+            "=",
         ] {
             let value = json!({ "k": string, "l": [string, [string]] });
             let back: Value = serde_yaml::from_str(&document(&value)).unwrap();
