@@ -17,6 +17,12 @@ pub enum Error {
 /// within the limits of a quantity.
 const MOST_FRACTION_DIGITS: usize = 21;
 
+/// As many digits are read exactly.
+const MOST_DIGITS: usize = 35;
+
+/// What is written with a larger exponent is kept as the largest amount.
+const MOST_EXPONENT: i64 = i32::MAX as i64;
+
 /// The text, taken apart. `whole` is without leading zeros.
 struct Parts<'t> {
     negative: bool,
@@ -48,7 +54,8 @@ pub fn stored_form(text: &str) -> Result<Option<String>, Error> {
     if text == "0" || parts.stands() {
         return Ok(None);
     }
-    Ok(Some(parts.quantity().to_string()).filter(|canonical| canonical != text))
+    let canonical = parts.beyond().unwrap_or_else(|| parts.quantity().to_string());
+    Ok(Some(canonical).filter(|canonical| canonical != text))
 }
 
 impl<'t> Parts<'t> {
@@ -75,6 +82,34 @@ impl<'t> Parts<'t> {
             }
         };
         Quantity::from_nanos(if self.negative { -magnitude } else { magnitude }, format)
+    }
+
+    /// The canonical text of an amount that is larger than any [`Quantity`]: it is kept as it was written, though it counts
+    /// for less.
+    fn beyond(&self) -> Option<String> {
+        let Unit::Decimal { exponent, format } = self.unit else { return None };
+        if self.decimal_nanos(exponent) < MOST_NANOS || exponent > MOST_EXPONENT {
+            return None;
+        }
+        let digits = format!("{}{}", self.whole, self.fraction);
+        let significant = digits.trim_start_matches('0').trim_end_matches('0');
+        let behind = digits.trim_start_matches('0').len() - significant.len();
+        let exponent = exponent.saturating_sub(self.fraction.len() as i64).saturating_add(behind as i64);
+        if exponent < 0 && significant.len() > MOST_DIGITS {
+            return None;
+        }
+        let (thousands, suffix) = match (format, exponent.div_euclid(3)) {
+            (Format::DecimalExponent, 0) => (0, String::new()),
+            (Format::DecimalExponent, thousands) => (thousands, format!("e{}", thousands.saturating_mul(3))),
+            (_, thousands) => {
+                const SUFFIXES: [&str; 10] = ["n", "u", "m", "", "k", "M", "G", "T", "P", "E"];
+                let thousands = thousands.clamp(-3, 6);
+                (thousands, SUFFIXES[(thousands + 3) as usize].to_owned())
+            }
+        };
+        let zeros = usize::try_from(exponent.saturating_sub(thousands.saturating_mul(3))).unwrap_or(0);
+        let sign = if self.negative { "-" } else { "" };
+        Some(format!("{sign}{significant}{}{suffix}", "0".repeat(zeros)))
     }
 
     /// All digits as one number, how many of them are behind the point, and whether anything was cut off.
