@@ -50,7 +50,7 @@ fn bindings() {
     let made = kit.0.encode(&*old);
     assert_eq!(made["roleRef"], json!({"apiGroup": GROUP, "kind": "Role", "name": "r"}));
     assert_eq!(made["subjects"], json!([{"apiGroup": GROUP, "kind": "User", "name": "ann"}, {"kind": "ServiceAccount", "name": "x"}]));
-    assert_eq!(kit.row(&*old), json!(["b", "Role/r", "<unknown>", "ann", "", "x"]));
+    assert_eq!(kit.row(&*old), json!(["b", "Role/r", "<unknown>", "ann", "", "/x"]));
     let subject = |subject: Value| ("subjects", json!([subject]));
     kit.refuses(
         &base,

@@ -212,12 +212,12 @@ impl Authenticator {
         self.service_accounts.as_ref().ok_or(Refused::Unknown)?.authenticate(world, token, audiences, now)
     }
 
-    /// A token that says nothing about its audience is meant for this server.
+    /// A token that says nothing about its audience is meant for this server; for others, it is nobody's.
     fn for_this_server(&self, user: Arc<UserInfo>, audiences: &[String]) -> Result<Identified, Refused> {
         let own = self.service_accounts.as_ref().map(ServiceAccounts::audiences).unwrap_or_default();
         let meant: Vec<String> = own.iter().filter(|one| audiences.is_empty() || audiences.contains(one)).cloned().collect();
         if meant.is_empty() && !audiences.is_empty() {
-            return Err(Refused::Because(format!("the token is for {own:?}, not for {audiences:?}")));
+            return Err(Refused::Unknown);
         }
         Ok(Identified { user, audiences: meant, remarks: Remarks::default() })
     }
