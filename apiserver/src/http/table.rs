@@ -12,7 +12,7 @@ use machinery::{Status, status};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::respond::{list_meta, presented};
+use super::respond::list_meta;
 use crate::verbs::List;
 
 /// What the rows of the answer carry, as the query's `includeObject` says.
@@ -70,26 +70,24 @@ pub struct Tables<'r> {
 }
 
 impl Tables<'_> {
-    /// What a row is to carry of an object.
-    fn bare<'j>(&self, json: &'j [u8]) -> Cow<'j, [u8]> {
-        if self.include == Include::Object { Cow::Borrowed(json) } else { bare(self.resource, json) }
+    /// What a row is to carry of an object: all of it in the version that is served, or the metadata that is stored.
+    fn shown<'j>(&self, stored: &'j [u8]) -> Cow<'j, [u8]> {
+        if self.include == Include::Object { self.resource.present(stored) } else { bare(self.resource, stored) }
     }
 
-    fn row<'a>(&self, stored: &'a [u8], now: Timestamp) -> status::Result<Row<'a>> {
+    fn row<'a>(&self, stored: &[u8], shown: &'a [u8], now: Timestamp) -> status::Result<Row<'a>> {
         let object = self.resource.decode_stored(stored).map_err(internal)?;
         let cells = self.resource.row(&*object, now);
         let conditions = self.resource.row_conditions(&*object);
-        let object = RowObject::of(stored, self.include, self.version).map_err(internal)?;
+        let object = RowObject::of(shown, self.include, self.version).map_err(internal)?;
         Ok(Row { cells, conditions, object })
     }
 
     /// A table of one row.
     pub fn of_object(&self, stored: &[u8]) -> status::Result<Bytes> {
         let metadata = meta_of(stored)?;
-        let json = presented(self.resource, &Bytes::copy_from_slice(stored));
-        let json = self.bare(&json);
-        let mut row = self.row(stored, Timestamp::now())?;
-        row.object = RowObject::of(&json, self.include, self.version).map_err(internal)?;
+        let shown = self.shown(stored);
+        let row = self.row(stored, &shown, Timestamp::now())?;
         encode(&Table::new(self.version, metadata, Some(self.resource.columns()), vec![row]))
     }
 
@@ -109,15 +107,16 @@ impl Tables<'_> {
     /// A table of a list.
     pub fn of_list(&self, list: &List) -> status::Result<Bytes> {
         let now = Timestamp::now();
-        let items: Vec<_> = list.items.iter().map(|e| self.bare(&e.json)).collect();
-        let rows = items.iter().map(|json| self.row(json, now)).collect::<Result<_, _>>()?;
+        let items: Vec<_> = list.items.iter().map(|entry| (&entry.json, self.shown(&entry.json))).collect();
+        let rows = items.iter().map(|(stored, shown)| self.row(stored, shown, now)).collect::<Result<_, _>>()?;
         encode(&Table::new(self.version, list_meta(list), Some(self.resource.columns()), rows))
     }
 
     /// A watch event's object as a table of one row. Only the first event of a watch carries the column definitions.
     pub fn of_event(&self, stored: &[u8], first: bool) -> status::Result<Bytes> {
         let columns = first.then(|| self.resource.columns());
-        encode(&Table::new(self.version, meta_of(stored)?, columns, vec![self.row(&self.bare(stored), Timestamp::now())?]))
+        let shown = self.shown(stored);
+        encode(&Table::new(self.version, meta_of(stored)?, columns, vec![self.row(stored, &shown, Timestamp::now())?]))
     }
 }
 
