@@ -144,6 +144,40 @@ pub fn conform(value: &mut Value, schema: &Schema, findings: &mut Vec<Finding>) 
     Walk { findings }.value(value, schema.cursor(), &Path::Root, 0)
 }
 
+/// Whether an integer takes more than 32 bits, anywhere in the value.
+pub fn has_wide_integers(value: &Value) -> bool {
+    match value {
+        Value::Object(fields) => fields.values().any(has_wide_integers),
+        Value::Array(items) => items.iter().any(has_wide_integers),
+        value => value.as_i64().is_some_and(|number| i32::try_from(number).is_err()),
+    }
+}
+
+/// Leaves integers in fields of 32 bits their lower bits only. Kubernetes reads what it merged as a tree this way, other than
+/// bodies, in which they are refused.
+pub fn wrap_integers(value: &mut Value, at: Cursor<'_>) {
+    match (value, at.node()) {
+        (Value::Object(fields), _) => {
+            for (name, value) in fields {
+                if let Some(below) = at.child(name) {
+                    wrap_integers(value, below);
+                }
+            }
+        }
+        (Value::Array(items), _) => {
+            if let Some(below) = at.items() {
+                items.iter_mut().for_each(|item| wrap_integers(item, below));
+            }
+        }
+        (value, Node::Scalar(Scalar::Int32)) => {
+            if let Some(number) = value.as_i64() {
+                *value = Value::from(number as i32);
+            }
+        }
+        _ => {}
+    }
+}
+
 struct Walk<'f> {
     findings: &'f mut Vec<Finding>,
 }

@@ -63,25 +63,27 @@ pub(super) async fn apply(write: &Write<'_>, strategy: &dyn ErasedUpdate, config
 /// The configuration, which names the object that it is for, and what it has twice.
 fn read(write: &Write<'_>, config: &Bytes) -> Result<(Value, Vec<Finding>), Status> {
     let parsed = decode::parse(config, Encoding::Yaml).map_err(|error| Status::bad_request(format!("error decoding YAML: {error}")))?;
-    check_address(write.target, &parsed.value)?;
+    check_type(write.target, &parsed.value)?;
     Ok((parsed.value, parsed.duplicates))
 }
 
-fn check_address(target: &Target, config: &Value) -> Result<(), Status> {
+fn check_type(target: &Target, config: &Value) -> Result<(), Status> {
     let text = |pointer: &str| config.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
     for field in ["/apiVersion", "/kind"] {
         if text(field).is_empty() {
             return Err(Status::bad_request(format!("the applied configuration has no {}", &field[1..])));
         }
     }
-    body::check_kind(&*target.resource, config)?;
-    let (name, namespace) = (text("/metadata/name"), text("/metadata/namespace"));
-    // A configuration that names no object means the one of the request, if that is there.
-    if !name.is_empty() && name != target.name {
+    body::check_kind(&*target.resource, config)
+}
+
+/// The object that was merged is still that of the request. Conflicts are told before.
+fn check_named(target: &Target, meta: &ObjectMeta) -> Result<(), Status> {
+    let (name, namespace) = (meta.name.as_deref().unwrap_or_default(), meta.namespace.as_deref().unwrap_or_default());
+    if name != target.name {
         return Err(Status::bad_request(format!("the configuration's name {name:?} is not that of the request, {:?}", target.name)));
     }
-    // What is in no namespace may name one, which is left out.
-    if !namespace.is_empty() && !target.namespace.is_empty() && namespace != target.namespace {
+    if !namespace.is_empty() && namespace != target.namespace {
         return Err(Status::bad_request(format!(
             "the configuration's namespace {namespace:?} is not that of the request, {:?}",
             target.namespace
@@ -159,10 +161,15 @@ fn run(
 /// The merged object, typed. The configuration has been checked, so that what does not decode is the server's own doing.
 fn typed(write: &Write<'_>, mut value: Value) -> Result<Box<dyn Object>, Status> {
     let resource = write.resource();
+    if !resource.is_custom() && decode::has_wide_integers(&value) {
+        decode::wrap_integers(&mut value, resource.schema().cursor());
+    }
     resource.conform_applied(&mut value).map_err(|error| Status::unclassified(error.to_string()))?;
     let mut object = resource.decode(value).map_err(Status::unclassified)?;
     if write.target.namespace.is_empty() {
+        // What is in no namespace may name one, which is left out.
         object.meta_mut().namespace = None;
     }
+    check_named(write.target, object.meta())?;
     Ok(object)
 }
