@@ -33,7 +33,14 @@ pub struct Entry {
     /// The object's protobuf body, made for the first who asks for it. None inside: its kind has none.
     protobuf: OnceLock<Option<Bytes>>,
     /// The decoded object, while the entry is recent; see [`Entry::typed`].
-    typed: Mutex<Option<Arc<dyn Object>>>,
+    typed: Mutex<Option<Typed>>,
+}
+
+/// A decoded object at hand.
+enum Typed {
+    Own(Arc<dyn Object>),
+    /// It is the same but for its version, which it is given when somebody asks.
+    Earlier(Arc<dyn Object>),
 }
 
 /// Values of selectable fields by name.
@@ -85,7 +92,24 @@ fn range(start: u32, length: u32) -> Range<usize> {
 impl Entry {
     /// The decoded object, where it is still at hand. It carries its resource version.
     pub fn typed(&self) -> Option<Arc<dyn Object>> {
-        self.typed.lock().clone()
+        let mut typed = self.typed.lock();
+        if let Some(Typed::Earlier(earlier)) = &*typed {
+            let mut object = earlier.clone_boxed();
+            object.meta_mut().resource_version = Some(self.version.to_string());
+            *typed = Some(Typed::Own(object.into()));
+        }
+        match &*typed {
+            Some(Typed::Own(object)) => Some(object.clone()),
+            _ => None,
+        }
+    }
+
+    /// The decoded object, which may say an earlier version.
+    fn at_hand(&self) -> Option<Arc<dyn Object>> {
+        match &*self.typed.lock() {
+            Some(Typed::Own(object) | Typed::Earlier(object)) => Some(object.clone()),
+            None => None,
+        }
     }
 
     /// The decoded object; `resource` is the one whose log the entry stands in.
@@ -121,7 +145,7 @@ impl Entry {
     /// namespaces.
     pub fn kept_object(&self, resource: &dyn Resource) -> Result<Arc<dyn Object>, String> {
         let object = self.object(resource)?;
-        self.typed.lock().get_or_insert_with(|| object.clone());
+        self.typed.lock().get_or_insert_with(|| Typed::Own(object.clone()));
         Ok(object)
     }
 
@@ -137,7 +161,7 @@ impl Entry {
             uid: String,
             deletion_timestamp: Option<Timestamp>,
         }
-        if let Some(typed) = self.typed() {
+        if let Some(typed) = self.at_hand() {
             let meta = typed.meta();
             return (meta.uid.clone().unwrap_or_default(), meta.deletion_timestamp.as_ref().map(|at| at.0));
         }
@@ -169,11 +193,7 @@ impl Entry {
     pub(crate) fn at_version(&self, version: ResourceVersion) -> Self {
         let old = self.layout.version();
         let (json, length) = splice(&self.json[..old.start], &self.json[old.end..], version);
-        let typed = self.typed().map(|typed| {
-            let mut copy = typed.clone_boxed();
-            copy.meta_mut().resource_version = Some(version.to_string());
-            Arc::from(copy)
-        });
+        let typed = self.at_hand().map(Typed::Earlier);
         Self {
             key: self.key.clone(),
             version,
@@ -315,7 +335,7 @@ impl Prepared {
         let (typed, labels, fields) = match self.parts.lock().take() {
             Some(Parts { mut object, labels, fields }) => {
                 object.meta_mut().resource_version = Some(version.to_string());
-                (Some(Arc::from(object)), labels, fields)
+                (Some(Typed::Own(object.into())), labels, fields)
             }
             None => (None, Arc::default(), Arc::from([])),
         };
@@ -415,6 +435,9 @@ mod tests {
 
         let entry = prepared.entry(Revision(7));
         assert!(std::str::from_utf8(&entry.json).unwrap().contains(r#""metadata":{"resourceVersion":"7","managedFields":[{"#));
+        let later = entry.at_version(ResourceVersion(12));
+        let version = |entry: &Entry| entry.typed().and_then(|object| object.meta().resource_version.clone());
+        assert_eq!((version(&entry).as_deref(), version(&later).as_deref()), (Some("7"), Some("12")));
         entry.forget_typed();
         assert_eq!(entry.managed(), managed);
         assert_eq!(entry.metadata(), br#"{"name":"n"}"#);
