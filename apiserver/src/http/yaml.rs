@@ -29,7 +29,7 @@ fn object(out: &mut String, map: &serde_json::Map<String, Value>, depth: usize, 
         if index > 0 || !inline {
             indent(out, depth);
         }
-        text(out, key, depth);
+        folded(out, key, None);
         out.push(':');
         match value {
             Value::Object(map) if !map.is_empty() => {
@@ -82,43 +82,87 @@ fn scalar(out: &mut String, value: &Value, depth: usize) {
 }
 
 fn text(out: &mut String, string: &str, depth: usize) {
-    let is_printable = !string.chars().any(|c| c.is_control() || c == '\u{feff}');
     if string.contains('\n') && is_block(string) {
         block(out, string, depth);
-    } else if is_printable && !reads_otherwise(string) {
-        if is_plain(string) {
-            out.push_str(string);
-        } else {
-            // Writing to a string cannot fail.
-            _ = write!(out, "'{}'", string.replace('\'', "''"));
-        }
     } else {
-        double_quoted(out, string);
+        folded(out, string, Some(depth));
     }
 }
 
-fn double_quoted(out: &mut String, string: &str) {
-    out.push('"');
-    for c in string.chars() {
-        match c {
-            '"' | '\\' => out.extend(['\\', c]),
-            '\0' => out.push_str("\\0"),
-            '\u{7}' => out.push_str("\\a"),
-            '\u{8}' => out.push_str("\\b"),
-            '\t' => out.push_str("\\t"),
-            '\n' => out.push_str("\\n"),
-            '\u{b}' => out.push_str("\\v"),
-            '\u{c}' => out.push_str("\\f"),
-            '\r' => out.push_str("\\r"),
-            '\u{1b}' => out.push_str("\\e"),
-            '\u{85}' => out.push_str("\\N"),
-            '\u{feff}' => out.push_str("\\uFEFF"),
-            // Writing to a string cannot fail.
-            c if c.is_control() => _ = write!(out, "\\x{:02X}", u32::from(c)),
-            c => out.push(c),
+/// How a string is written on one line, or on several that read as one.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Style {
+    Plain,
+    Single,
+    Double,
+}
+
+impl Style {
+    fn of(string: &str) -> Self {
+        match string {
+            _ if reads_otherwise(string) || string.chars().any(|c| c.is_control() || c == '\u{feff}') => Self::Double,
+            _ if is_plain(string) => Self::Plain,
+            _ => Self::Single,
         }
     }
-    out.push('"');
+
+    fn quote(self) -> &'static str {
+        match self {
+            Self::Plain => "",
+            Self::Single => "'",
+            Self::Double => "\"",
+        }
+    }
+}
+
+/// A string without line breaks of its own. Below a `depth` it goes on in the next line where it is long; keys do not.
+fn folded(out: &mut String, string: &str, depth: Option<usize>) {
+    const MOST_COLUMNS: usize = 80;
+    let style = Style::of(string);
+    out.push_str(style.quote());
+    let mut column = out[out.rfind('\n').map_or(0, |at| at + 1)..].chars().count();
+    let mut before = ' ';
+    let mut rest = string.chars().peekable();
+    while let Some(c) = rest.next() {
+        // A space that a line ends with instead: neither the first nor the last, nor beside another.
+        let can_break = c == ' ' && before != ' ' && rest.peek().is_some_and(|next| *next != ' ' || style == Style::Double);
+        if let Some(depth) = depth.filter(|_| can_break && column > MOST_COLUMNS) {
+            out.push('\n');
+            indent(out, depth + 1);
+            if rest.peek() == Some(&' ') {
+                out.push('\\');
+            }
+            column = 2 * (depth + 1);
+        } else {
+            let start = out.len();
+            character(out, c, style);
+            column += out[start..].chars().count();
+        }
+        before = c;
+    }
+    out.push_str(style.quote());
+}
+
+fn character(out: &mut String, c: char, style: Style) {
+    match (style, c) {
+        (Style::Single, '\'') => out.push_str("''"),
+        (Style::Plain | Style::Single, c) => out.push(c),
+        (Style::Double, '"' | '\\') => out.extend(['\\', c]),
+        (Style::Double, '\0') => out.push_str("\\0"),
+        (Style::Double, '\u{7}') => out.push_str("\\a"),
+        (Style::Double, '\u{8}') => out.push_str("\\b"),
+        (Style::Double, '\t') => out.push_str("\\t"),
+        (Style::Double, '\n') => out.push_str("\\n"),
+        (Style::Double, '\u{b}') => out.push_str("\\v"),
+        (Style::Double, '\u{c}') => out.push_str("\\f"),
+        (Style::Double, '\r') => out.push_str("\\r"),
+        (Style::Double, '\u{1b}') => out.push_str("\\e"),
+        (Style::Double, '\u{85}') => out.push_str("\\N"),
+        (Style::Double, '\u{feff}') => out.push_str("\\uFEFF"),
+        // Writing to a string cannot fail.
+        (Style::Double, c) if c.is_control() => _ = write!(out, "\\x{:02X}", u32::from(c)),
+        (Style::Double, c) => out.push(c),
+    }
 }
 
 /// Whether the literal style keeps the string: no tabs or other controls, and no space where YAML would lose it.
@@ -216,6 +260,8 @@ mod tests {
 
     #[test]
     fn what_is_written_reads_back() {
+        const LONG: &str =
+            "words that go on: and on and on and on  and on and on and on and on and on, and on and on and\ton  and on and on";
         for string in [
             "",
             " a",
