@@ -262,7 +262,11 @@ mod tests {
     fn what_is_written_reads_back() {
         const LONG: &str =
             "words that go on: and on and on and on  and on and on and on and on and on, and on and on and\ton  and on and on";
+        let (single, plain) = (LONG.replace('\t', " "), LONG.replace([':', '\t'], ""));
         for string in [
+            LONG,
+            &single,
+            &plain,
             "",
             " a",
             "a ",
