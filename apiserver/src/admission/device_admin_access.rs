@@ -5,8 +5,7 @@ use api::Object;
 use api::object::downcast_ref;
 use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::api::resource::v1::{DeviceRequest, ResourceClaim, ResourceClaimSpec, ResourceClaimTemplate};
-use machinery::Status;
-use machinery::field::{Error, Path};
+use machinery::field::{Error, Errors, Path};
 
 use super::{Operation, Plugin, Request};
 
@@ -20,12 +19,12 @@ impl Plugin for DeviceAdminAccess {
         "DeviceAdminAccess"
     }
 
-    fn validate(&self, request: &Request<'_>, object: Option<&dyn Object>, _warnings: &mut Vec<String>) -> Result<(), Status> {
-        let Some(object) = object.filter(|_| request.target.resource.names().group == GROUP) else { return Ok(()) };
-        let Some(path) = asked(request, object).filter(|_| !is_labelled(request)) else { return Ok(()) };
-        let name = object.meta().name.as_deref().unwrap_or_default();
-        let error = Error::forbidden(&path, format!("the namespace must have the label {LABEL}: \"true\""));
-        Err(Status::invalid(&request.target.resource.stored_kind().group_kind(), name, &[error]))
+    fn errors(&self, request: &Request<'_>, object: &dyn Object) -> Errors {
+        if request.target.resource.names().group != GROUP {
+            return Errors::new();
+        }
+        let path = asked(request, object).filter(|_| !is_labelled(request));
+        path.map(|path| Error::forbidden(&path, format!("the namespace must have the label {LABEL}: \"true\""))).into_iter().collect()
     }
 }
 

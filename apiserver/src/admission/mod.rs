@@ -27,6 +27,7 @@ use api::strategy::UserInfo;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use machinery::Status;
+use machinery::field::Errors;
 
 use crate::audit::Trail;
 use crate::auth::Access;
@@ -100,6 +101,11 @@ pub trait Plugin: Send + Sync + 'static {
     /// An object whose absence makes the plugin refuse the write, and which is likely to be made in a moment.
     fn awaits(&self, _request: &Request<'_>, _object: &dyn Object) -> Option<Awaited> {
         None
+    }
+
+    /// What is wrong with a new or updated object, to be told along with what its kind finds.
+    fn errors(&self, _request: &Request<'_>, _object: &dyn Object) -> Errors {
+        Errors::new()
     }
 
     /// Refuses a write, or has something to say about it. Deletes have no object.
@@ -208,6 +214,10 @@ impl Chain {
     pub(crate) fn awaited(&self, request: &Request<'_>, object: &dyn Object) -> Option<Awaited> {
         let mut awaited = self.plugins.iter().filter_map(|plugin| plugin.awaits(request, object));
         awaited.find(|one| request.world.get(one.group, one.plural, &one.namespace, &one.name).is_none())
+    }
+
+    pub(crate) fn errors(&self, request: &Request<'_>, object: &dyn Object) -> Errors {
+        self.plugins.iter().flat_map(|plugin| plugin.errors(request, object)).collect()
     }
 
     /// The warnings are for the client, who gets those that were found before a plugin refused as well.

@@ -124,7 +124,8 @@ impl<'a> Write<'a> {
         warnings.extend(resource.warnings_given(&*object));
         resource.prepare_create(&cx, &mut *object);
         let name_rule = name_rule(resource, resource.validate_own_name(&*object));
-        let mut errors = objectmeta::validate_create(object.meta(), metadata::rules(resource, &name_rule));
+        let mut errors = self.server.admission.errors(&self.request(Operation::Create, None), &*object);
+        errors.extend(objectmeta::validate_create(object.meta(), metadata::rules(resource, &name_rule)));
         errors.extend(objectmeta::validate_managed_fields(&managed));
         errors.extend(resource.validate_create(&cx, &*object));
         self.refuse(&*object, errors).map_err(|status| status.with_warnings(&warnings))?;
@@ -174,7 +175,8 @@ impl<'a> Write<'a> {
         let name_rule = name_rule(resource, resource.validate_own_name(&*new));
         let own = objectmeta::Own { whole: strategy.validate(&cx, &*new, old), change: strategy.validate_change(&*new, old) };
         let rules = metadata::rules(resource, &name_rule);
-        let mut errors = objectmeta::validate_update(new.meta(), old.meta(), rules, strategy.repeated_metadata(), own);
+        let mut errors = self.server.admission.errors(&self.request(Operation::Update, Some(old)), &*new);
+        errors.extend(objectmeta::validate_update(new.meta(), old.meta(), rules, strategy.repeated_metadata(), own));
         errors.extend(objectmeta::validate_managed_fields(&managed));
         self.refuse(&*new, errors).map_err(|status| status.with_warnings(&warnings))?;
         warnings.extend(strategy.warnings(&*new, old));
