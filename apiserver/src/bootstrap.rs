@@ -63,6 +63,7 @@ impl ApiServer {
         let cidrs: Vec<&str> = self.options().service_cluster_ip_range.split(',').map(str::trim).collect();
         self.ensure_plain("networking.k8s.io", "v1", "ServiceCIDR", NAME, json!({"spec": {"cidrs": cidrs}})).await?;
         let Some(resource) = self.served().find("networking.k8s.io", "v1", "servicecidrs") else { return Ok(()) };
+        self.feed.catch_up().await?;
         let Some(entry) = self.log(&*resource)?.get(&crate::log::path("", NAME)) else { return Ok(()) };
         let kept = entry.object(&*resource).map_err(Status::internal)?;
         if !downcast_ref::<ServiceCIDR>(&*kept).is_some_and(|kept| lacks_readiness(kept, &cidrs)) {
