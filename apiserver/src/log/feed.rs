@@ -24,7 +24,7 @@ use storage::{Event as StoreEvent, KeyValue, Revision, Store};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use super::entry;
+use super::prepared;
 use super::resource_log::Change;
 use super::{Bounds, Entry, Log, Prepared};
 
@@ -395,7 +395,7 @@ fn path_of(prefix: &Bytes, key: &Bytes) -> Option<Arc<str>> {
 /// An entry from stored bytes that somebody else wrote. Those that do not decode are left out, and logged.
 fn decode(resource: &dyn Resource, prefix: &Bytes, item: &KeyValue) -> Option<(Arc<str>, Arc<Entry>)> {
     let path = path_of(prefix, &item.key)?;
-    let entry = entry::apart(resource, &item.value).and_then(|(mut object, managed)| {
+    let entry = prepared::apart(resource, &item.value).and_then(|(mut object, managed)| {
         let (namespace, name) = match (resource.scope(), path.split_once('/')) {
             (Scope::Namespaced, Some((namespace, name))) => (Some(namespace.to_owned()), name),
             _ => (None, &*path),

@@ -14,6 +14,8 @@ mod channel;
 mod entry;
 mod feed;
 mod filter;
+mod layout;
+mod prepared;
 mod resource_log;
 #[cfg(test)]
 mod tests;
@@ -26,5 +28,5 @@ pub use filter::Filter;
 pub use resource_log::{Log, Snapshot, path};
 pub use watch::{Start, Watch};
 
-pub(crate) use entry::{Prepared, metadata_json};
 pub(crate) use feed::store_status;
+pub(crate) use prepared::{Prepared, metadata_json};

@@ -4,8 +4,8 @@ use std::borrow::Cow;
 
 use serde_json::Value;
 
-use super::codec::{Word, write_keys};
 use super::set::{Element, Step};
+use super::word::{Word, write_keys};
 use crate::schema::{Cursor, ListMerge, Node, Scalar};
 use crate::tape;
 use crate::text::Text;

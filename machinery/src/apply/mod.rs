@@ -17,6 +17,7 @@ mod merge;
 mod server_side;
 mod set;
 mod update;
+mod word;
 
 #[cfg(test)]
 mod laws;
