@@ -4,6 +4,7 @@
 pub(crate) mod accept;
 mod body;
 mod connect;
+mod delete_body;
 mod documents;
 mod gzip;
 mod path;
