@@ -87,7 +87,10 @@ pub fn strategic(input: &[u8]) {
     let Ok(once) = outcome else { return };
     assert!(depth(&once) <= depth(&object).max(depth(&patch)));
     assert!(size(&once) <= size(&object) + size(&patch));
-    if !input.contains(&b'$')
+    // What does not fit its type is refused, and nobody patches it again.
+    let is_kept = conform(&mut once.clone(), schema, &mut Vec::new()).is_ok();
+    if is_kept
+        && !input.contains(&b'$')
         && let Ok(twice) = strategic::apply(schema, once, &patch)
     {
         // The first time, a list may be taken over as it stands, with elements that are there twice and nulls; it merges only then.
