@@ -14,7 +14,7 @@ use api::core::service::allocation::{Family, plan, release};
 use api::object::{downcast_mut, downcast_ref};
 use api::{Object, Resource};
 use hashbrown::{HashMap, HashSet};
-use k8s_openapi::api::core::v1::{Service, ServicePort};
+use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::api::networking::v1::ServiceCIDR;
 use machinery::field::Error;
 use machinery::{ResourceVersion, Status};
@@ -131,7 +131,9 @@ impl Allocation {
         let name = service.metadata.name.clone().unwrap_or_default();
         let invalid = |errors: &[Error]| Status::invalid(&resource.group_kind(), &name, errors);
         let plan = plan(service, old, &self.families).map_err(|errors| invalid(&errors))?;
-        if let Some(port) = repeated_port(service).filter(|_| old.is_some()) {
+        if old.is_some()
+            && let Some(port) = repeated_port(service)
+        {
             // Told before validation can, and without a field, other than at a creation.
             return Err(Status::unclassified(format!("the node port {port} is there twice")));
         }
@@ -176,11 +178,10 @@ impl Allocation {
 /// A node port that two ports of one protocol name.
 fn repeated_port(service: &Service) -> Option<i32> {
     let spec = service.spec.as_ref().filter(|spec| matches!(spec.type_.as_deref(), Some("NodePort" | "LoadBalancer")))?;
-    let ports = spec.ports.as_deref().unwrap_or_default();
-    let named = |port: &ServicePort| Some((port.node_port.filter(|number| *number != 0)?, port.protocol.clone()));
-    let is_repeated =
-        |at: usize, port: &ServicePort| named(port).filter(|own| ports[..at].iter().any(|other| named(other).as_ref() == Some(own)));
-    ports.iter().enumerate().find_map(|(at, port)| is_repeated(at, port)).map(|(number, _)| number)
+    let mut named = HashSet::new();
+    let numbers =
+        spec.ports.iter().flatten().filter_map(|port| Some((port.node_port.filter(|number| *number != 0)?, port.protocol.as_deref())));
+    numbers.into_iter().find(|port| !named.insert(*port)).map(|(number, _)| number)
 }
 
 /// Whether addresses may be taken from a range.

@@ -1,6 +1,8 @@
 //! Updates of a pod itself: metadata, images, `activeDeadlineSeconds`, more tolerations, fewer scheduling gates, and, of
 //! a gated pod, a narrower choice of nodes. Everything else of a spec stays as it was created.
 
+use std::collections::HashSet;
+
 use k8s_openapi::api::core::v1::{Affinity, Container, NodeAffinity, NodeSelectorTerm, Pod, PodSpec, Toleration};
 use machinery::field::{Error, Errors, Path};
 
@@ -115,19 +117,23 @@ fn validate_deadline(path: &Path, new: &PodSpec, old: &PodSpec) -> Result<(), De
 fn validate_tolerations(path: &Path, new: &PodSpec, old: &PodSpec) -> Errors {
     let path = path.child("tolerations");
     let new = new.tolerations.as_deref().unwrap_or_default();
-    let kept =
-        |o: &Toleration| new.iter().any(|n| (&n.key, &n.operator, &n.value, &n.effect) == (&o.key, &o.operator, &o.value, &o.effect));
-    match old.tolerations.iter().flatten().find(|old| !kept(old)) {
+    let kept: HashSet<_> = new.iter().map(untimed).collect();
+    match old.tolerations.iter().flatten().find(|old| !kept.contains(&untimed(old))) {
         Some(_) => vec![Error::forbidden(&path, "existing tolerations cannot be changed, except for their tolerationSeconds")],
         None => validation::validate_tolerations(&path, new),
     }
 }
 
+/// All that a toleration says but for how long.
+fn untimed(toleration: &Toleration) -> [Option<&str>; 4] {
+    [&toleration.key, &toleration.operator, &toleration.value, &toleration.effect].map(Option::as_deref)
+}
+
 /// Gates may be removed.
 fn validate_gates(path: &Path, new: &PodSpec, old: &PodSpec) -> Errors {
     let path = path.child("schedulingGates");
-    let old = old.scheduling_gates.as_deref().unwrap_or_default();
-    let added = new.scheduling_gates.iter().flatten().enumerate().filter(|(_, gate)| !old.contains(gate));
+    let known: HashSet<&str> = old.scheduling_gates.iter().flatten().map(|gate| gate.name.as_str()).collect();
+    let added = new.scheduling_gates.iter().flatten().enumerate().filter(|(_, gate)| !known.contains(gate.name.as_str()));
     added.map(|(i, gate)| Error::forbidden(&path.index(i).child("name"), format!("{:?} cannot be added", gate.name))).collect()
 }
 

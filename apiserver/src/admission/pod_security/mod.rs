@@ -7,6 +7,8 @@ mod policy;
 mod restricted;
 mod subject;
 
+use std::collections::HashSet;
+
 use api::Object;
 use api::object::downcast_ref;
 use k8s_openapi::api::core::v1::{Container, EphemeralContainer, Namespace, Pod, PodSpec};
@@ -99,8 +101,8 @@ fn violation(policy: Policy, subject: &Subject<'_>) -> Option<String> {
 fn is_significant(new: &Pod, old: &Pod) -> bool {
     let has_new_images = !images(new, |spec| &spec.containers).eq(images(old, |spec| &spec.containers));
     let has_new_init_images = !images(new, init_containers).eq(images(old, init_containers));
-    let is_new = |one: &EphemeralContainer| !debuggers(old).any(|old| old.name == one.name && old.image == one.image);
-    has_new_images || has_new_init_images || debuggers(new).any(is_new)
+    let known: HashSet<_> = debuggers(old).map(|one| (&one.name, &one.image)).collect();
+    has_new_images || has_new_init_images || debuggers(new).any(|one| !known.contains(&(&one.name, &one.image)))
 }
 
 fn images<'p>(pod: &'p Pod, of: impl Fn(&'p PodSpec) -> &'p [Container]) -> impl Iterator<Item = Option<&'p str>> {
