@@ -1,9 +1,10 @@
 //! Claims of devices. A class of devices may stand for an extended resource, and always does for one that is named after
 //! it: a quota on such a resource counts claims of the class as well as pods that ask for the resource.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use k8s_openapi::api::resource::v1::{DeviceClass, ResourceClaim};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use machinery::quantity::{Format, Quantity};
 
 use super::{Amounts, ONE};
@@ -41,17 +42,33 @@ pub fn extended_claim_of(claim: &ResourceClaim) -> Option<(&str, &str)> {
     (is_marked && owner.kind == "Pod" && owner.api_version == "v1").then_some((&owner.name, &owner.uid))
 }
 
-/// Whether the claim is the one of its pod's that is counted with the pod: the one that the pod's status names, as long as
-/// it names none the oldest. Any other counts in full, so that nobody gets devices by marking claims. `claims` are those of
-/// the namespace.
-pub fn is_counted_with_pod<'c>(claim: &ResourceClaim, named: Option<&str>, mut claims: impl Iterator<Item = &'c ResourceClaim>) -> bool {
-    if named.is_some() {
-        return named == claim.metadata.name.as_deref();
+/// Claims of one moment are told apart by their names.
+fn age(claim: &ResourceClaim) -> (Option<&Time>, Option<&str>) {
+    (claim.metadata.creation_timestamp.as_ref(), claim.metadata.name.as_deref())
+}
+
+/// The oldest claim that is made for the extended resources of each pod, by the pods' uids.
+pub fn oldest_extended_claims<'c>(claims: impl Iterator<Item = &'c ResourceClaim>) -> HashMap<&'c str, &'c ResourceClaim> {
+    let mut oldest = HashMap::<&str, &ResourceClaim>::new();
+    for claim in claims {
+        if let Some((_, pod)) = extended_claim_of(claim) {
+            let known = oldest.entry(pod).or_insert(claim);
+            if age(claim) < age(known) {
+                *known = claim;
+            }
+        }
     }
-    let pod = extended_claim_of(claim).map(|(_, uid)| uid);
-    let age = |claim: &ResourceClaim| (claim.metadata.creation_timestamp.clone(), claim.metadata.name.clone());
-    let own = age(claim);
-    !claims.any(|other| extended_claim_of(other).map(|(_, uid)| uid) == pod && age(other) < own)
+    oldest
+}
+
+/// Whether the claim is the one of its pod's that is counted with the pod: the one that the pod's status names, as long as
+/// it names none the oldest. Any other counts in full, so that nobody gets devices by marking claims.
+pub fn is_counted_with_pod(claim: &ResourceClaim, named: Option<&str>, oldest: &HashMap<&str, &ResourceClaim>) -> bool {
+    let name = claim.metadata.name.as_deref();
+    match named {
+        Some(named) => Some(named) == name,
+        None => extended_claim_of(claim).and_then(|(_, pod)| oldest.get(pod)).is_some_and(|oldest| oldest.metadata.name.as_deref() == name),
+    }
 }
 
 /// The devices that a claim may get, by class, and by the resources that the classes stand for; `pod` is what the pod counts

@@ -18,7 +18,7 @@ use crate::Object;
 use crate::object::downcast_ref;
 use crate::scheduling::resources::List;
 
-pub use devices::{DeviceClasses, claim_amounts, extended_claim_of, is_counted_with_pod};
+pub use devices::{DeviceClasses, claim_amounts, extended_claim_of, is_counted_with_pod, oldest_extended_claims};
 pub use pods::{PodUsage, missing, pod_limits, pod_requests};
 pub use scopes::{Subject, selects};
 

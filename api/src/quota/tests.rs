@@ -90,10 +90,11 @@ fn one_claim_of_a_pod_is_counted_with_the_pod() {
         .unwrap()
     };
     let claims = [claim("b", 1), claim("a", 2), claim("c", 1)];
+    let oldest = oldest_extended_claims(claims.iter());
     let counted = |named| {
         claims
             .iter()
-            .filter(|one| is_counted_with_pod(one, named, claims.iter()))
+            .filter(|one| is_counted_with_pod(one, named, &oldest))
             .map(|one| one.metadata.name.as_deref().unwrap())
             .collect::<Vec<_>>()
     };

@@ -138,12 +138,13 @@ fn count(world: &World, row: &Whole<ResourceQuota>, spec: &ResourceQuotaSpec, no
     whole(Counted::Services, &mut services.map(|row| Usage::of(&row.to_object(), "", "services", now)));
     whole(Counted::Claims, &mut claims.map(|row| Usage::of(&row.to_object(), "", "persistentvolumeclaims", now)));
     let devices: Vec<ResourceClaim> = world.resource_claims.namespace(namespace).map(|row| row.to_object()).collect();
+    let oldest = quota::oldest_extended_claims(devices.iter());
     whole(
         Counted::ResourceClaims,
         &mut devices.iter().map(|claim| {
             let made_for = quota::extended_claim_of(claim).and_then(|(name, uid)| {
                 let pod = world.pods.find(namespace, name).filter(|pod| *pod.uid == *uid)?;
-                let is_counted = quota::is_counted_with_pod(claim, pod.extended_claim.as_deref(), devices.iter());
+                let is_counted = quota::is_counted_with_pod(claim, pod.extended_claim.as_deref(), &oldest);
                 is_counted.then(|| pod.usage.amounts(true))
             });
             Usage::of_devices(claim, &classes, made_for.as_ref())

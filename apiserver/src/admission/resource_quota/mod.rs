@@ -74,7 +74,8 @@ fn pod_amounts(request: &Request<'_>, claim: &ResourceClaim) -> Option<Amounts> 
         Some(_) => Vec::new(),
         None => request.world.objects("resource.k8s.io", "resourceclaims", namespace),
     };
-    let is_counted = pod.metadata.uid.as_deref() == Some(uid) && quota::is_counted_with_pod(claim, named, claims.iter());
+    let oldest = quota::oldest_extended_claims(claims.iter().chain([claim]));
+    let is_counted = pod.metadata.uid.as_deref() == Some(uid) && quota::is_counted_with_pod(claim, named, &oldest);
     is_counted.then(|| PodUsage::of(&pod).amounts(true))
 }
 
