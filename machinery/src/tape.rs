@@ -34,8 +34,8 @@ impl<'a> Tape<'a> {
         Self::read_but(json, "")
     }
 
-    /// As [`Self::read`], but fields of this name are not looked into, and count as if nothing were in them. Only compact text is
-    /// spared the work.
+    /// As [`Self::read`], but fields of the name `closed` are not looked into, and count as if nothing were in them. Only compact
+    /// text is spared the work.
     pub fn read_but(json: &'a str, closed: &str) -> Option<Self> {
         const TYPICAL_VALUE_BYTES: usize = 8;
         const TYPICAL_DEPTH: usize = 16;
@@ -50,7 +50,7 @@ impl<'a> Tape<'a> {
                     at += 1;
                     continue;
                 }
-                b'{' | b'[' if !closed.is_empty() && json[..start].ends_with(':') && json[..start - 1].ends_with(closed) => {
+                b'{' | b'[' if !closed.is_empty() && json[..start].ends_with(':') && is_string(places.last(), json, closed) => {
                     at += container_end(&bytes[start..])?;
                     places.push(Place { start: start as u32, end: at as u32, next: places.len() as u32 + 1 });
                 }
@@ -145,6 +145,12 @@ impl<'t> Value<'t> {
     }
 }
 
+/// Whether a place is that of this string, which has no escapes.
+fn is_string(place: Option<&Place>, json: &str, string: &str) -> bool {
+    let text = place.and_then(|place| json.get(place.start as usize..place.end as usize));
+    text.is_some_and(|text| Text::new(text).between_quotes() == string)
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
@@ -188,12 +194,12 @@ mod tests {
 
     #[test]
     fn closed_fields_are_passed_over() {
-        let json = r#"{"a":{"b":[1,"}"],"c":"b"},"b":{"a":2},"d":["b",{"e":"b"}]}"#;
-        let tape = Tape::read_but(json, "\"b\"").unwrap();
+        let json = r#"{"a":{"b":[1,"}"],"c":"b"},"b":{"a":2},"d":["b",{"e":"b"}],"\"b":{"a":3}}"#;
+        let tape = Tape::read_but(json, "b").unwrap();
         let b = tape.root().get("b").unwrap();
         assert_eq!((b.text().as_str(), b.members().count()), (r#"{"a":2}"#, 0));
-        assert_eq!(tree(tape.root()), serde_json::json!({"a": {"b": [], "c": "b"}, "b": {}, "d": ["b", {"e": "b"}]}));
-        assert!(Tape::read_but(r#"{"b":{"a":2}"#, "\"b\"").is_none() && Tape::read_but(r#"{"b":{"#, "\"b\"").is_none());
+        assert_eq!(tree(tape.root()), serde_json::json!({"a": {"b": [], "c": "b"}, "b": {}, "d": ["b", {"e": "b"}], "\"b": {"a": 3}}));
+        assert!(Tape::read_but(r#"{"b":{"a":2}"#, "b").is_none() && Tape::read_but(r#"{"b":{"#, "b").is_none());
     }
 
     #[test]
