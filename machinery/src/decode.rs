@@ -144,8 +144,15 @@ pub fn conform(value: &mut Value, schema: &Schema, findings: &mut Vec<Finding>) 
     Walk { findings }.value(value, schema.cursor(), &Path::Root, 0)
 }
 
-/// Whether an integer takes more than 32 bits, anywhere in the value.
-pub fn has_wide_integers(value: &Value) -> bool {
+/// Leaves integers in fields of 32 bits their lower bits only. Kubernetes reads what it merged as a tree this way, other than
+/// bodies, in which they are refused. Few values have such integers, so that `sent`, what was merged, is looked at first.
+pub fn wrap_integers(value: &mut Value, sent: &Value, schema: &Schema) {
+    if has_wide_integers(sent) {
+        wrap_at(value, schema.cursor());
+    }
+}
+
+fn has_wide_integers(value: &Value) -> bool {
     match value {
         Value::Object(fields) => fields.values().any(has_wide_integers),
         Value::Array(items) => items.iter().any(has_wide_integers),
@@ -153,20 +160,18 @@ pub fn has_wide_integers(value: &Value) -> bool {
     }
 }
 
-/// Leaves integers in fields of 32 bits their lower bits only. Kubernetes reads what it merged as a tree this way, other than
-/// bodies, in which they are refused.
-pub fn wrap_integers(value: &mut Value, at: Cursor<'_>) {
+fn wrap_at(value: &mut Value, at: Cursor<'_>) {
     match (value, at.node()) {
         (Value::Object(fields), _) => {
             for (name, value) in fields {
                 if let Some(below) = at.child(name) {
-                    wrap_integers(value, below);
+                    wrap_at(value, below);
                 }
             }
         }
         (Value::Array(items), _) => {
             if let Some(below) = at.items() {
-                items.iter_mut().for_each(|item| wrap_integers(item, below));
+                items.iter_mut().for_each(|item| wrap_at(item, below));
             }
         }
         (value, Node::Scalar(Scalar::Int32)) => {

@@ -111,7 +111,7 @@ fn merged_new(write: &Write<'_>, strategy: &dyn ErasedUpdate, config: &Value, fo
     }
     let applied = run(write, strategy, None, config, Vec::new(), force)?;
     let value = applied.object.unwrap_or_else(|| config.clone());
-    let mut object = typed(write, value)?;
+    let mut object = typed(write, config, value)?;
     object.meta_mut().resource_version = None;
     Ok((object, applied.managed))
 }
@@ -134,7 +134,7 @@ pub(super) fn merged(
     let before = entry.managed();
     let Applied { object, mut managed } = run(write, strategy, Some(live), config, before.clone(), force)?;
     let new = match object {
-        Some(value) => typed(write, value)?,
+        Some(value) => typed(write, config, value)?,
         None => {
             apply::keep_times(&before, &mut managed);
             old.clone_boxed()
@@ -158,11 +158,12 @@ fn run(
     Ok(apply::apply(&target, live, config, managed, write.writer(&api_version), force)?)
 }
 
-/// The merged object, typed. The configuration has been checked, so that what does not decode is the server's own doing.
-fn typed(write: &Write<'_>, mut value: Value) -> Result<Box<dyn Object>, Status> {
+/// The object that `config` was merged into, typed. The configuration has been checked, so that what does not decode is the
+/// server's own doing.
+fn typed(write: &Write<'_>, config: &Value, mut value: Value) -> Result<Box<dyn Object>, Status> {
     let resource = write.resource();
-    if !resource.is_custom() && decode::has_wide_integers(&value) {
-        decode::wrap_integers(&mut value, resource.schema().cursor());
+    if !resource.is_custom() {
+        decode::wrap_integers(&mut value, config, resource.schema());
     }
     resource.conform_applied(&mut value).map_err(|error| Status::unclassified(error.to_string()))?;
     let mut object = resource.decode(value).map_err(Status::unclassified)?;

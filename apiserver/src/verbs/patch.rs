@@ -169,9 +169,7 @@ impl Document {
                 // Unlike the others, this one cannot make something else of the object: what it says of that is let pass.
                 let identity = ["apiVersion", "kind"].map(|field| (field, object.get(field).cloned()));
                 let mut patched = strategic::apply(schema, object, &self.value)?;
-                if decode::has_wide_integers(&self.value) {
-                    decode::wrap_integers(&mut patched, schema.cursor());
-                }
+                decode::wrap_integers(&mut patched, &self.value, schema);
                 if ["apiVersion", "kind"].iter().any(|field| !matches!(patched.get(field), None | Some(Value::String(_)))) {
                     return Err(unfit(&self.value, "apiVersion and kind are strings"));
                 }
