@@ -39,12 +39,12 @@ impl ApiServer {
     pub(crate) async fn bootstrap(&self) -> Result<(), Status> {
         let namespaces = ["default", "kube-system", "kube-public", "kube-node-lease"];
         let namespaced = async {
-            futures::future::try_join_all(namespaces.map(|name| self.ensure_plain("", "v1", "Namespace", name, json!({})))).await?;
+            futures::future::try_join_all(namespaces.map(|name| self.maker().ensure_plain("", "Namespace", name, json!({})))).await?;
             tokio::try_join!(self.ensure_roles(), self.ensure_own_service(), self.publish_authentication()).map(drop)
         };
         let priorities = SYSTEM_PRIORITIES.iter().map(|(name, value, description)| {
             let content = json!({"value": value, "description": description});
-            self.ensure_plain("scheduling.k8s.io", "v1", "PriorityClass", name, content)
+            self.maker().ensure_plain("scheduling.k8s.io", "PriorityClass", name, content)
         });
         tokio::try_join!(
             namespaced,
@@ -56,12 +56,16 @@ impl ApiServer {
         Ok(())
     }
 
+    fn maker(&self) -> Maker<'_> {
+        Maker { server: self, manager: None }
+    }
+
     /// The range of cluster IPs that the flags name, as an object, which is ready at once: this server serves it without a
     /// controller.
     async fn ensure_service_cidr(&self) -> Result<(), Status> {
         const NAME: &str = "kubernetes";
         let cidrs: Vec<&str> = self.options().service_cluster_ip_range.split(',').map(str::trim).collect();
-        self.ensure_plain("networking.k8s.io", "v1", "ServiceCIDR", NAME, json!({"spec": {"cidrs": cidrs}})).await?;
+        self.maker().ensure_plain("networking.k8s.io", "ServiceCIDR", NAME, json!({"spec": {"cidrs": cidrs}})).await?;
         let Some(resource) = self.served().find("networking.k8s.io", "v1", "servicecidrs") else { return Ok(()) };
         self.feed.catch_up().await?;
         let Some(entry) = self.log(&*resource)?.get(&crate::log::path("", NAME)) else { return Ok(()) };
@@ -70,7 +74,7 @@ impl ApiServer {
             return Ok(());
         }
         let condition = json!({
-            "type": "Ready", "status": "True", "message": "Kubernetes default Service CIDR is ready",
+            "type": "Ready", "status": "True", "message": "the range that the API server's flags name",
             "lastTransitionTime": seconds(Timestamp::now()),
         });
         let config = json!({
@@ -88,7 +92,7 @@ impl ApiServer {
         let schemas = flow_control::schemas().into_iter().map(|(name, spec)| ("FlowSchema", name, spec));
         let all = levels.chain(schemas).map(|(kind, name, spec)| {
             let content = json!({"metadata": {"annotations": {flow_control::AUTO_UPDATE: "true"}}, "spec": spec});
-            self.ensure_plain_as(Some(PRODUCER), "flowcontrol.apiserver.k8s.io", "v1", kind, name, content)
+            Maker { server: self, manager: Some(PRODUCER) }.ensure_plain("flowcontrol.apiserver.k8s.io", kind, name, content)
         });
         futures::future::try_join_all(all).await.map(drop)
     }
@@ -109,31 +113,9 @@ impl ApiServer {
                 spec["group"] = json!(group);
             }
             let content = json!({"metadata": {"labels": {api_services::AUTOMANAGED: "onstart"}}, "spec": spec});
-            async move { self.ensure_plain(api_services::OWN_GROUP, "v1", "APIService", &format!("{version}.{group}"), content).await }
+            async move { self.maker().ensure_plain(api_services::OWN_GROUP, "APIService", &format!("{version}.{group}"), content).await }
         });
         futures::future::try_join_all(all).await.map(drop)
-    }
-
-    /// An object of cluster scope, given by what is particular to it.
-    async fn ensure_plain(&self, group: &str, version: &str, kind: &str, name: &str, object: Value) -> Result<(), Status> {
-        self.ensure_plain_as(None, group, version, kind, name, object).await
-    }
-
-    /// The same, by a manager of a name of its own.
-    async fn ensure_plain_as(
-        &self,
-        manager: Option<&str>,
-        group: &str,
-        version: &str,
-        kind: &str,
-        name: &str,
-        mut object: Value,
-    ) -> Result<(), Status> {
-        let Some(resource) = self.served().registry().find_kind(group, version, kind) else { return Ok(()) };
-        object["apiVersion"] = json!(resource.kind().api_version());
-        object["kind"] = json!(kind);
-        object["metadata"]["name"] = json!(name);
-        self.ensure_as(manager, group, resource.names().plural, "", name, object).await
     }
 
     /// The roles and bindings that everybody's rights come from, side by side: the store makes one sync of many writes.
@@ -197,7 +179,7 @@ impl ApiServer {
                 "ports": [{"name": "https", "port": 443, "protocol": "TCP", "targetPort": self.options().secure_port}],
             },
         });
-        let made = self.ensure("", "services", "default", NAME, service);
+        let made = self.maker().ensure("", "services", "default", NAME, service);
         let address = self.options().advertise_address.or_else(host_address).filter(|address| !address.is_loopback());
         let Some(address) = address else { return made.await };
         let port = json!([{"name": "https", "port": self.options().secure_port, "protocol": "TCP"}]);
@@ -215,8 +197,8 @@ impl ApiServer {
             "endpoints": [{"addresses": [address.to_string()], "conditions": {"ready": true}}],
             "ports": port,
         });
-        let endpoints = self.ensure("", "endpoints", "default", NAME, endpoints);
-        let slice = self.ensure("discovery.k8s.io", "endpointslices", "default", NAME, slice);
+        let endpoints = self.maker().ensure("", "endpoints", "default", NAME, endpoints);
+        let slice = self.maker().ensure("discovery.k8s.io", "endpointslices", "default", NAME, slice);
         tokio::try_join!(made, endpoints, slice)?;
         Ok(())
     }
@@ -229,7 +211,7 @@ impl ApiServer {
             return Ok(());
         }
         let object = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": NAME}, "data": data});
-        self.ensure("", "configmaps", "kube-system", NAME, object.clone()).await?;
+        self.maker().ensure("", "configmaps", "kube-system", NAME, object.clone()).await?;
         // Authorities may have changed since it was made.
         let Some(resource) = self.served().find("", "v1", "configmaps") else { return Ok(()) };
         let Some(entry) = self.log(&*resource)?.get(&crate::log::path("kube-system", NAME)) else { return Ok(()) };
@@ -243,32 +225,39 @@ impl ApiServer {
             _ => Ok(()),
         }
     }
+}
 
+/// Makes what is missing.
+#[derive(Clone, Copy)]
+struct Maker<'a> {
+    server: &'a ApiServer,
+    /// Under whose name it is made, if not that of the server.
+    manager: Option<&'static str>,
+}
+
+impl Maker<'_> {
     /// Creates an object unless there is one of its name, or its resource is not served.
-    async fn ensure(&self, group: &str, plural: &str, namespace: &str, name: &str, object: Value) -> Result<(), Status> {
-        self.ensure_as(None, group, plural, namespace, name, object).await
-    }
-
-    async fn ensure_as(
-        &self,
-        manager: Option<&str>,
-        group: &str,
-        plural: &str,
-        namespace: &str,
-        name: &str,
-        object: Value,
-    ) -> Result<(), Status> {
-        let Some(resource) = self.served().find(group, "v1", plural) else { return Ok(()) };
-        if self.log(&*resource)?.get(&crate::log::path(namespace, name)).is_some() {
+    async fn ensure(self, group: &str, plural: &str, namespace: &str, name: &str, object: Value) -> Result<(), Status> {
+        let Some(resource) = self.server.served().find(group, "v1", plural) else { return Ok(()) };
+        if self.server.log(&*resource)?.get(&crate::log::path(namespace, name)).is_some() {
             return Ok(());
         }
         let target = Target { resource, subresource: None, namespace: namespace.into(), name: String::new() };
-        let field_manager = manager.map(str::to_owned);
+        let field_manager = self.manager.map(str::to_owned);
         let options = WriteOptions { field_validation: FieldValidation::Strict, field_manager, ..WriteOptions::default() };
-        match self.create(&caller(), &target, Body::Json(object.to_string().into()), &options).await {
+        match self.server.create(&caller(), &target, Body::Json(object.to_string().into()), &options).await {
             Err(status) if !status.is_already_exists() => Err(status),
             _ => Ok(()),
         }
+    }
+
+    /// The same with an object of cluster scope, given by what is particular to it.
+    async fn ensure_plain(self, group: &str, kind: &str, name: &str, mut object: Value) -> Result<(), Status> {
+        let Some(resource) = self.server.served().registry().find_kind(group, "v1", kind) else { return Ok(()) };
+        object["apiVersion"] = json!(resource.kind().api_version());
+        object["kind"] = json!(kind);
+        object["metadata"]["name"] = json!(name);
+        self.ensure(group, resource.names().plural, "", name, object).await
     }
 }
 

@@ -56,7 +56,7 @@ impl Controller for ServiceCidrController {
             if !header.has_finalizer(FINALIZER) {
                 plan.write(set_finalizers(&**range, finalizers().chain([FINALIZER])));
             } else {
-                say(range, true, "", "Kubernetes Service CIDR is ready", now, &mut plan);
+                say(range, true, "", "cluster IPs may be taken from this range", now, &mut plan);
             }
         } else if header.has_finalizer(FINALIZER) {
             if is_needed(world, range) {
