@@ -72,7 +72,7 @@ impl Fields {
         Self("{}".into())
     }
 
-    fn is_none(&self) -> bool {
+    fn is_empty(&self) -> bool {
         *self == Self::none()
     }
 
@@ -262,7 +262,7 @@ pub fn starting_entries(live: Vec<Entry>, sent: Option<&[ManagedFieldsEntry]>) -
         // What cannot be read does not come from somebody who knows what it is.
         Some(sent) => match sent.iter().map(read).collect::<Result<Vec<Entry>, _>>() {
             // Who owns nothing is forgotten.
-            Ok(sent) => sent.into_iter().filter(|entry| !entry.fields.is_none()).collect(),
+            Ok(sent) => sent.into_iter().filter(|entry| !entry.fields.is_empty()).collect(),
             Err(_) => live,
         },
     }
